@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Models: loaded once, immutable, shared by all threads and queues.
+ *
+ *  A model is read by a runtime, chosen by the file or by name: `native` runs .onnx and is built in. Its schema says
+ *  what a session must bind. Running it is the business of stoa/session.h.
+ *
+ *      stoa_model *model;
+ *      stoa_model_load("high_purity.onnx", NULL, &model, &err);
+ *      const stoa_schema *schema = stoa_model_schema(model);     // inputs[0].name, .shape ...
+ */
+#ifndef STOA_MODEL_H
+#define STOA_MODEL_H
+
+#include "stoa/device.h"
+#include "stoa/dtype.h"
+
+STOA_BEGIN_DECLS
+
+typedef struct stoa_model stoa_model;
+
+#define STOA_SHAPE_RANK_MAX 6
+
+/** A tensor that the model takes or gives, without its row axis: [N, 17] has rank 1 and shape {17}. */
+typedef struct stoa_tensor_schema {
+    const char *name;
+    stoa_dtype dtype;
+    uint32_t rank;
+    uint32_t shape[STOA_SHAPE_RANK_MAX];
+    uint32_t width;          /**< product of shape: values a row */
+    const char *rows_name;   /**< symbol of the row axis ("N"): tensors with the same symbol have the same rows */
+    uint64_t dtype_mask;     /**< bit 1 << stoa_dtype: what a bound column may have; converted at load or store */
+} stoa_tensor_schema;
+
+typedef struct stoa_schema {
+    const stoa_tensor_schema *inputs, *outputs;
+    uint32_t input_count, output_count;
+    uint64_t parameters;     /**< numbers in the weights */
+    uint64_t flop_per_row;   /**< multiply-adds count two; 0 when not known */
+} stoa_schema;
+
+/** What a runtime can do, in data; binding is checked against it in one place, the session. */
+typedef struct stoa_capabilities {
+    uint32_t struct_size;
+    uint32_t any_columns;        /**< 1: each column anywhere; 0: a tensor must be one strided array */
+    uint32_t row_stride_any;     /**< 1: any row stride, 0 included (scalars); 0: only 1 */
+    uint32_t outputs_in_place;   /**< 1: stores straight into the bound columns */
+    uint32_t const_inputs;       /**< 1: never writes its inputs */
+    uint32_t row_independent;    /**< 1: a row's result depends on this row alone: the session may tile rows */
+    uint32_t device_row_count;   /**< 1: takes a row count by pointer */
+    uint32_t tile_rows;          /**< rows it wants in one call when tiled; 0: all */
+    uint32_t thread_safe;        /**< 1: sessions of one model run concurrently without a lock */
+    uint32_t in_place_overlap;   /**< 1: an output column may be exactly an input column */
+} stoa_capabilities;
+
+typedef struct stoa_model_options {
+    uint32_t struct_size;
+    const char *runtime;     /**< "native", ...; NULL or "auto": by the file */
+    const char *isa;         /**< native: "baseline", "avx2", "avx512"; NULL: the best that the machine has */
+} stoa_model_options;
+#define STOA_MODEL_OPTIONS_INIT {(uint32_t)sizeof(stoa_model_options), NULL, NULL}
+
+/** Load a model file.
+ *
+ *  owns     caller destroys it, after all its sessions; copies `options`
+ *  alloc    yes      threads any; the model itself is immutable and shared
+ *  errors   EIO not readable, with errno; EFORMAT malformed, truncated; ENOTSUP runtime not available or node it cannot run,
+ *           naming node and op; EINVAL options; ENOMEM       since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_model_load(const char *path, const stoa_model_options *options, stoa_model **model,
+                                                     stoa_error *err);
+
+/** Load a model from memory; `options->runtime` must name the runtime.
+ *  owns borrows `data` during the call only   threads any   errors as stoa_model_load   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_model_load_memory(const void *data, size_t bytes, const stoa_model_options *options,
+                                                            stoa_model **model, stoa_error *err);
+
+/** Destroy a model; NULL is a no-op.   owns takes `model`   threads no session may be alive   errors none   since 0.1 */
+STOA_API void stoa_model_destroy(stoa_model *model);
+
+/** What it takes and gives.   owns borrowed until destroy   threads any   errors none   since 0.1 */
+STOA_API const stoa_schema *stoa_model_schema(const stoa_model *model);
+/** What its runtime can do with it.   owns borrowed   threads any   errors none   since 0.1 */
+STOA_API const stoa_capabilities *stoa_model_capabilities(const stoa_model *model);
+/** Name of its runtime, "native".   owns static   threads any   errors none   since 0.1 */
+STOA_API const char *stoa_model_runtime(const stoa_model *model);
+
+/** Number of steps of the plan.   owns nothing   threads any   errors 0 when the runtime does not tell   since 0.1 */
+STOA_API uint32_t stoa_model_plan_count(const stoa_model *model);
+/** The index-th step as text, NULL past the end.   owns borrowed until destroy   threads any   errors NULL   since 0.1 */
+STOA_API const char *stoa_model_plan_step(const stoa_model *model, uint32_t index);
+
+STOA_END_DECLS
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** Sessions: a model on a queue, with its columns bound. The only place where inference happens.
+ *
+ *  A session belongs to one queue and owns the workspace, planned when it is made. `bind` checks everything; `run` only
+ *  enqueues: it allocates nothing, takes no lock, starts no thread, waits for nothing and copies nothing. A runtime that would
+ *  need a copy refuses at bind, unless the options allow copies; then they are made tile by tile and counted.
+ *
+ *      stoa_session_create(model, queue, max_tracks, NULL, &session, &err);      // allocates here and never again
+ *      stoa_session_bind(session, "features", STOA_COLUMNS(tracks, chi2, eta, pt), &err);
+ *      stoa_session_bind(session, "score", STOA_COLUMNS(tracks, score), &err);
+ *      stoa_session_run(session, rows, &err);           // the next kernel on `queue` reads tracks.score
+ */
+#ifndef STOA_SESSION_H
+#define STOA_SESSION_H
+
+#include "stoa/model.h"
+#include "stoa/queue.h"
+#include "stoa/tensor.h"
+
+STOA_BEGIN_DECLS
+
+typedef struct stoa_session stoa_session;
+
+typedef struct stoa_session_options {
+    uint32_t struct_size;
+    uint32_t allow_copies;   /**< 1: gather and scatter what the runtime cannot take in place, counted */
+} stoa_session_options;
+#define STOA_SESSION_OPTIONS_INIT {(uint32_t)sizeof(stoa_session_options), 0u}
+
+typedef struct stoa_session_stats {
+    uint32_t struct_size;
+    uint64_t runs, rows;         /**< so far; rows of device-side counts are not known here and not counted */
+    uint64_t copy_calls;         /**< gathers and scatters on the caller's behalf, 0 unless allowed */
+    uint64_t copy_bytes;
+    uint64_t workspace_bytes;    /**< planned at create */
+} stoa_session_stats;
+
+/** Make a session for up to `max_rows` rows a run.
+ *
+ *  owns     caller destroys; model and queue must outlive it
+ *  alloc    the workspace, here only       threads any; the session then belongs to its queue
+ *  errors   EINVAL; ENOTSUP the runtime has no code for the queue's device; ENOMEM; ELIMIT       since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint32_t max_rows,
+                                                         const stoa_session_options *options, stoa_session **session,
+                                                         stoa_error *err);
+
+/** Destroy; the workspace is released in queue order. NULL is a no-op.
+ *  owns takes `session`   sync none   threads one at a time   errors none   since 0.1 */
+STOA_API void stoa_session_destroy(stoa_session *session);
+
+/** Bind a tensor to the input or output of that name; binding again replaces.
+ *
+ *  shape    columns x extents = the schema's width, row-major over [k, R, C]: k vectors of R fill [k, R] in order
+ *  owns     copies the list of columns; borrows their memory until the last run's work has passed the queue
+ *  sync     none      alloc none      threads as the queue
+ *  errors   ENAME unknown name; ESHAPE width, rank, rows or stride; EDTYPE; EALIGN; EPLACE; ECONST; EOVERLAP output with another
+ *           binding; ECOPY a copy would be needed; EINVAL null. Each names the tensor and both values. The earlier binding stays.
+ *  since    0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tensor tensor, stoa_error *err);
+
+/** Enqueue inference over rows [0, rows) of what is bound.
+ *
+ *  shape    rows <= max_rows and <= the rows of every bound tensor; 0 is valid
+ *  owns     borrows as bind      sync asynchronous      alloc none      threads as the queue
+ *  errors   ESTATE a tensor is not bound, naming it; ESHAPE rows, both values; ERUNTIME; EDEVICE       since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_run(stoa_session *session, uint32_t rows, stoa_error *err);
+
+/** As stoa_session_run for rows [first, first + rows): slices and batches without binding again.
+ *  shape first + rows <= what run allows   owns, sync, alloc, threads, errors as stoa_session_run   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_rows(stoa_session *session, uint32_t first, uint32_t rows, stoa_error *err);
+
+/** As stoa_session_run with a row count that is read when the queue gets there: cost follows the count, not the capacity.
+ *  A count above max_rows or the bound rows is clipped to them.
+ *  owns borrows `rows` until the queue passes   sync asynchronous   alloc none   threads as the queue   errors ENOTSUP the runtime cannot; as stoa_session_run   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_counted(stoa_session *session, const uint32_t *rows, stoa_error *err);
+
+/** Counters. `stats->struct_size` must be set.
+ *  owns fills caller's struct   threads as the queue   errors EINVAL   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_get_stats(const stoa_session *session, stoa_session_stats *stats, stoa_error *err);
+
+STOA_END_DECLS
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** The data formats of the reconstruction library, generated from the .def lists beside this file.
+ *  Units: GeV, cm, rad. */
+#ifndef RECO_FORMATS_H
+#define RECO_FORMATS_H
+
+#include "stoa/layout.h"
+
+#define STOA_LAYOUT tracks_soa
+#define STOA_LAYOUT_DEF "reco/formats/tracks.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT track_truth_soa
+#define STOA_LAYOUT_DEF "reco/formats/track_truth.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT track_features_soa
+#define STOA_LAYOUT_DEF "reco/formats/track_features.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT vertices_soa
+#define STOA_LAYOUT_DEF "reco/formats/vertices.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT vertex_tracks_soa
+#define STOA_LAYOUT_DEF "reco/formats/vertex_tracks.def"
+#include "stoa/layout_gen.h"
+
+enum { RECO_QUALITY_BAD, RECO_QUALITY_EDUP, RECO_QUALITY_DUP, RECO_QUALITY_LOOSE, RECO_QUALITY_STRICT, RECO_QUALITY_TIGHT,
+       RECO_QUALITY_HIGH_PURITY };
+enum { RECO_STATE_PHI, RECO_STATE_TIP, RECO_STATE_QPT, RECO_STATE_COT_THETA, RECO_STATE_ZIP };
+
+#endif

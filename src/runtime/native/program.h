@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The compiled form of a model: a list of steps over the columns of one row tile.
+ *
+ * A tile is up to `tile_rows` rows. Each scalar value a row has during inference (an input feature, a neuron, an element of
+ * a row tensor) is a *column*: `tile_rows` consecutive lanes in the workspace, rows in the SIMD lanes. A row tensor is a
+ * list of columns, so Reshape, Transpose, Slice, Split, Concat, Gather and Expand cost nothing: they re-list columns when
+ * the model is loaded, and no step exists for them.
+ *
+ * A column is addressed by a `ref`: base + ref * lanes * 4 bytes, where `lanes` is the tile's column pitch: tile_rows for a
+ * batch, 1 for a row alone (then neighbouring columns are neighbouring floats, neurons ride in the lanes, and the sums run in the
+ * same order: a row alone and the same row in a batch have the same bits). 8-byte types take two refs a column.
+ *
+ * Constants of the graph are values of the step (weights, packed) or entries of its operand's constant list. */
+#ifndef STOA_NATIVE_PROGRAM_H
+#define STOA_NATIVE_PROGRAM_H
+
+#include "stoa/dtype.h"
+#include "stoa/runtime.h"
+
+/* Types that columns compute in. f16 and bf16 compute as F32; int8..int32, uint8, uint16 as I32; int64 and uint32 as I64;
+ * bool as I32 with 0 or 1. */
+typedef enum native_type { NATIVE_F32, NATIVE_F64, NATIVE_I32, NATIVE_I64 } native_type;
+
+/* The operations of elementwise steps: name, number of operands. The ONNX operator of the same name defines each. */
+#define NATIVE_OP_MAP(X)                                                                                              \
+    X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(POW, 2) X(MOD, 2) X(FMOD, 2) X(MIN, 2) X(MAX, 2) X(PRELU, 2)                \
+    X(EQUAL, 2) X(LESS, 2) X(LESS_EQUAL, 2) X(GREATER, 2) X(GREATER_EQUAL, 2) X(AND, 2) X(OR, 2) X(XOR, 2)              \
+    X(BIT_AND, 2) X(BIT_OR, 2) X(BIT_XOR, 2) X(WHERE, 3)                                                              \
+    X(COPY, 1) X(NOT, 1) X(BIT_NOT, 1) X(NEG, 1) X(ABS, 1) X(SIGN, 1) X(RECIPROCAL, 1) X(SQRT, 1) X(FLOOR, 1) X(CEIL, 1)  \
+    X(ROUND, 1) X(EXP, 1) X(LOG, 1) X(ERF, 1) X(SIGMOID, 1) X(TANH, 1) X(SIN, 1) X(COS, 1) X(TAN, 1) X(ASIN, 1)           \
+    X(ACOS, 1) X(ATAN, 1) X(SINH, 1) X(COSH, 1) X(ASINH, 1) X(ACOSH, 1) X(ATANH, 1) X(ISNAN, 1) X(ISINF, 1)             \
+    X(RELU, 1) X(LEAKY_RELU, 1) X(ELU, 1) X(SELU, 1) X(CELU, 1) X(THRESHOLDED_RELU, 1) X(HARD_SIGMOID, 1)               \
+    X(HARD_SWISH, 1) X(SOFTPLUS, 1) X(SOFTSIGN, 1) X(MISH, 1) X(GELU, 1) X(GELU_TANH, 1) X(SWISH, 1) X(SHRINK, 1)         \
+    X(CLIP, 1)
+typedef enum native_op {
+#define NATIVE_OP_ENUM(name, operands) NATIVE_##name,
+    NATIVE_OP_MAP(NATIVE_OP_ENUM)
+#undef NATIVE_OP_ENUM
+    NATIVE_OP_COUNT
+} native_op;
+
+/* One operand of an elementwise step: a list of columns, one for each output column, or constants. */
+typedef struct native_operand {
+    const uint32_t *refs;    /* [count] columns; NULL: constants, or contiguous from `first` */
+    const void *constants;   /* [count] of the step's type (WHERE's condition: I32), NULL: columns */
+    uint32_t first;          /* with refs == NULL and constants == NULL: columns first, first + 1 (x2 for 8 bytes), ... */
+    native_type type;
+} native_operand;
+
+typedef enum native_step_kind {
+    NATIVE_STEP_LOAD,        /* input columns -> tile, converted, padded lanes zeroed */
+    NATIVE_STEP_STORE,       /* tile -> output columns, converted, only the tile's rows */
+    NATIVE_STEP_GEMM,        /* out[o] = act(bias[o] + sum_k w[o][k] * in[k]), in order of k, by fma where the level has one */
+    NATIVE_STEP_MAP,         /* out[i] = op(a[i], b[i], c[i]) */
+    NATIVE_STEP_CAST,        /* out[i] = (type) a[i], then wrapped to narrow integer types */
+    NATIVE_STEP_REDUCE,      /* out[g] = op over in[g * length ...] */
+    NATIVE_STEP_SOFTMAX,     /* groups of `length`; log = LogSoftmax */
+    NATIVE_STEP_NORM         /* LayerNormalization over groups of `length`: (x - mean) / sqrt(var + epsilon), times scale plus bias */
+} native_step_kind;
+
+/* ONNX's reductions; order is ascending, F32 sums in F32. */
+typedef enum native_reduce {
+    NATIVE_REDUCE_SUM, NATIVE_REDUCE_MEAN, NATIVE_REDUCE_PROD, NATIVE_REDUCE_MIN, NATIVE_REDUCE_MAX, NATIVE_REDUCE_L1,
+    NATIVE_REDUCE_L2, NATIVE_REDUCE_SUM_SQUARE, NATIVE_REDUCE_LOG_SUM, NATIVE_REDUCE_LOG_SUM_EXP, NATIVE_REDUCE_ARG_MIN,
+    NATIVE_REDUCE_ARG_MAX /* ARG_: out is I64, `last` picks the last of equals */
+} native_reduce;
+
+/* Weights of a GEMM, packed when the program is finished by stoai_native_gemm_pack of the chosen level:
+ * [group of NATIVE_GROUP neurons][k][NATIVE_GROUP], zero-filled at the end, 64-byte aligned. */
+#define NATIVE_GROUP 8
+
+typedef struct native_step {
+    native_step_kind kind;
+    native_op op;              /* MAP; GEMM: activation fused into the store, NATIVE_COPY: none */
+    native_type type;          /* of the computation; CAST: of the input */
+    native_type out_type;      /* CAST, comparisons (I32) */
+    stoa_dtype narrow;         /* CAST to a narrow integer, bool, f16 or bf16 (rounded): the ONNX type */
+    uint32_t count;            /* output columns (REDUCE, SOFTMAX, NORM: groups) */
+    uint32_t length;           /* GEMM: K; REDUCE, SOFTMAX, NORM: columns of a group */
+    uint32_t out;              /* first ref of the output columns, always contiguous */
+    native_operand in[3];      /* GEMM: in[0]; NORM: in[0], scale and bias as constants of [length] in in[1], in[2] (constants NULL: none) */
+    float alpha, beta;         /* parameters of activations: slopes, CLIP's bounds in F32; NORM: epsilon in alpha */
+    double low, high;          /* CLIP in F64, I32, I64 */
+    native_reduce reduce;
+    uint32_t log, last;        /* SOFTMAX; ARG_ */
+    const float *weights;      /* GEMM: packed */
+    const float *bias;         /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
+    uint32_t first_value;      /* LOAD, STORE: index of the first stoa_bound among all inputs' or outputs' values */
+    const char *text;          /* for plans: "gemm 30 -> 64, relu" */
+} native_step;
+
+typedef struct native_program {
+    native_step *steps;
+    uint32_t step_count;
+    uint32_t ref_count;        /* columns of the workspace, in units of 4 bytes x lanes */
+    uint32_t tile_rows;        /* a multiple of 48, or the largest that keeps the tile in cache */
+} native_program;
+
+/* The kernels of one instruction-set level; kernels.c defines one table a level, stoai_native_kernels_<level>.
+ * A run executes all steps on rows [first, first + rows) tile by tile; workspace is stoai_native_workspace_bytes of it.
+ * The lanes beyond `rows` of a tile hold zeros or garbage that no result depends on. No step can trap or fault on any value. */
+typedef struct native_kernels {
+    const char *name;          /* "avx2" */
+    uint32_t lanes;            /* floats in a vector */
+    bool (*supported)(void);   /* by this processor */
+    void (*run)(const native_program *program, const stoa_bound *inputs, const stoa_bound *outputs, void *workspace,
+                uint32_t first, uint32_t rows);
+    /* The vector functions alone, for tests of their bounds: out[i] = op(in[i]). */
+    void (*map_f32)(native_op op, const float *in, float *out, uint32_t count, float alpha, float beta);
+} native_kernels;
+
+/* All levels of this build, worst first, NULL at the end. */
+const native_kernels *const *stoai_native_levels(void);
+/* Best level of this machine, or the named one (ENAME unknown, ENOTSUP processor lacks it). */
+stoa_status stoai_native_choose(const char *isa, const native_kernels **kernels, stoa_error *err);
+
+/* Bytes of workspace for one session. */
+size_t stoai_native_workspace_bytes(const native_program *program);
+/* Pack w[o][k] (w + o*stride_o + k*stride_k) of count x length into the layout above; `out` has stoai_native_packed_floats. */
+void stoai_native_gemm_pack(const float *w, int64_t stride_o, int64_t stride_k, uint32_t count, uint32_t length, float *out);
+size_t stoai_native_packed_floats(uint32_t count, uint32_t length);
+
+#endif
