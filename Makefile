@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin wrapper over the CMake presets: each goal does its own set-up.
+PRESET ?= release
+JOBS   ?= $(shell nproc)
+OUT    ?= out
+
+.PHONY: help all setup build demo test test-release test-asan test-tsan bench format clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+all: build
+
+setup:  ## install what is missing: Debian packages (as root) and the Python environment .venv
+	@tools/setup
+
+build: setup  ## configure and build (PRESET=release)
+	@cmake --preset $(PRESET) $(CMAKE_ARGS) > /dev/null
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+
+demo: build  ## generate events, run the HLT pixel-track job on them and, where they are, on the real tracks
+	@tools/demo build/$(PRESET) $(OUT)/demo
+
+test: test-release test-asan test-tsan  ## every test; the short ones under ASan and UBSan, the threaded ones under TSan too
+	@tools/test-summary build/release build/asan build/tsan
+
+test-release: setup
+	@cmake --preset ci $(CMAKE_ARGS) > /dev/null
+	@cmake --build --preset ci -j $(JOBS)
+	@ctest --preset ci -j $(JOBS) --output-junit junit.xml
+
+test-asan: setup  ## the short tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@cmake --preset asan > /dev/null
+	@cmake --build --preset asan -j $(JOBS)
+	@ctest --preset asan -j $(JOBS) --output-junit junit.xml
+
+test-tsan: setup  ## the threaded tests under ThreadSanitizer
+	@cmake --preset tsan > /dev/null
+	@cmake --build --preset tsan -j $(JOBS)
+	@ctest --preset tsan -j $(JOBS) --output-junit junit.xml
+
+bench: build  ## the benchmarks beside their peers: CSV, plots and a page in out/bench
+	@build/$(PRESET)/cli/stoa bench --out $(OUT)/bench
+
+format:  ## clang-format over all sources
+	@git ls-files '*.c' '*.h' '*.hpp' '*.cpp' | grep -v tensor_each.h | xargs clang-format -i
+
+clean:  ## remove what building made (.venv stays)
+	@rm -rf build $(OUT)

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options from a table: the same lines drive getopt_long and print the help, so the two cannot disagree. */
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { OPTIONS_MAX = 32, HELP_CODE = 1000 };
+
+bool cli_parse_count(const char *text, uint64_t max, uint64_t *value)
+{
+    if (text[0] < '0' || text[0] > '9') return false; /* strtoull would take a sign and blanks */
+    char *end;
+    errno = 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    if (errno || *end || number > max) return false;
+    *value = number;
+    return true;
+}
+
+static bool parse_value(const cli_option *option, const char *text)
+{
+    uint64_t count;
+    char *end;
+    float real;
+    switch (option->kind) {
+    case CLI_FLAG:
+        *(bool *)option->value = true;
+        return true;
+    case CLI_TEXT:
+        *(const char **)option->value = text;
+        return true;
+    case CLI_COUNT:
+        if (!cli_parse_count(text, UINT32_MAX, &count)) return false;
+        *(uint32_t *)option->value = (uint32_t)count;
+        return true;
+    case CLI_SEED:
+        return cli_parse_count(text, UINT64_MAX, option->value);
+    case CLI_REAL:
+        real = strtof(text, &end);
+        if (end == text || *end || !isfinite(real)) return false;
+        *(float *)option->value = real;
+        return true;
+    }
+    return false;
+}
+
+static const char *value_wanted(cli_kind kind)
+{
+    return kind == CLI_REAL ? "a finite number" : kind == CLI_SEED ? "a whole number below 2^64" : "a whole number below 2^32";
+}
+
+static void print_help(const cli_syntax *syntax)
+{
+    printf("usage: stoa %s %s[OPTIONS]\n%s\n\noptions:\n", syntax->verb, syntax->arguments, syntax->summary);
+    for (uint32_t i = 0; i < syntax->option_count; i++) {
+        const cli_option *option = &syntax->options[i];
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", option->name, option->metavar ? " " : "", option->metavar ? option->metavar : "");
+        printf("  %-26s %s\n", left, option->help);
+    }
+    printf("  %-26s this text\n", "--help");
+    if (syntax->example) printf("\nexample:\n  %s\n", syntax->example);
+}
+
+static int check_arguments(const cli_syntax *syntax, int argc, char **argv)
+{
+    const int given = argc - optind;
+    if (given < syntax->argument_min)
+        return cli_usage(syntax->verb, "%d argument%s given, %d needed: %s", given, given == 1 ? "" : "s", syntax->argument_min,
+                         syntax->arguments);
+    if (given > syntax->argument_max)
+        return cli_usage(syntax->verb, "'%s' is one argument too many: %d given, %d taken", argv[optind + syntax->argument_max],
+                         given, syntax->argument_max);
+    return CLI_CONTINUE;
+}
+
+int cli_parse(const cli_syntax *syntax, int argc, char **argv, int *first)
+{
+    struct option table[OPTIONS_MAX + 2] = {{NULL, 0, NULL, 0}};
+    for (uint32_t i = 0; i < syntax->option_count && i < OPTIONS_MAX; i++) {
+        table[i].name = syntax->options[i].name;
+        table[i].has_arg = syntax->options[i].kind == CLI_FLAG ? no_argument : required_argument;
+        table[i].val = (int)i;
+    }
+    table[syntax->option_count] = (struct option){"help", no_argument, NULL, HELP_CODE};
+    opterr = 0; /* our own messages */
+    optind = 1;
+    for (;;) {
+        const int at = optind;
+        const int code = getopt_long(argc, argv, ":h", table, NULL);
+        if (code == -1) break;
+        if (code == HELP_CODE || code == 'h') {
+            print_help(syntax);
+            return CLI_DONE;
+        }
+        if (code == ':') return cli_usage(syntax->verb, "option '%s' needs a value", argv[optind - 1]);
+        if (code == '?') return cli_usage(syntax->verb, "no option '%s'", argv[optind > at ? optind - 1 : at]);
+        const cli_option *option = &syntax->options[code];
+        if (!parse_value(option, optarg))
+            return cli_usage(syntax->verb, "--%s: '%s' given, %s needed", option->name, optarg, value_wanted(option->kind));
+    }
+    *first = optind;
+    return check_arguments(syntax, argc, argv);
+}
+
+stoa_status cli_split(const char *list, char **copy, const char **names, uint32_t capacity, uint32_t *count, stoa_error *err)
+{
+    *count = 0;
+    *copy = strdup(list);
+    if (!*copy) return STOA_FAIL(err, STOA_ENOMEM, "list of names: no memory for %zu bytes", strlen(list) + 1);
+    for (char *rest = *copy, *name; (name = strsep(&rest, ",")) != NULL;) {
+        if (!*name) return STOA_FAIL(err, STOA_EINVAL, "list '%s': empty name at position %u", list, *count);
+        if (*count == capacity)
+            return STOA_FAIL(err, STOA_ELIMIT, "list '%.40s...': more than %u names given, at most %u taken", list, capacity, capacity);
+        names[(*count)++] = name;
+    }
+    return STOA_OK;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/bind.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static uint32_t column_width(const stoa_column *column)
+{
+    return column->extent[0] * column->extent[1];
+}
+
+static const char *direction(const bind_target *target)
+{
+    return target->is_output ? "output" : "input";
+}
+
+/* "[N, 3, 9]" for messages. */
+static const char *shape_text(const stoa_tensor_schema *schema, char *text, size_t capacity)
+{
+    size_t used = (size_t)snprintf(text, capacity, "[%s", schema->rows_name);
+    for (uint32_t i = 0; i < schema->rank && used < capacity; i++)
+        used += (size_t)snprintf(text + used, capacity - used, ", %u", schema->shape[i]);
+    if (used < capacity) snprintf(text + used, capacity - used, "]");
+    return text;
+}
+
+static stoa_status check_width(const bind_target *target, stoa_tensor tensor, stoa_error *err)
+{
+    const stoa_tensor_schema *schema = target->schema;
+    const stoa_column *first = &tensor.columns[0];
+    const uint64_t given = (uint64_t)tensor.column_count * column_width(first);
+    char text[128];
+    if (given != schema->width)
+        return STOA_FAIL(err, STOA_ESHAPE,
+                         "%s '%s': %u columns of %u x %u give %" PRIu64 " values a row, the model's %s has %u", direction(target),
+                         schema->name, tensor.column_count, first->extent[0], first->extent[1], given,
+                         shape_text(schema, text, sizeof text), schema->width);
+    /* Vectors and matrices carry a shape of their own: it must be the end of the model's, ones aside. */
+    uint32_t expected[2] = {first->extent[0], first->extent[1]}, next = expected[1] > 1 ? 2u : expected[0] > 1 ? 1u : 0u;
+    for (uint32_t axis = schema->rank; axis-- > 0 && next > 0;) {
+        if (schema->shape[axis] == 1 && expected[next - 1] != 1) continue;
+        if (schema->shape[axis] != expected[next - 1])
+            return STOA_FAIL(err, STOA_ESHAPE, "%s '%s': columns of %u x %u given, the model's shape is %s", direction(target),
+                             schema->name, first->extent[0], first->extent[1], shape_text(schema, text, sizeof text));
+        next--;
+    }
+    if (next > 0)
+        return STOA_FAIL(err, STOA_ESHAPE, "%s '%s': columns of %u x %u (rank %u) given, the model's shape %s has rank %u",
+                         direction(target), schema->name, first->extent[0], first->extent[1], first->extent[1] > 1 ? 3u : 2u,
+                         shape_text(schema, text, sizeof text), schema->rank + 1);
+    return STOA_OK;
+}
+
+static stoa_status check_column(const bind_target *target, const stoa_column *column, uint32_t index, stoa_error *err)
+{
+    const stoa_tensor_schema *schema = target->schema;
+    if (!(schema->dtype_mask >> column->dtype & 1u))
+        return STOA_FAIL(err, STOA_EDTYPE, "%s '%s': column %u is %s, the model has %s", direction(target), schema->name, index,
+                         stoa_dtype_name((stoa_dtype)column->dtype), stoa_dtype_name(schema->dtype));
+    if (!stoa_place_accessible(column->place, target->place))
+        return STOA_FAIL(err, STOA_EPLACE, "%s '%s': column %u lies on device %d:%d, the queue on %d:%d", direction(target),
+                         schema->name, index, column->place.type, column->place.index, target->place.type, target->place.index);
+    if (!target->is_output) return STOA_OK;
+    if (column->flags & STOA_COLUMN_CONST)
+        return STOA_FAIL(err, STOA_ECONST, "output '%s': column %u is read-only", schema->name, index);
+    if (column->row_stride == 0 && target->max_rows > 1)
+        return STOA_FAIL(err, STOA_ESHAPE, "output '%s': column %u has row stride 0, %u rows would share one element",
+                         schema->name, index, target->max_rows);
+    return STOA_OK;
+}
+
+/* No two values of an output may share a byte. */
+static stoa_status check_self_overlap(const bind_target *target, stoa_tensor tensor, stoa_error *err)
+{
+    for (uint32_t i = 0; i < tensor.column_count; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            stoa_tensor a = tensor, b = tensor;
+            a.columns += i;
+            b.columns += j;
+            a.column_count = b.column_count = 1;
+            if (stoa_tensor_overlaps(a, b, tensor.rows))
+                return STOA_FAIL(err, STOA_EOVERLAP, "output '%s': columns %u and %u share memory (%p and %p)",
+                                 target->schema->name, j, i, tensor.columns[j].data, tensor.columns[i].data);
+        }
+    return STOA_OK;
+}
+
+stoa_status stoai_bind_check(const bind_target *target, stoa_tensor tensor, stoa_error *err)
+{
+    const char *name = target->schema->name;
+    if (!tensor.columns || tensor.column_count == 0)
+        return STOA_FAIL(err, STOA_EINVAL, "%s '%s': no columns given, %u values a row needed", direction(target), name,
+                         target->schema->width);
+    stoa_error inner = {STOA_OK, 0, "", ""};
+    const stoa_status status = stoa_tensor_check(tensor, &inner);
+    if (status != STOA_OK)
+        return stoa_error_set(err, status, 0, inner.where, "%s '%s': %s", direction(target), name, inner.message);
+    STOA_TRY(check_width(target, tensor, err));
+    for (uint32_t i = 0; i < tensor.column_count; i++) STOA_TRY(check_column(target, &tensor.columns[i], i, err));
+    return target->is_output ? check_self_overlap(target, tensor, err) : STOA_OK;
+}
+
+void stoai_bind_values(const bind_target *target, stoa_tensor tensor, stoa_bound *values)
+{
+    (void)target;
+    for (uint32_t i = 0; i < tensor.column_count; i++) {
+        const stoa_column *column = &tensor.columns[i];
+        const int64_t element = (int64_t)stoa_dtype_bytes((stoa_dtype)column->dtype);
+        for (uint32_t r = 0; r < column->extent[0]; r++)
+            for (uint32_t c = 0; c < column->extent[1]; c++) {
+                const int64_t offset = tensor.first_row * column->row_stride + r * column->stride[0] + c * column->stride[1];
+                *values++ = (stoa_bound){column->data ? (char *)column->data + offset * element : NULL, column->row_stride,
+                                         column->dtype, 0};
+            }
+    }
+}
+
+const char *stoai_bind_copy_reason(const bind_target *target, stoa_tensor tensor, const stoa_bound *values)
+{
+    const stoa_capabilities *can = target->capabilities;
+    const uint32_t width = target->schema->width;
+    if (target->is_output && !can->outputs_in_place) return "the runtime stores outputs in memory of its own";
+    for (uint32_t i = 0; i < tensor.column_count; i++)
+        if (!target->is_output && !can->const_inputs && (tensor.columns[i].flags & STOA_COLUMN_CONST))
+            return "the runtime may write its inputs and a column is read-only";
+    for (uint32_t i = 0; i < width; i++) {
+        if (!can->row_stride_any && values[i].row_stride != 1) return "the runtime takes only row stride 1";
+        if (can->any_columns) continue;
+        if (values[i].dtype != values[0].dtype || values[i].row_stride != values[0].row_stride)
+            return "the runtime takes one dtype and one row stride in a tensor";
+        const intptr_t step = width > 1 ? (intptr_t)values[1].data - (intptr_t)values[0].data : 0;
+        if ((intptr_t)values[i].data - (intptr_t)values[0].data != step * (intptr_t)i)
+            return "the runtime takes only equally spaced columns";
+    }
+    return NULL;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checking a tensor against a schema and a runtime's capabilities, in one place for all runtimes. */
+#ifndef STOA_MODEL_BIND_H
+#define STOA_MODEL_BIND_H
+
+#include "stoa/runtime.h"
+#include "stoa/tensor.h"
+
+/* What a tensor is bound to. */
+typedef struct bind_target {
+    const stoa_tensor_schema *schema;
+    const stoa_capabilities *capabilities;
+    stoa_place place;     /* of the queue */
+    uint32_t max_rows;
+    bool is_output;
+} bind_target;
+
+/* Every check that looks at this tensor alone. */
+stoa_status stoai_bind_check(const bind_target *target, stoa_tensor tensor, stoa_error *err);
+
+/* Fill values[schema->width]: addresses of row `tensor.first_row`. The tensor was checked. */
+void stoai_bind_values(const bind_target *target, stoa_tensor tensor, stoa_bound *values);
+
+/* Why the runtime cannot take these values as they lie; NULL when it can. */
+const char *stoai_bind_copy_reason(const bind_target *target, stoa_tensor tensor, const stoa_bound *values);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "stoa/memory.h"
+
+/* Whether `extension` (".onnx") is one of the words of `list`. */
+static bool has_word(const char *list, const char *extension)
+{
+    const size_t length = strlen(extension);
+    for (const char *at = strstr(list, extension); length && at; at = strstr(at + 1, extension))
+        if ((at == list || at[-1] == ' ') && (at[length] == 0 || at[length] == ' ')) return true;
+    return false;
+}
+
+static stoa_status choose_runtime(const char *path, const stoa_model_options *options, const stoa_runtime_api **api,
+                                  stoa_error *err)
+{
+    if (options && options->runtime && strcmp(options->runtime, "auto") != 0)
+        return stoa_runtime_find(options->runtime, api, err);
+    if (!path) return STOA_FAIL(err, STOA_EINVAL, "model in memory: options.runtime must name a runtime");
+    const char *extension = strrchr(path, '.');
+    for (uint32_t i = 0; extension && (*api = stoa_runtime_at(i)); i++)
+        if (has_word((*api)->extensions, extension)) return STOA_OK;
+    *api = NULL;
+    return STOA_FAIL(err, STOA_ENOTSUP, "model '%s': no runtime of this build reads '%s' files", path,
+                     extension ? extension : "");
+}
+
+static stoa_status check_options(const stoa_model_options *options, stoa_error *err)
+{
+    if (options && options->struct_size != sizeof *options)
+        return STOA_FAIL(err, STOA_EINVAL, "model options: struct_size %u given, %zu needed",
+                         (unsigned)options->struct_size, sizeof *options);
+    return STOA_OK;
+}
+
+static stoa_status load(const stoa_runtime_api *api, const void *data, size_t bytes, const stoa_model_options *options,
+                        stoa_model **out, stoa_error *err)
+{
+    char where[256];
+    STOA_TRY(api->probe(where, sizeof where, err));
+    stoa_model *model = stoa_calloc(1, sizeof *model);
+    if (!model) return STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes", sizeof *model);
+    const stoa_status status = api->load(data, bytes, options, &model->handle, err);
+    if (status != STOA_OK) {
+        stoa_free(model, sizeof *model);
+        return status;
+    }
+    model->api = api;
+    model->schema = api->schema(model->handle);
+    model->capabilities = api->capabilities(model->handle);
+    *out = model;
+    return STOA_OK;
+}
+
+stoa_status stoa_model_load_memory(const void *data, size_t bytes, const stoa_model_options *options, stoa_model **model,
+                                   stoa_error *err)
+{
+    if (!model) return STOA_FAIL(err, STOA_EINVAL, "model: result pointer is NULL");
+    *model = NULL;
+    if (!data && bytes) return STOA_FAIL(err, STOA_EINVAL, "model: data is NULL, %zu bytes given", bytes);
+    STOA_TRY(check_options(options, err));
+    const stoa_runtime_api *api;
+    STOA_TRY(choose_runtime(NULL, options, &api, err));
+    return load(api, data, bytes, options, model, err);
+}
+
+static stoa_status io_error(const char *path, const char *what, stoa_error *err)
+{
+    const int code = errno;
+    return stoa_error_set(err, STOA_EIO, code, STOA_HERE, "model '%s': %s: %s", path, what, strerror(code));
+}
+
+/* Reads the whole file: a runtime wants it in one piece. The file may change size meanwhile; what was there at fstat counts. */
+static stoa_status read_file(const char *path, void **data, size_t *bytes, stoa_error *err)
+{
+    *data = NULL;
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return io_error(path, "open", err);
+    struct stat info;
+    stoa_status status = STOA_OK;
+    if (fstat(file, &info) != 0) {
+        status = io_error(path, "fstat", err);
+    } else if (!S_ISREG(info.st_mode)) {
+        status = STOA_FAIL(err, STOA_EIO, "model '%s': not a regular file", path);
+    } else {
+        *bytes = (size_t)info.st_size;
+        if (!(*data = stoa_alloc(*bytes, 64))) status = STOA_FAIL(err, STOA_ENOMEM, "model '%s': %zu bytes", path, *bytes);
+    }
+    for (size_t done = 0; status == STOA_OK && done < *bytes;) {
+        const ssize_t got = read(file, (char *)*data + done, *bytes - done);
+        if (got > 0)
+            done += (size_t)got;
+        else if (got == 0)
+            status = STOA_FAIL(err, STOA_EIO, "model '%s': %zu bytes read, %zu expected", path, done, *bytes);
+        else if (errno != EINTR)
+            status = io_error(path, "read", err);
+    }
+    close(file);
+    if (status != STOA_OK) {
+        stoa_free(*data, *bytes);
+        *data = NULL;
+    }
+    return status;
+}
+
+stoa_status stoa_model_load(const char *path, const stoa_model_options *options, stoa_model **model, stoa_error *err)
+{
+    if (!model) return STOA_FAIL(err, STOA_EINVAL, "model: result pointer is NULL");
+    *model = NULL;
+    if (!path) return STOA_FAIL(err, STOA_EINVAL, "model: path is NULL");
+    STOA_TRY(check_options(options, err));
+    const stoa_runtime_api *api;
+    STOA_TRY(choose_runtime(path, options, &api, err));
+    void *data;
+    size_t bytes;
+    STOA_TRY(read_file(path, &data, &bytes, err));
+    const stoa_status status = load(api, data, bytes, options, model, err);
+    stoa_free(data, bytes);
+    return status;
+}
+
+void stoa_model_destroy(stoa_model *model)
+{
+    if (!model) return;
+    model->api->unload(model->handle);
+    stoa_free(model, sizeof *model);
+}
+
+const stoa_schema *stoa_model_schema(const stoa_model *model)
+{
+    return model->schema;
+}
+
+const stoa_capabilities *stoa_model_capabilities(const stoa_model *model)
+{
+    return model->capabilities;
+}
+
+const char *stoa_model_runtime(const stoa_model *model)
+{
+    return model->api->name;
+}
+
+const char *stoa_model_plan_step(const stoa_model *model, uint32_t index)
+{
+    return model->api->plan_step(model->handle, index);
+}
+
+uint32_t stoa_model_plan_count(const stoa_model *model)
+{
+    uint32_t count = 0;
+    while (stoa_model_plan_step(model, count)) count++;
+    return count;
+}
