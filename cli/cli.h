@@ -60,7 +60,7 @@ int cli_parse(const cli_syntax *syntax, int argc, char **argv, int *first);
 int cli_fail(const stoa_error *err);
 /* Print `stoa: STOA_EINVAL: ...` and where to find help; returns CLI_USAGE. */
 int cli_usage(const char *verb, const char *format, ...) STOA_PRINTF(2, 3);
-/* One line "stoa: note: ..." on stderr. */
+/* A message that is no failure: "stoa: STOA_OK: ..." on stderr. */
 void cli_note(const char *format, ...) STOA_PRINTF(1, 2);
 /* A progress bar on stderr, when that is a terminal; done == total ends it. */
 void cli_progress(const char *what, uint64_t done, uint64_t total);

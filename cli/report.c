@@ -32,7 +32,7 @@ void cli_note(const char *format, ...)
     va_list args;
     va_start(args, format);
     fflush(stdout);
-    fputs("stoa: note: ", stderr);
+    fprintf(stderr, "stoa: %s: ", stoa_status_name(STOA_OK));
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);

@@ -6,6 +6,7 @@ install(DIRECTORY include/stoa DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MAT
 install(EXPORT stoa-targets NAMESPACE stoa:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/stoa)
 configure_package_config_file(cmake/stoa-config.cmake.in stoa-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/stoa)
 write_basic_package_version_file(stoa-config-version.cmake COMPATIBILITY SameMajorVersion)
+file(RELATIVE_PATH STOA_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/stoa.pc.in stoa.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/stoa-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/stoa-config-version.cmake
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/stoa)

@@ -70,21 +70,24 @@ STOA_API void *stoa_collection_data(const stoa_collection *collection);
 STOA_API size_t stoa_collection_bytes(const stoa_collection *collection);
 /** Place of the blob.   owns nothing   threads any   errors none   since 0.1 */
 STOA_API stoa_place stoa_collection_place(const stoa_collection *collection);
+/** The buffer behind it, to keep the memory alive beyond the collection (stoa_buffer_retain, stoa_dlpack_export).
+ *  owns borrowed until destroy   threads any   errors NULL for foreign memory   since 0.1 */
+STOA_API stoa_buffer *stoa_collection_buffer(const stoa_collection *collection);
 
 /** Zero the whole blob, or only the padding behind each column (`padding_only` != 0), on a queue.
- *  owns borrows until the queue passes   sync asynchronous   alloc none   threads one at a time per queue   errors ECONST; EDEVICE   since 0.1 */
+ *  owns borrows until the queue passes   sync asynchronous   alloc none   threads one at a time per queue   errors ECONST; EPLACE; EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_collection_zero(stoa_collection *collection, stoa_queue *queue, uint32_t padding_only,
                                                           stoa_error *err);
 
 /** Copy all blocks of `src` to `dst`, which has the same layouts; rows may differ: the common rows are copied.
- *  Same rows: one copy of the whole blob. Otherwise one copy for each component.
- *  owns borrows until the queue passes   sync asynchronous   threads one at a time per queue   errors ESHAPE other blocks or layouts; ECONST; EDEVICE   since 0.1 */
+ *  Same rows: one copy of the whole blob. Otherwise one two-dimensional copy for each column.
+ *  owns borrows until the queue passes   sync asynchronous   threads one at a time per queue   errors ESHAPE other blocks or layouts; ECONST; EOVERLAP; EPLACE; EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_collection_copy(stoa_queue *queue, stoa_collection *dst, const stoa_collection *src,
                                                           stoa_error *err);
 
 /** Array of structures to structure of arrays: `aos` holds `rows` records of `record_bytes`, with the columns' values
  *  packed in the layout's order, each naturally aligned as a C struct of these members (matrices column-major; scalars left out).
- *  owns borrows until the queue passes   sync asynchronous   threads one at a time per queue   errors ESHAPE record size, both values; ECONST; ENOTSUP not on this device   since 0.1 */
+ *  owns borrows until the queue passes   sync asynchronous   threads one at a time per queue   errors ESHAPE record size, both values; ECONST; EALIGN; EOVERLAP; EPLACE; ENOTSUP not on this device   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_soa_from_aos(stoa_queue *queue, const stoa_view_head *soa, const void *aos,
                                                        size_t record_bytes, stoa_error *err);
 /** The way back; see stoa_soa_from_aos.   owns, sync, threads, errors as stoa_soa_from_aos   since 0.1 */

@@ -3,6 +3,7 @@
  *
  *  A tensor owns nothing and copies nothing. Its shape follows from its columns: k columns of n rows are [n, k];
  *  k vectors of R are [n, k, R]; k matrices of R x C are [n, k, R, C]; a single vector or matrix drops the k.
+ *  Trailing extents of 1 do not count: a vector of 1 is a column, a matrix of R x 1 a vector.
  *  Scalars broadcast with row stride 0. All columns of a tensor have the same extents; dtypes may be mixed.
  *
  *      stoa_tensor x = STOA_COLUMNS(t, pt, eta, phi);                    // compile error: no such column, bad type
@@ -56,11 +57,12 @@ STOA_API stoa_column stoa_column_over_const(const void *data, stoa_dtype dtype, 
  *  owns borrows `columns`   threads any   errors none: binding checks   since 0.1 */
 STOA_API stoa_tensor stoa_tensor_of(const stoa_column *columns, uint32_t column_count);
 
-/** Rows [first, first + count), clipped at the end; beyond the end: 0 rows. Scalars stay.
+/** Rows [first, first + count), clipped at the end; beyond the end: 0 rows. Scalars stay; scalars alone get `count` rows.
  *  owns borrows as `tensor`   threads any   errors none   since 0.1 */
 STOA_API stoa_tensor stoa_tensor_slice(stoa_tensor tensor, uint32_t first, uint32_t count);
 
 /** Number of batches of `batch_rows` rows, the last one may be short; 0 rows are 0 batches, batch_rows 0 gives 0.
+ *  Scalars alone, which have no rows of their own, are 1 batch.
  *  owns nothing   threads any   errors none   since 0.1 */
 STOA_API uint32_t stoa_tensor_batch_count(stoa_tensor tensor, uint32_t batch_rows);
 
@@ -83,11 +85,13 @@ typedef struct stoa_strided {
  *  errors   ESHAPE columns not equally spaced or of different extents, naming the first; EDTYPE mixed; EPLACE     since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_tensor_strided(stoa_tensor tensor, stoa_strided *strided, stoa_error *err);
 
-/** Check what every use needs: at least one column, known dtypes, equal extents, non-null data, element-aligned pointers, one place.
+/** Check what every use needs: at least one column, known dtypes, equal extents, as many rows as
+ *  the tensor has, non-null data (of columns with rows), element-aligned pointers, one place.
  *  owns borrows   threads any   errors EINVAL; ESHAPE; EDTYPE; EALIGN; EPLACE, naming column and both values   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_tensor_check(stoa_tensor tensor, stoa_error *err);
 
-/** Whether any byte of the first `rows` rows of the two tensors is shared; exact for equal strides, conservative (by range) otherwise.
+/** Whether any byte of the first `rows` rows of the two tensors is shared; exact for equal row strides, conservative (by range)
+ *  otherwise, and for columns with more than 65536 pairs of components.
  *  owns borrows   threads any   errors none   since 0.1 */
 STOA_API bool stoa_tensor_overlaps(stoa_tensor a, stoa_tensor b, uint32_t rows);
 

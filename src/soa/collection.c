@@ -29,8 +29,8 @@ static stoa_status add_leaf(block_walk *walk, const stoa_block *block, stoa_erro
         return STOA_FAIL(err, STOA_EALIGN, "block '%s': alignment %u, the blocks before it have %u", walk->path,
                          (unsigned)align, (unsigned)walk->align_bytes);
     if (bytes > STOAI_BYTES_MAX - walk->bytes)
-        return STOA_FAIL(err, STOA_ELIMIT, "block '%s': %zu bytes after %zu exceed %llu", walk->path, bytes, walk->bytes,
-                         (unsigned long long)STOAI_BYTES_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "block '%s': %zu bytes after %zu exceed %llu", walk->path, bytes,
+                         walk->bytes, (unsigned long long)STOAI_BYTES_MAX);
     const size_t length = strlen(walk->path) + 1;
     if (walk->leaves) {
         char *path = memcpy(walk->paths + walk->path_bytes, walk->path, length);
@@ -49,10 +49,12 @@ static stoa_status enter_block(block_walk *walk, const stoa_block *blocks, uint3
 {
     const char *name = blocks[index].name;
     if (!name || !*name || strchr(name, '/'))
-        return STOA_FAIL(err, STOA_EINVAL, "block %u: name '%s' is empty or holds a '/'", (unsigned)index, stoai_name(name));
+        return STOA_FAIL(err, STOA_EINVAL, "block %u: name '%s' is empty or holds a '/'", (unsigned)index,
+                         stoai_name(name));
     for (uint32_t i = 0; i < index; i++)
         if (strcmp(blocks[i].name, name) == 0)
-            return STOA_FAIL(err, STOA_ENAME, "blocks %u and %u are both named '%s'", (unsigned)i, (unsigned)index, name);
+            return STOA_FAIL(err, STOA_ENAME, "blocks %u and %u are both named '%s'", (unsigned)i, (unsigned)index,
+                             name);
     const size_t length = strlen(name), start = prefix ? prefix + 1 : 0;
     if (start + length >= BLOCK_PATH_MAX)
         return STOA_FAIL(err, STOA_ELIMIT, "block '%.40s...': path of %zu characters, at most %u", name, start + length,
@@ -63,12 +65,11 @@ static stoa_status enter_block(block_walk *walk, const stoa_block *blocks, uint3
     return STOA_OK;
 }
 
-static stoa_status walk_blocks(block_walk *walk, const stoa_block *blocks, uint32_t count, size_t prefix, uint32_t depth,
-                               stoa_error *err)
+static stoa_status walk_blocks(block_walk *walk, const stoa_block *blocks, uint32_t count, size_t prefix,
+                               uint32_t depth, stoa_error *err)
 {
     if (!blocks || !count) return STOA_FAIL(err, STOA_EINVAL, "blocks: an empty list");
-    if (depth > BLOCK_DEPTH_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "blocks: nested deeper than %u", BLOCK_DEPTH_MAX);
+    if (depth > BLOCK_DEPTH_MAX) return STOA_FAIL(err, STOA_ELIMIT, "blocks: nested deeper than %u", BLOCK_DEPTH_MAX);
     for (uint32_t i = 0; i < count; i++) {
         size_t end;
         STOA_TRY(enter_block(walk, blocks, i, prefix, &end, err));
@@ -93,7 +94,8 @@ stoa_status stoa_blocks_bytes(const stoa_block *blocks, uint32_t block_count, si
     return STOA_OK;
 }
 
-static stoa_status collection_new(const stoa_block *blocks, uint32_t block_count, stoa_collection **collection, stoa_error *err)
+static stoa_status collection_new(const stoa_block *blocks, uint32_t block_count, stoa_collection **collection,
+                                  stoa_error *err)
 {
     if (!collection) return STOA_FAIL(err, STOA_EINVAL, "collection: NULL result");
     *collection = NULL;
@@ -117,8 +119,8 @@ static stoa_status collection_new(const stoa_block *blocks, uint32_t block_count
     return STOA_OK;
 }
 
-stoa_status stoa_collection_create(stoa_queue *queue, stoa_memory_kind kind, const stoa_block *blocks, uint32_t block_count,
-                                   stoa_collection **collection, stoa_error *err)
+stoa_status stoa_collection_create(stoa_queue *queue, stoa_memory_kind kind, const stoa_block *blocks,
+                                   uint32_t block_count, stoa_collection **collection, stoa_error *err)
 {
     if (!collection) return STOA_FAIL(err, STOA_EINVAL, "collection: NULL result");
     *collection = NULL;
@@ -127,7 +129,8 @@ stoa_status stoa_collection_create(stoa_queue *queue, stoa_memory_kind kind, con
     STOA_TRY(collection_new(blocks, block_count, &made, err));
     /* Buffers promise STOA_BUFFER_ALIGN_BYTES; a stricter layout gets room to move up. */
     const size_t slack = made->align_bytes > STOA_BUFFER_ALIGN_BYTES ? made->align_bytes - STOA_BUFFER_ALIGN_BYTES : 0;
-    const stoa_status status = stoa_buffer_create(queue, kind, made->bytes ? made->bytes + slack : 0, &made->buffer, err);
+    const stoa_status status =
+        stoa_buffer_create(queue, kind, made->bytes ? made->bytes + slack : 0, &made->buffer, err);
     if (status != STOA_OK) {
         stoa_collection_destroy(made);
         return status;
@@ -138,8 +141,9 @@ stoa_status stoa_collection_create(stoa_queue *queue, stoa_memory_kind kind, con
     return STOA_OK;
 }
 
-stoa_status stoa_collection_adopt(void *blob, size_t bytes, stoa_place place, uint32_t read_only, const stoa_block *blocks,
-                                  uint32_t block_count, stoa_collection **collection, stoa_error *err)
+stoa_status stoa_collection_adopt(void *blob, size_t bytes, stoa_place place, uint32_t read_only,
+                                  const stoa_block *blocks, uint32_t block_count, stoa_collection **collection,
+                                  stoa_error *err)
 {
     stoa_collection *made;
     STOA_TRY(collection_new(blocks, block_count, collection, err));
@@ -150,7 +154,8 @@ stoa_status stoa_collection_adopt(void *blob, size_t bytes, stoa_place place, ui
     else if (!blob && made->bytes)
         status = STOA_FAIL(err, STOA_EINVAL, "collection: blob is NULL, %zu bytes needed", made->bytes);
     else if ((uintptr_t)blob & (made->align_bytes - 1))
-        status = STOA_FAIL(err, STOA_EALIGN, "collection: blob at %p, alignment %u needed", blob, (unsigned)made->align_bytes);
+        status = STOA_FAIL(err, STOA_EALIGN, "collection: blob at %p, alignment %u needed", blob,
+                           (unsigned)made->align_bytes);
     if (status != STOA_OK) {
         stoa_collection_destroy(made);
         *collection = NULL;
@@ -169,7 +174,8 @@ void stoa_collection_destroy(stoa_collection *collection)
     stoa_free(collection, collection->self_bytes);
 }
 
-static stoa_status find_leaf(const stoa_collection *collection, const char *block, const stoai_leaf **leaf, stoa_error *err)
+static stoa_status find_leaf(const stoa_collection *collection, const char *block, const stoai_leaf **leaf,
+                             stoa_error *err)
 {
     if (!collection) return STOA_FAIL(err, STOA_EINVAL, "collection: NULL");
     *leaf = &collection->leaves[0];
@@ -190,7 +196,8 @@ static void *leaf_blob(const stoa_collection *collection, const stoai_leaf *leaf
     return (void *)((uintptr_t)collection->blob + leaf->offset);
 }
 
-stoa_status stoa_collection_view(const stoa_collection *collection, const char *block, stoa_view_head *view, stoa_error *err)
+stoa_status stoa_collection_view(const stoa_collection *collection, const char *block, stoa_view_head *view,
+                                 stoa_error *err)
 {
     const stoai_leaf *leaf;
     if (!view) return STOA_FAIL(err, STOA_EINVAL, "collection view: NULL view");
@@ -198,7 +205,8 @@ stoa_status stoa_collection_view(const stoa_collection *collection, const char *
     STOA_TRY(find_leaf(collection, block, &leaf, err));
     if (collection->read_only)
         return STOA_FAIL(err, STOA_ECONST, "block '%s': the collection is read-only; take a const view", leaf->path);
-    return stoa_layout_bind(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes, collection->place, view, err);
+    return stoa_layout_bind(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes, collection->place, view,
+                            err);
 }
 
 stoa_status stoa_collection_view_const(const stoa_collection *collection, const char *block, stoa_view_head *view,
@@ -208,11 +216,12 @@ stoa_status stoa_collection_view_const(const stoa_collection *collection, const 
     if (!view) return STOA_FAIL(err, STOA_EINVAL, "collection view: NULL view");
     *view = (stoa_view_head){0};
     STOA_TRY(find_leaf(collection, block, &leaf, err));
-    return stoa_layout_bind_const(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes, collection->place, view,
-                                  err);
+    return stoa_layout_bind_const(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes, collection->place,
+                                  view, err);
 }
 
-stoa_status stoa_collection_block(const stoa_collection *collection, const char *block, stoa_view_head *head, stoa_error *err)
+stoa_status stoa_collection_block(const stoa_collection *collection, const char *block, stoa_view_head *head,
+                                  stoa_error *err)
 {
     const stoai_leaf *leaf;
     if (!head) return STOA_FAIL(err, STOA_EINVAL, "collection block: NULL head");

@@ -16,7 +16,8 @@ static stoa_status check_reach(stoa_queue *queue, const stoa_collection *collect
                      (int)memory.index, (int)from.type, (int)from.index);
 }
 
-static stoa_status zero_padding(stoa_queue *queue, const stoa_collection *collection, const stoai_leaf *leaf, stoa_error *err)
+static stoa_status zero_padding(stoa_queue *queue, const stoa_collection *collection, const stoai_leaf *leaf,
+                                stoa_error *err)
 {
     size_t cursor = leaf->offset;
     for (uint32_t i = 0; i < leaf->layout->column_count; i++) {
@@ -28,15 +29,16 @@ static stoa_status zero_padding(stoa_queue *queue, const stoa_collection *collec
         const size_t padded = (size_t)geometry.component_stride * element;
         if (used == padded) continue;
         for (uint32_t k = 0; k < geometry.component_count; k++)
-            STOA_TRY(stoa_queue_fill(queue, collection->blob + geometry.offset_bytes + k * padded + used, 0, padded - used,
-                                     err));
+            STOA_TRY(stoa_queue_fill(queue, collection->blob + geometry.offset_bytes + k * padded + used, 0,
+                                     padded - used, err));
     }
     return STOA_OK;
 }
 
 stoa_status stoa_collection_zero(stoa_collection *collection, stoa_queue *queue, uint32_t padding_only, stoa_error *err)
 {
-    if (!collection || !queue) return STOA_FAIL(err, STOA_EINVAL, "collection zero: NULL %s", queue ? "collection" : "queue");
+    if (!collection || !queue)
+        return STOA_FAIL(err, STOA_EINVAL, "collection zero: NULL %s", queue ? "collection" : "queue");
     if (collection->read_only) return STOA_FAIL(err, STOA_ECONST, "collection zero: the collection is read-only");
     STOA_TRY(check_reach(queue, collection, "collection zero", err));
     if (!collection->bytes) return STOA_OK;
@@ -52,20 +54,23 @@ static stoa_status check_same_layout(const stoai_leaf *dst, const stoai_leaf *sr
     const stoa_layout *a = dst->layout, *b = src->layout;
     if (a == b) return STOA_OK;
     if (a->column_count != b->column_count || stoai_layout_align(a) != stoai_layout_align(b))
-        return STOA_FAIL(err, STOA_ESHAPE, "collection copy, block '%s': %u columns aligned to %u, source has %u aligned to %u",
-                         dst->path, (unsigned)a->column_count, (unsigned)stoai_layout_align(a), (unsigned)b->column_count,
-                         (unsigned)stoai_layout_align(b));
+        return STOA_FAIL(err, STOA_ESHAPE,
+                         "collection copy, block '%s': %u columns aligned to %u, source has %u aligned to %u",
+                         dst->path, (unsigned)a->column_count, (unsigned)stoai_layout_align(a),
+                         (unsigned)b->column_count, (unsigned)stoai_layout_align(b));
     for (uint32_t i = 0; i < a->column_count; i++) {
         const stoa_column_desc *p = &a->columns[i], *q = &b->columns[i];
-        if (p->dtype != q->dtype || p->kind != q->kind || p->extent[0] != q->extent[0] || p->extent[1] != q->extent[1] ||
-            strcmp(p->name, q->name) != 0)
+        if (p->dtype != q->dtype || p->kind != q->kind || p->extent[0] != q->extent[0] ||
+            p->extent[1] != q->extent[1] || strcmp(p->name, q->name) != 0)
             return STOA_FAIL(err, STOA_ESHAPE, "collection copy, block '%s': column %u is '%s' %s, source has '%s' %s",
-                             dst->path, (unsigned)i, p->name, stoa_dtype_name(p->dtype), q->name, stoa_dtype_name(q->dtype));
+                             dst->path, (unsigned)i, p->name, stoa_dtype_name(p->dtype), q->name,
+                             stoa_dtype_name(q->dtype));
     }
     return STOA_OK;
 }
 
-static stoa_status check_same_blocks(const stoa_collection *dst, const stoa_collection *src, bool *same_rows, stoa_error *err)
+static stoa_status check_same_blocks(const stoa_collection *dst, const stoa_collection *src, bool *same_rows,
+                                     stoa_error *err)
 {
     *same_rows = true;
     if (dst->leaf_count != src->leaf_count)
@@ -74,8 +79,8 @@ static stoa_status check_same_blocks(const stoa_collection *dst, const stoa_coll
     for (uint32_t i = 0; i < dst->leaf_count; i++) {
         const stoai_leaf *to = &dst->leaves[i], *from = &src->leaves[i];
         if (strcmp(to->path, from->path) != 0)
-            return STOA_FAIL(err, STOA_ESHAPE, "collection copy: block %u is '%s', source has '%s'", (unsigned)i, to->path,
-                             from->path);
+            return STOA_FAIL(err, STOA_ESHAPE, "collection copy: block %u is '%s', source has '%s'", (unsigned)i,
+                             to->path, from->path);
         STOA_TRY(check_same_layout(to, from, err));
         if (to->rows != from->rows) *same_rows = false;
     }
@@ -92,8 +97,8 @@ static stoa_status check_disjoint(const stoa_collection *dst, const stoa_collect
 }
 
 /* Components are equally spaced in both blobs, at different pitches: one two-dimensional copy a column. */
-static stoa_status copy_leaf(stoa_queue *queue, char *dst, const stoai_leaf *to, const char *src, const stoai_leaf *from,
-                             stoa_error *err)
+static stoa_status copy_leaf(stoa_queue *queue, char *dst, const stoai_leaf *to, const char *src,
+                             const stoai_leaf *from, stoa_error *err)
 {
     const uint32_t rows = to->rows < from->rows ? to->rows : from->rows;
     size_t to_cursor = to->offset, from_cursor = from->offset;
@@ -113,7 +118,8 @@ static stoa_status copy_leaf(stoa_queue *queue, char *dst, const stoai_leaf *to,
 
 stoa_status stoa_collection_copy(stoa_queue *queue, stoa_collection *dst, const stoa_collection *src, stoa_error *err)
 {
-    if (!queue || !dst || !src) return STOA_FAIL(err, STOA_EINVAL, "collection copy: NULL %s", queue ? "collection" : "queue");
+    if (!queue || !dst || !src)
+        return STOA_FAIL(err, STOA_EINVAL, "collection copy: NULL %s", queue ? "collection" : "queue");
     if (dst->read_only) return STOA_FAIL(err, STOA_ECONST, "collection copy: the destination is read-only");
     bool same_rows;
     STOA_TRY(check_same_blocks(dst, src, &same_rows, err));

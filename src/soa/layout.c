@@ -38,7 +38,8 @@ static stoa_status check_table(const stoa_layout *layout, uint32_t rows, stoa_er
     return STOA_OK;
 }
 
-/* The extents that a kind leaves open are free, the others must be 1: a table that says otherwise was filled wrongly. */
+/* The extents that a kind leaves open are free, the others must be 1: a table that says otherwise was filled wrongly.
+ */
 static stoa_status check_extents(const char *layout, const stoa_column_desc *column, stoa_error *err)
 {
     const uint32_t rows = column->extent[0], columns = column->extent[1];
@@ -50,8 +51,8 @@ static stoa_status check_extents(const char *layout, const stoa_column_desc *col
         return STOA_FAIL(err, STOA_EINVAL, "layout '%s', column '%s': extents %u x %u do not fit its kind", layout,
                          column->name, (unsigned)rows, (unsigned)columns);
     if ((uint64_t)rows * columns > UINT32_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "layout '%s', column '%s': %u x %u components, at most %u", layout, column->name,
-                         (unsigned)rows, (unsigned)columns, (unsigned)UINT32_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "layout '%s', column '%s': %u x %u components, at most %u", layout,
+                         column->name, (unsigned)rows, (unsigned)columns, (unsigned)UINT32_MAX);
     return STOA_OK;
 }
 
@@ -80,8 +81,8 @@ static stoa_status check_column(const stoa_layout *layout, uint32_t index, stoa_
                          (unsigned)column->dtype);
     STOA_TRY(check_extents(name, column, err));
     if (stoai_layout_align(layout) < stoai_dtype_align(column->dtype))
-        return STOA_FAIL(err, STOA_EALIGN, "layout '%s', column '%s': alignment %u given, %s needs %zu", name, column->name,
-                         (unsigned)stoai_layout_align(layout), stoa_dtype_name(column->dtype),
+        return STOA_FAIL(err, STOA_EALIGN, "layout '%s', column '%s': alignment %u given, %s needs %zu", name,
+                         column->name, (unsigned)stoai_layout_align(layout), stoa_dtype_name(column->dtype),
                          stoai_dtype_align(column->dtype));
     return check_member(layout, column, err);
 }
@@ -111,7 +112,8 @@ stoa_status stoai_column_place(const stoa_layout *layout, uint32_t rows, uint32_
     const uint64_t padded = stoai_padded_bytes(layout, column->dtype, stoai_column_rows(column, rows));
     const uint64_t count = (uint64_t)column->extent[0] * column->extent[1];
     if (padded && count > (STOAI_BYTES_MAX - *cursor) / padded)
-        return STOA_FAIL(err, STOA_ELIMIT, "layout '%s', column '%s': offset %zu plus %u x %llu bytes exceed %llu bytes",
+        return STOA_FAIL(err, STOA_ELIMIT,
+                         "layout '%s', column '%s': offset %zu plus %u x %llu bytes exceed %llu bytes",
                          stoai_name(layout->name), column->name, *cursor, (unsigned)count, (unsigned long long)padded,
                          (unsigned long long)STOAI_BYTES_MAX);
     *geometry = (stoa_column_geometry){
@@ -178,7 +180,8 @@ static void bind_members(const stoa_layout *layout, uint32_t rows, uintptr_t blo
     for (uint32_t i = 0; i < layout->column_count; i++) {
         const stoa_column_desc *column = &layout->columns[i];
         stoa_column_geometry geometry;
-        if (stoai_column_place(layout, rows, i, &cursor, &geometry, NULL) != STOA_OK) return; /* stoa_layout_bytes passed */
+        if (stoai_column_place(layout, rows, i, &cursor, &geometry, NULL) != STOA_OK)
+            return; /* stoa_layout_bytes passed */
         char *member = (char *)view + column->member_offset;
         void *data = (void *)(blob + geometry.offset_bytes);
         memcpy(member, &data, sizeof data);
@@ -199,9 +202,11 @@ static stoa_status bind(const stoa_view_head *head, size_t blob_bytes, stoa_view
     if (needed > blob_bytes)
         return STOA_FAIL(err, STOA_ESHAPE, "layout '%s' of %u rows: blob of %zu bytes given, %zu needed", name,
                          (unsigned)head->rows, blob_bytes, needed);
-    if (needed && !head->blob) return STOA_FAIL(err, STOA_EINVAL, "layout '%s': blob is NULL, %zu bytes needed", name, needed);
+    if (needed && !head->blob)
+        return STOA_FAIL(err, STOA_EINVAL, "layout '%s': blob is NULL, %zu bytes needed", name, needed);
     if ((uintptr_t)head->blob & (align - 1))
-        return STOA_FAIL(err, STOA_EALIGN, "layout '%s': blob at %p, alignment %u needed", name, head->blob, (unsigned)align);
+        return STOA_FAIL(err, STOA_EALIGN, "layout '%s': blob at %p, alignment %u needed", name, head->blob,
+                         (unsigned)align);
     *view = *head;
     bind_members(head->layout, head->rows, (uintptr_t)head->blob, view);
     return STOA_OK;

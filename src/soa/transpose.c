@@ -17,17 +17,27 @@ typedef struct transpose_args {
 } transpose_args;
 
 /* `count` elements of constant size between a column and the records; memcpy becomes one load and one store. */
-#define TRANSPOSE_RUN(bytes)                                                                        \
+#define TRANSPOSE_RUN(bytes)                                                                                           \
     for (size_t i = 0; i < count; i++) memcpy(dst + i * dst_step, src + i * src_step, (bytes))
 
 static void copy_run(char *dst, size_t dst_step, const char *src, size_t src_step, size_t element, size_t count)
 {
     switch (element) {
-    case 1: TRANSPOSE_RUN(1); break;
-    case 2: TRANSPOSE_RUN(2); break;
-    case 4: TRANSPOSE_RUN(4); break;
-    case 8: TRANSPOSE_RUN(8); break;
-    default: TRANSPOSE_RUN(16); break;
+    case 1:
+        TRANSPOSE_RUN(1);
+        break;
+    case 2:
+        TRANSPOSE_RUN(2);
+        break;
+    case 4:
+        TRANSPOSE_RUN(4);
+        break;
+    case 8:
+        TRANSPOSE_RUN(8);
+        break;
+    default:
+        TRANSPOSE_RUN(16);
+        break;
     }
 }
 #undef TRANSPOSE_RUN
@@ -49,7 +59,8 @@ static void transpose_tile(const transpose_args *args, size_t first, size_t coun
     for (uint32_t i = 0; i < layout->column_count; i++) {
         const stoa_column_desc *column = &layout->columns[i];
         stoa_column_geometry geometry;
-        if (stoai_column_place(layout, args->soa.rows, i, &cursor, &geometry, NULL) != STOA_OK) return; /* checked before */
+        if (stoai_column_place(layout, args->soa.rows, i, &cursor, &geometry, NULL) != STOA_OK)
+            return; /* checked before */
         const size_t at = (size_t)record_place(column, &record), element = stoa_dtype_bytes(column->dtype);
         if (column->kind == STOA_KIND_SCALAR) continue;
         for (uint32_t k = 0; k < geometry.component_count; k++) {
@@ -73,7 +84,8 @@ static void transpose_host(const void *pointer)
         transpose_tile(args, first, args->soa.rows - first < tile ? args->soa.rows - first : tile);
 }
 
-static const stoa_kernel transpose_kernel = {sizeof(stoa_kernel), sizeof(transpose_args), "stoa_transpose", transpose_host};
+static const stoa_kernel transpose_kernel = {sizeof(stoa_kernel), sizeof(transpose_args), "stoa_transpose",
+                                             transpose_host};
 
 /* Size and alignment of a record; 0 bytes when the layout is invalid or has scalars only. */
 static uint64_t record_geometry(const stoa_layout *layout, size_t *align_bytes)
@@ -130,8 +142,8 @@ static stoa_status transpose(stoa_queue *queue, const stoa_view_head *soa, uintp
         return STOA_FAIL(err, STOA_ENOTSUP, "transpose: host queues only, this one is of place %d:%d", (int)place.type,
                          (int)place.index);
     if (!stoa_place_accessible(soa->place, place))
-        return STOA_FAIL(err, STOA_EPLACE, "transpose: columns at place %d:%d, queue of place %d:%d", (int)soa->place.type,
-                         (int)soa->place.index, (int)place.type, (int)place.index);
+        return STOA_FAIL(err, STOA_EPLACE, "transpose: columns at place %d:%d, queue of place %d:%d",
+                         (int)soa->place.type, (int)soa->place.index, (int)place.type, (int)place.index);
     STOA_TRY(check_records(soa, aos, record_bytes, err));
     if (!to_records && (soa->flags & STOA_VIEW_CONST))
         return STOA_FAIL(err, STOA_ECONST, "layout '%s': the view is read-only", stoai_name(soa->layout->name));
@@ -146,7 +158,8 @@ stoa_status stoa_soa_from_aos(stoa_queue *queue, const stoa_view_head *soa, cons
     return transpose(queue, soa, (uintptr_t)aos, record_bytes, false, err);
 }
 
-stoa_status stoa_soa_to_aos(stoa_queue *queue, const stoa_view_head *soa, void *aos, size_t record_bytes, stoa_error *err)
+stoa_status stoa_soa_to_aos(stoa_queue *queue, const stoa_view_head *soa, void *aos, size_t record_bytes,
+                            stoa_error *err)
 {
     return transpose(queue, soa, (uintptr_t)aos, record_bytes, true, err);
 }

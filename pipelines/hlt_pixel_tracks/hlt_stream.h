@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Internal to the job: one stream and what it enqueues for an event. */
+#ifndef HLT_STREAM_H
+#define HLT_STREAM_H
+
+#include "pipelines/hlt_pixel_tracks/hlt.h"
+#include "stoa/collection.h"
+
+#define STOA_LAYOUT hlt_work_soa
+#define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_work.def"
+#include "stoa/layout_gen.h"
+
+/* Where an event's results go: arrays of the job, on the host. Counts are pointers so that the queue can write them. */
+typedef struct hlt_slot {
+    uint32_t *index, *kept;
+    float *score;
+    int16_t *vertex_of;
+    float *z, *weight, *chi2, *pt2_sum;
+    int32_t *ndof;
+    uint16_t *by_pt2;
+    uint32_t preselected, selected, usable, vertices, tops;
+    double stamp_us[HLT_STAGE_COUNT + 1];
+} hlt_slot;
+
+/* A queue, its session and its memory. One thread at a time uses it. */
+typedef struct hlt_stream {
+    const hlt_options *options;
+    stoa_queue *queue;
+    stoa_session *session;       /* NULL without a DNN */
+    stoa_collection *memory;     /* all blocks below in one blob */
+    stoa_buffer *finder;         /* workspace of the vertex finder */
+    stoa_buffer *upload;         /* an event's tracks; NULL on the host, where they are read where they lie */
+    hlt_work_soa work;
+    track_features_soa features;
+    tracks_soa selected;
+    vertices_soa vertices;
+    vertex_tracks_soa vertex_tracks;
+} hlt_stream;
+
+/* `capacity` rows, `event_bytes` of the largest event's blob. */
+STOA_MUST_CHECK stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa_device *device, uint32_t capacity,
+                                            size_t event_bytes, stoa_error *err);
+void hlt_stream_deinit(hlt_stream *stream);
+/* Enqueue one event; returns before it is done where the queue is asynchronous. */
+STOA_MUST_CHECK stoa_status hlt_stream_enqueue(hlt_stream *stream, const hlt_event *event, hlt_slot *slot, stoa_error *err);
+
+/* score = 1 for rows that pass, 0 otherwise; NULL cuts: 1 for all. */
+STOA_MUST_CHECK stoa_status hlt_cuts_enqueue(stoa_queue *queue, const hlt_cuts *cuts, track_features_soa features,
+                                             const uint32_t *count, stoa_error *err);
+
+#endif

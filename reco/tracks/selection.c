@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "reco/tracks/selection.h"
+
+#include "reco/check.h"
+#include "stoa/algo.h"
+#include "stoa/kernel.h"
+
+#include <math.h>
+
+/* Rows of the upper triangle, by rows: the index of (i, j) in tracks.def's covariance. */
+enum { COV_PHI_PHI = 0, COV_PHI_TIP = 1, COV_PHI_QPT = 2, COV_TIP_TIP = 5, COV_TIP_QPT = 6, COV_QPT_QPT = 9,
+       COV_COT_COT = 12, COV_COT_ZIP = 13, COV_ZIP_ZIP = 14 };
+
+/* A track's hits end at its offset and start where the hits of the track before end. */
+STOA_DEVICE uint32_t track_hits(const uint32_t *offsets, uint32_t row)
+{
+    return offsets[row] - (row > 0 ? offsets[row - 1] : 0);
+}
+
+STOA_DEVICE uint32_t rows_below(const uint32_t *count, uint32_t capacity)
+{
+    return *count < capacity ? *count : capacity;
+}
+
+/* A count below 0 comes from a broken event. The compaction then sees all rows, so all are masked. */
+STOA_KERNEL(reco_tracks_mask, reco_preselection)
+{
+    const int32_t count = *args->tracks.nTracks;
+    const uint32_t broken = count < 0, capacity = args->tracks.head.rows;
+    const uint32_t rows = (uint32_t)count < capacity ? (uint32_t)count : capacity;
+    const uint8_t *quality = args->tracks.quality;
+    const uint32_t *offsets = args->tracks.hitOffsets;
+    STOA_FOR(i, grid, rows)
+    {
+        const uint32_t hits = track_hits(offsets, i);
+        const uint32_t good = (uint32_t)(quality[i] >= args->min_quality) & (uint32_t)((int64_t)hits >= args->min_hits);
+        args->mask[i] = (uint8_t)(good & !broken);
+    }
+}
+
+/* One loop a column: each is a plain gather with one stream out, and the compiler can vectorise what has a root. */
+#define FEATURE_COPY(column, in)                                                                     \
+    do {                                                                                             \
+        float *out_ = f->column;                                                                     \
+        const float *in_ = (in);                                                                     \
+        STOA_FOR(i, grid, rows) out_[i] = in_[index[i]];                                             \
+    } while (0)
+#define FEATURE_ROOT(column, in)                                                                     \
+    do {                                                                                             \
+        float *out_ = f->column;                                                                     \
+        const float *in_ = (in);                                                                     \
+        STOA_FOR(i, grid, rows) out_[i] = in_[index[i]];                                             \
+        STOA_FOR(i, grid, rows) out_[i] = sqrtf(out_[i]);                                            \
+    } while (0)
+
+STOA_KERNEL(reco_tracks_features, reco_features)
+{
+    const tracks_soa_const *t = &args->tracks;
+    const track_features_soa *f = &args->features;
+    const uint32_t *index = args->index;
+    const uint32_t rows = rows_below(args->count, f->head.rows);
+    const float *cov = t->covariance.data, *state = t->state.data;
+    const int64_t cs = t->covariance.stride, ss = t->state.stride;
+    FEATURE_COPY(chi2, t->chi2);
+    FEATURE_ROOT(dz_error, cov + COV_ZIP_ZIP * cs);
+    FEATURE_ROOT(dxy_error, cov + COV_TIP_TIP * cs);
+    FEATURE_COPY(eta, t->eta);
+    STOA_FOR(i, grid, rows) f->hits[i] = (float)track_hits(t->hitOffsets, index[i]);
+    FEATURE_COPY(phi, state + RECO_STATE_PHI * ss);
+    FEATURE_ROOT(phi_error, cov + COV_PHI_PHI * cs);
+    FEATURE_COPY(pt, t->pt);
+    FEATURE_ROOT(q_over_pt_error, cov + COV_QPT_QPT * cs);
+    FEATURE_COPY(dz_bs, state + RECO_STATE_ZIP * ss);
+    FEATURE_COPY(dxy_bs, state + RECO_STATE_TIP * ss);
+    STOA_FOR(i, grid, rows) f->layers[i] = (float)t->nLayers[index[i]];
+    FEATURE_ROOT(cot_theta_error, cov + COV_COT_COT * cs);
+    FEATURE_COPY(cov_cot_theta_dz, cov + COV_COT_ZIP * cs);
+    FEATURE_COPY(cov_dxy_q_over_pt, cov + COV_TIP_QPT * cs);
+    FEATURE_COPY(cov_phi_dxy, cov + COV_PHI_TIP * cs);
+    FEATURE_COPY(cov_phi_q_over_pt, cov + COV_PHI_QPT * cs);
+}
+
+STOA_KERNEL(reco_tracks_features_zero, reco_features)
+{
+    const track_features_soa *f = &args->features;
+    const uint32_t first = rows_below(args->count, f->head.rows), rows = f->head.rows - first;
+    float *const columns[17] = {f->chi2, f->dz_error, f->dxy_error, f->eta, f->hits, f->phi, f->phi_error, f->pt,
+                                f->q_over_pt_error, f->dz_bs, f->dxy_bs, f->layers, f->cot_theta_error,
+                                f->cov_cot_theta_dz, f->cov_dxy_q_over_pt, f->cov_phi_dxy, f->cov_phi_q_over_pt};
+    for (uint32_t c = 0; c < 17; c++) {
+        float *column = columns[c] + first;
+        STOA_FOR(i, grid, rows) column[i] = 0.0f;
+    }
+}
+
+STOA_KERNEL(reco_tracks_score_mask, reco_selection)
+{
+    const uint32_t rows = rows_below(args->count, args->features.head.rows);
+    const float *score = args->features.score;
+    const float threshold = args->threshold;
+    uint8_t *mask = args->mask;
+    STOA_FOR(i, grid, rows) mask[i] = score[i] >= threshold;
+}
+
+#define GATHER_COLUMN(type, to, from)                                                                \
+    do {                                                                                             \
+        type *out_ = (to);                                                                           \
+        const type *in_ = (from);                                                                    \
+        STOA_FOR(i, grid, rows) out_[i] = in_[index[i]];                                             \
+    } while (0)
+
+/* hitOffsets gets the number of hits of each track; the scan that follows makes offsets of them. */
+STOA_KERNEL(reco_tracks_gather, reco_track_gather)
+{
+    const tracks_soa_const *t = &args->tracks;
+    const tracks_soa *o = &args->out;
+    const uint32_t *index = args->index;
+    const uint32_t rows = rows_below(args->count, o->head.rows);
+    if (grid.index == 0) *o->nTracks = (int32_t)rows;
+    GATHER_COLUMN(uint8_t, o->quality, t->quality);
+    GATHER_COLUMN(float, o->chi2, t->chi2);
+    GATHER_COLUMN(int8_t, o->nLayers, t->nLayers);
+    GATHER_COLUMN(float, o->eta, t->eta);
+    GATHER_COLUMN(float, o->pt, t->pt);
+    for (int c = 0; c < 5; c++)
+        GATHER_COLUMN(float, o->state.data + c * o->state.stride, t->state.data + c * t->state.stride);
+    for (int c = 0; c < 15; c++)
+        GATHER_COLUMN(float, o->covariance.data + c * o->covariance.stride, t->covariance.data + c * t->covariance.stride);
+    STOA_FOR(i, grid, rows) o->hitOffsets[i] = track_hits(t->hitOffsets, index[i]);
+}
+
+#ifndef __CUDACC__
+/* Columns of a bound view are all there or none is: one of them stands for all. */
+stoa_status reco_tracks_preselect(stoa_queue *queue, const reco_preselection *args, stoa_error *err)
+{
+    RECO_NEED(err, "preselect", queue);
+    RECO_NEED(err, "preselect", args);
+    RECO_NEED(err, "preselect", args->tracks.nTracks);
+    RECO_NEED(err, "preselect", args->count);
+    if (args->tracks.head.rows > 0) {
+        RECO_NEED(err, "preselect", args->mask);
+        RECO_NEED(err, "preselect", args->index);
+    }
+    STOA_TRY(stoa_queue_launch(queue, &reco_tracks_mask_kernel, args, err));
+    /* Read as unsigned a negative count is a large one, which the compaction clips; see the mask. */
+    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, args->tracks.head.rows, args->index,
+                                  args->count};
+    return stoa_algo_compact(queue, &compact, err);
+}
+
+stoa_status reco_tracks_features(stoa_queue *queue, const reco_features *args, stoa_error *err)
+{
+    RECO_NEED(err, "features", queue);
+    RECO_NEED(err, "features", args);
+    RECO_NEED(err, "features", args->count);
+    RECO_NEED(err, "features", args->tracks.nTracks);
+    RECO_NEED(err, "features", args->features.chi2);
+    if (args->tracks.head.rows > 0) RECO_NEED(err, "features", args->index);
+    if (args->zero_unused) STOA_TRY(stoa_queue_launch(queue, &reco_tracks_features_zero_kernel, args, err));
+    return stoa_queue_launch(queue, &reco_tracks_features_kernel, args, err);
+}
+
+stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args, stoa_error *err)
+{
+    RECO_NEED(err, "select", queue);
+    RECO_NEED(err, "select", args);
+    RECO_NEED(err, "select", args->count);
+    RECO_NEED(err, "select", args->kept_count);
+    RECO_NEED(err, "select", args->features.score);
+    const uint32_t capacity = args->features.head.rows;
+    if (capacity > 0) {
+        RECO_NEED(err, "select", args->index);
+        RECO_NEED(err, "select", args->mask);
+        RECO_NEED(err, "select", args->slot);
+        RECO_NEED(err, "select", args->kept);
+    }
+    STOA_TRY(stoa_queue_launch(queue, &reco_tracks_score_mask_kernel, args, err));
+    const stoa_compact compact = {args->mask, args->count, capacity, args->slot, args->kept_count};
+    STOA_TRY(stoa_algo_compact(queue, &compact, err));
+    const stoa_gather gather = {args->index, args->kept, sizeof(uint32_t), args->slot, args->kept_count, capacity};
+    return stoa_algo_gather(queue, &gather, err);
+}
+
+stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args, stoa_error *err)
+{
+    RECO_NEED(err, "gather", queue);
+    RECO_NEED(err, "gather", args);
+    RECO_NEED(err, "gather", args->count);
+    RECO_NEED(err, "gather", args->tracks.nTracks);
+    RECO_NEED(err, "gather", args->out.nTracks);
+    if (args->out.head.rows > 0) RECO_NEED(err, "gather", args->index);
+    if (args->out.nTracks == args->tracks.nTracks)
+        return STOA_FAIL(err, STOA_EOVERLAP, "gather: 'out' and 'tracks' are the same collection");
+    STOA_TRY(stoa_queue_launch(queue, &reco_tracks_gather_kernel, args, err));
+    const stoa_scan scan = {args->out.hitOffsets, (const uint32_t *)args->out.nTracks, args->out.head.rows, 0,
+                            args->out.hitOffsets};
+    return stoa_algo_scan(queue, &scan, err);
+}
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "algo_rows.h"
+
+#include <string.h>
+
+enum { SORT_INSERTION_ROWS = 48, SORT_WIDE_ROWS = 6000 };
+
+/* Bits whose unsigned order is that of the floats: -0 before +0, every NaN last and equal, so that they keep their order. */
+STOA_DEVICE uint32_t sort_bits(float key)
+{
+    uint32_t u;
+    memcpy(&u, &key, sizeof u);
+    const uint32_t ordered = u ^ (u >> 31 ? 0xFFFFFFFFu : 0x80000000u);
+    return (u & 0x7FFFFFFFu) > 0x7F800000u ? 0xFFFFFFFFu : ordered;
+}
+
+/* A few rows: clearing and scanning the digit counts would cost more than all the comparisons. */
+STOA_DEVICE void sort_insert(const uint32_t *bits, uint32_t *index, uint32_t rows)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        const uint32_t key = bits[i];
+        uint32_t slot = i;
+        for (; slot > 0 && bits[index[slot - 1]] > key; slot--) index[slot] = index[slot - 1];
+        index[slot] = i;
+    }
+}
+
+/* One pass: `from` NULL is the identity. `start` holds the first slot of each digit and is used up. */
+STOA_DEVICE void sort_pass(const uint32_t *bits, const uint32_t *from, uint32_t *to, uint32_t rows, uint32_t *start,
+                           uint32_t shift, uint32_t digits)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        const uint32_t row = from ? from[i] : i;
+        to[start[(bits[row] >> shift) & (digits - 1)]++] = row;
+    }
+}
+
+/* Counts to first slots; false when one digit has all rows, so that the pass would change nothing. */
+STOA_DEVICE int sort_starts(uint32_t *count, uint32_t digits, uint32_t rows)
+{
+    uint32_t sum = 0, most = 0;
+    for (uint32_t d = 0; d < digits; d++) {
+        const uint32_t n = count[d];
+        most = n > most ? n : most;
+        count[d] = sum;
+        sum += n;
+    }
+    return most != rows;
+}
+
+/* Least significant digit first. `counts` has room for passes * digits. The keys stay where they are and only indices move:
+ * three arrays then do, and the keys of an event fit in cache. */
+STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows, uint32_t *counts,
+                            uint32_t passes, uint32_t width)
+{
+    const uint32_t digits = 1u << width;
+    memset(counts, 0, sizeof *counts * passes * digits);
+    for (uint32_t i = 0; i < rows; i++)
+        for (uint32_t p = 0; p < passes; p++) counts[p * digits + ((bits[i] >> (p * width)) & (digits - 1))]++;
+    uint32_t todo = 0, left = 0;
+    for (uint32_t p = 0; p < passes; p++)
+        if (sort_starts(counts + p * digits, digits, rows)) {
+            todo |= 1u << p;
+            left++;
+        }
+    const uint32_t *from = 0;
+    if (left == 0) sort_insert(bits, index, rows); /* all keys alike: linear, and gives the identity */
+    for (uint32_t p = 0; p < passes; p++) {
+        if (!(todo >> p & 1)) continue;
+        uint32_t *to = left-- & 1 ? index : other; /* so that the last pass ends in `index` */
+        sort_pass(bits, from, to, rows, counts + p * digits, p * width, digits);
+        from = to;
+    }
+}
+
+/* Serial. A GPU needs the cooperative form: the same passes with the digit counts of each block scanned together. */
+STOA_KERNEL(stoa_algo_sort, stoa_sort)
+{
+    if (grid.index != 0) return;
+    const uint32_t rows = algo_rows(args->count, args->capacity);
+    uint32_t *bits = args->scratch, *other = args->scratch + args->capacity;
+    for (uint32_t i = 0; i < rows; i++) bits[i] = sort_bits(args->key[i]);
+    uint32_t counts[3 * 2048];
+    if (rows <= SORT_INSERTION_ROWS)
+        sort_insert(bits, args->index, rows);
+    else if (rows <= SORT_WIDE_ROWS)
+        sort_radix(bits, args->index, other, rows, counts, 4, 8);
+    else
+        sort_radix(bits, args->index, other, rows, counts, 3, 11);
+}
+
+#ifndef __CUDACC__
+stoa_status stoa_algo_sort(stoa_queue *queue, const stoa_sort *args, stoa_error *err)
+{
+    ALGO_NEED(err, "sort", queue);
+    ALGO_NEED(err, "sort", args);
+    if (args->capacity > 0) {
+        ALGO_NEED(err, "sort", args->key);
+        ALGO_NEED(err, "sort", args->count);
+        ALGO_NEED(err, "sort", args->index);
+        ALGO_NEED(err, "sort", args->scratch);
+    }
+    return stoa_queue_launch(queue, &stoa_algo_sort_kernel, args, err);
+}
+#endif

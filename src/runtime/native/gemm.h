@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two matrix kernels: a tile of rows (rows in the lanes, weights broadcast) and one row (neurons in the lanes, inputs
+ * broadcast). Both start a sum from the bias and add w[k] * x[k] in order of k with the same operations, so both have the
+ * same bits. Steps of fewer than CHAIN_BELOW neurons keep four sums (k modulo 4) added pairwise at the end: in a row
+ * alone, one sum would be one long chain of dependent additions. */
+#ifndef STOA_NATIVE_GEMM_H
+#define STOA_NATIVE_GEMM_H
+
+#include <string.h>
+
+#include "runtime/native/program.h"
+#include "runtime/native/tile.h"
+#include "runtime/native/vmath.h"
+
+#define CHAIN_BELOW 4u
+
+/* Registers: R * N sums, R inputs, one weight. */
+#if VECTOR_BYTES == 64
+#define WIDEST 8u
+#else
+#define WIDEST 4u
+#endif
+
+INLINE vf relu(vf x) { return (vf)((vi)x & ~(x < 0.0f)); /* NaN stays */ }
+
+typedef struct gemm_block {
+    const float *in;        /* first row of the block in column 0, or of ref 0 where refs != NULL */
+    const uint32_t *refs;
+    const float *weights;   /* [k][NATIVE_GROUP], at the first neuron of the block */
+    const float *bias;
+    float *out;
+    size_t pitch;
+    uint32_t length;
+    bool relu;
+} gemm_block;
+
+/* R vectors of rows times N neurons. R, N, with_refs are constants where this is expanded: all arrays are registers. */
+INLINE void micro(const gemm_block *b, const uint32_t R, const uint32_t N, const bool with_refs)
+{
+    vf sum[3][NATIVE_GROUP];
+    const float *x = b->in, *w = b->weights;
+    const size_t pitch = b->pitch;
+    for (uint32_t n = 0; n < N; n++)
+        for (uint32_t r = 0; r < R; r++)
+            sum[r][n] = v_splat(b->bias[n]);
+#pragma GCC unroll 4
+    for (uint32_t k = 0; k < b->length; k++) {
+        if (with_refs)
+            x = b->in + b->refs[k] * pitch;
+        vf in[3];
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++)
+            in[r] = v_load(x + r * LANES);
+#pragma GCC unroll 8
+        for (uint32_t n = 0; n < N; n++)
+#pragma GCC unroll 8
+            for (uint32_t r = 0; r < R; r++)
+                sum[r][n] += in[r] * w[n];
+        x += pitch;
+        w += NATIVE_GROUP;
+    }
+#pragma GCC unroll 8
+    for (uint32_t n = 0; n < N; n++)
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++)
+            v_store(b->out + n * pitch + r * LANES, b->relu ? relu(sum[r][n]) : sum[r][n]);
+}
+
+/* One neuron of a small step: R vectors of rows, four sums each. */
+INLINE void chain(const gemm_block *b, const uint32_t R, const bool with_refs)
+{
+    vf sum[3][4];
+    for (uint32_t r = 0; r < R; r++) {
+        sum[r][0] = v_splat(b->bias[0]);
+        sum[r][1] = sum[r][2] = sum[r][3] = (vf){0};
+    }
+    const uint32_t whole = b->length & ~3u;
+#define CHAIN_ADD(k, c)                                                                                   \
+    do {                                                                                                  \
+        const float *x_ = b->in + (with_refs ? b->refs[(k) + (c)] : (k) + (c)) * b->pitch;                \
+        _Pragma("GCC unroll 4") for (uint32_t r = 0; r < R; r++)                                          \
+            sum[r][c] += v_load(x_ + r * LANES) * b->weights[((k) + (c)) * (size_t)NATIVE_GROUP];         \
+    } while (0)
+    for (uint32_t k = 0; k < whole; k += 4) {
+        CHAIN_ADD(k, 0u);
+        CHAIN_ADD(k, 1u);
+        CHAIN_ADD(k, 2u);
+        CHAIN_ADD(k, 3u);
+    }
+    if (whole + 0 < b->length)
+        CHAIN_ADD(whole, 0u);
+    if (whole + 1 < b->length)
+        CHAIN_ADD(whole, 1u);
+    if (whole + 2 < b->length)
+        CHAIN_ADD(whole, 2u);
+#undef CHAIN_ADD
+    for (uint32_t r = 0; r < R; r++) {
+        const vf total = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);
+        v_store(b->out + r * LANES, b->relu ? relu(total) : total);
+    }
+}
+
+typedef void (*micro_kernel)(const gemm_block *block);
+
+/* Rows, neurons: all that are used. */
+#if VECTOR_BYTES == 64
+#define MICRO_MAP(X) X(3, 8) X(2, 8) X(1, 8) X(3, 4) X(2, 4) X(1, 4) X(3, 3) X(2, 3) X(1, 3) X(3, 2) X(2, 2) X(1, 2) X(3, 1) X(2, 1) X(1, 1)
+#else
+#define MICRO_MAP(X) X(1, 8) X(3, 4) X(2, 4) X(1, 4) X(3, 3) X(2, 3) X(1, 3) X(3, 2) X(2, 2) X(1, 2) X(3, 1) X(2, 1) X(1, 1)
+#endif
+
+#define MICRO_DEFINE(R, N)                                                                                \
+    static void micro_##R##x##N(const gemm_block *block) { micro(block, R, N, false); }                   \
+    static void micro_refs_##R##x##N(const gemm_block *block) { micro(block, R, N, true); }
+MICRO_MAP(MICRO_DEFINE)
+#undef MICRO_DEFINE
+#define CHAIN_DEFINE(R)                                                                                   \
+    static void chain_##R(const gemm_block *block) { chain(block, R, false); }                            \
+    static void chain_refs_##R(const gemm_block *block) { chain(block, R, true); }
+CHAIN_DEFINE(1)
+CHAIN_DEFINE(2)
+CHAIN_DEFINE(3)
+#undef CHAIN_DEFINE
+
+/* [refs][rows][neurons]; zero neurons: chain. */
+static const micro_kernel micro_kernels[2][4][NATIVE_GROUP + 1] = {
+#define MICRO_PLAIN(R, N) [0][R][N] = micro_##R##x##N,
+#define MICRO_REFS(R, N) [1][R][N] = micro_refs_##R##x##N,
+    MICRO_MAP(MICRO_PLAIN) MICRO_MAP(MICRO_REFS)
+#undef MICRO_PLAIN
+#undef MICRO_REFS
+    [0][1][0] = chain_1, [0][2][0] = chain_2, [0][3][0] = chain_3,
+    [1][1][0] = chain_refs_1, [1][2][0] = chain_refs_2, [1][3][0] = chain_refs_3
+};
+
+/* Neurons [o, o + n) for all rows of the tile, n <= NATIVE_GROUP within one group. The weights stay in L1 meanwhile. */
+static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32_t n)
+{
+    const native_operand *in = &s->in[0];
+    const bool chained = s->count < CHAIN_BELOW;
+    gemm_block b = {
+        .refs = in->refs, .bias = s->bias + o, .pitch = t->pitch, .length = s->length, .relu = s->op == NATIVE_RELU,
+        .weights = s->weights + (size_t)(o / NATIVE_GROUP) * NATIVE_GROUP * s->length + o % NATIVE_GROUP,
+    };
+    const float *x = tile_column(t, in->refs != NULL ? 0 : in->first);
+    float *y = tile_column(t, s->out + o);
+    for (size_t v = 0; v < t->vectors;) {
+        const size_t left = t->vectors - v, rows = left == 4 ? 2 : left < 3 ? left : 3;
+        b.in = x + v * LANES;
+        b.out = y + v * LANES;
+        micro_kernels[in->refs != NULL][rows][chained ? 0 : n](&b);
+        v += rows;
+    }
+}
+
+/* The widest block that this step's tile can use: one vector of rows needs many neurons to hide the latency of the sums. */
+static void gemm_tile(const tile *t, const native_step *s)
+{
+    const uint32_t widest = s->count < CHAIN_BELOW ? 1 : t->vectors == 1 ? 8 : WIDEST;
+    for (uint32_t o = 0; o < s->count;) {
+        const uint32_t left = s->count - o;
+        const uint32_t n = left >= widest ? widest : left >= 4 && widest >= 4 ? 4 : left;
+        gemm_neurons(t, s, o, n);
+        o += n;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ a row alone */
+
+/* Eight neurons of one row: a vector of them, or as many as that takes. */
+#define GROUP_BYTES (VECTOR_BYTES < 32 ? VECTOR_BYTES : 32)
+#define GROUP_PARTS (32 / GROUP_BYTES)
+#define GROUP_LANES ((size_t)GROUP_BYTES / 4)
+typedef float vg __attribute__((vector_size(GROUP_BYTES)));
+typedef int32_t vgi __attribute__((vector_size(GROUP_BYTES)));
+typedef float vg_memory __attribute__((vector_size(GROUP_BYTES), aligned(4), may_alias));
+#if GROUP_PARTS == 1
+#define GROUPS_AT_ONCE 8u
+#else
+#define GROUPS_AT_ONCE 4u
+#endif
+
+INLINE vg vg_load(const float *from) { return *(const vg_memory *)from; }
+INLINE void vg_finish(float *to, vg sum, bool with_relu)
+{
+    *(vg_memory *)to = with_relu ? (vg)((vgi)sum & ~(sum < 0.0f)) : sum;
+}
+
+/* G groups of eight neurons, G a constant where this is expanded. */
+INLINE void row_groups(const native_step *s, const float *x, const uint32_t G, const bool with_refs, uint32_t o, float *out)
+{
+    const uint32_t length = s->length, *refs = s->in[0].refs;
+    const size_t group = (size_t)NATIVE_GROUP * length;
+    const float *w = s->weights + (size_t)o * length;
+    vg sum[GROUPS_AT_ONCE * GROUP_PARTS];
+    for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
+        sum[i] = vg_load(s->bias + o + i * GROUP_LANES);
+#pragma GCC unroll 2
+    for (uint32_t k = 0; k < length; k++) {
+        const float value = x[with_refs ? refs[k] : k];
+#pragma GCC unroll 16
+        for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
+            sum[i] += vg_load(w + (i / GROUP_PARTS) * group + (i % GROUP_PARTS) * GROUP_LANES) * value;
+        w += NATIVE_GROUP;
+    }
+#pragma GCC unroll 16
+    for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
+        vg_finish(out + o + i * GROUP_LANES, sum[i], s->op == NATIVE_RELU);
+}
+
+/* The four sums of small steps. */
+INLINE void row_chain(const native_step *s, const float *x, const bool with_refs, float *out)
+{
+    const uint32_t *refs = s->in[0].refs;
+    vg sum[4][GROUP_PARTS];
+    for (uint32_t p = 0; p < GROUP_PARTS; p++) {
+        sum[0][p] = vg_load(s->bias + p * GROUP_LANES);
+        sum[1][p] = sum[2][p] = sum[3][p] = (vg){0};
+    }
+    const uint32_t whole = s->length & ~3u;
+    const float *w = s->weights;
+#define CHAIN_ADD(k, c)                                                                                   \
+    do {                                                                                                  \
+        const float value_ = x[with_refs ? refs[(k) + (c)] : (k) + (c)];                                  \
+        for (uint32_t p = 0; p < GROUP_PARTS; p++)                                                        \
+            sum[c][p] += vg_load(w + ((k) + (c)) * (size_t)NATIVE_GROUP + p * GROUP_LANES) * value_;      \
+    } while (0)
+    for (uint32_t k = 0; k < whole; k += 4) {
+        CHAIN_ADD(k, 0u);
+        CHAIN_ADD(k, 1u);
+        CHAIN_ADD(k, 2u);
+        CHAIN_ADD(k, 3u);
+    }
+    if (whole + 0 < s->length)
+        CHAIN_ADD(whole, 0u);
+    if (whole + 1 < s->length)
+        CHAIN_ADD(whole, 1u);
+    if (whole + 2 < s->length)
+        CHAIN_ADD(whole, 2u);
+#undef CHAIN_ADD
+    for (uint32_t p = 0; p < GROUP_PARTS; p++)
+        vg_finish(out + p * GROUP_LANES, (sum[0][p] + sum[1][p]) + (sum[2][p] + sum[3][p]), s->op == NATIVE_RELU);
+}
+
+INLINE void gemm_row_refs(const native_step *s, const float *x, const bool with_refs, float *out)
+{
+    if (s->count < CHAIN_BELOW) {
+        row_chain(s, x, with_refs, out);
+        return;
+    }
+    uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
+#define ROW_GROUPS(G)                                                                                     \
+    for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP)                                         \
+        row_groups(s, x, (G), with_refs, o, out);
+#if GROUPS_AT_ONCE == 8
+    ROW_GROUPS(8u)
+#endif
+    ROW_GROUPS(4u)
+    ROW_GROUPS(2u)
+    ROW_GROUPS(1u)
+#undef ROW_GROUPS
+}
+
+static void gemm_row(const tile *t, const native_step *s)
+{
+    float *out = tile_column(t, s->out);
+    if (s->in[0].refs != NULL)
+        gemm_row_refs(s, tile_column(t, 0), true, out);
+    else
+        gemm_row_refs(s, tile_column(t, s->in[0].first), false, out);
+}
+
+#endif

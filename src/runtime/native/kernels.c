@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The native engine's kernels for one instruction-set level. Compiled once per level; STOA_ISA names it (src/CMakeLists.txt).
+ * Plain vector extensions of the compiler throughout: the level decides the width of a vector and nothing else. */
+#include "runtime/native/program.h"
+
+#include <string.h>
+
+#include "runtime/native/convert.h"
+#include "runtime/native/gemm.h"
+#include "runtime/native/maps.h"
+#include "runtime/native/rows.h"
+#include "runtime/native/tile.h"
+#include "runtime/native/vmath.h"
+
+/* From so many rows on a tile is faster than one row after the other, each with the neurons in the lanes. */
+#define BATCH_FROM (LANES > 8 ? LANES / 2 : LANES)
+
+/* ------------------------------------------------------------------------------------------------ load, store */
+
+/* The usual case: floats without gaps. Reads rows of them and no more; the rest of the last vector is zero. */
+static void load_floats(float *column, const float *from, uint32_t rows, uint32_t ahead)
+{
+    const size_t whole = rows / LANES * LANES;
+    for (size_t i = 0; i < ahead; i += 16)
+        __builtin_prefetch(from + rows + i);
+    for (size_t i = 0; i < whole; i += LANES)
+        v_store(column + i, v_load(from + i));
+    if (whole < rows) {
+        v_store(column + whole, (vf){0});
+        memcpy(column + whole, from + whole, (rows - whole) * sizeof(float));
+    }
+}
+
+static void load_converted(const tile *t, const native_step *s, const stoa_bound *b, void *column)
+{
+    const int64_t bytes = memory_bytes[b->dtype];
+    const char *from = (const char *)b->data + (int64_t)t->first * b->row_stride * bytes;
+    if (!tile_is_row(t))
+        memset(column, 0, t->pitch * type_bytes(s->type));
+    load_kernels[b->dtype][s->type](column, from, b->row_stride, t->rows);
+}
+
+static void step_load(const tile *t, const native_step *s)
+{
+    const uint32_t refs = type_bytes(s->type) / 4;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const stoa_bound *b = &t->inputs[s->first_value + i];
+        float *column = tile_column(t, s->out + i * refs);
+        if (b->dtype != STOA_FLOAT32 || s->type != NATIVE_F32)
+            load_converted(t, s, b, column);
+        else if (tile_is_row(t))
+            *column = ((const float *)b->data)[(int64_t)t->first * b->row_stride];
+        else if (b->row_stride == 1)
+            load_floats(column, (const float *)b->data + t->first, t->rows, t->ahead);
+        else
+            load_converted(t, s, b, column);
+    }
+}
+
+static void step_store(const tile *t, const native_step *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        const stoa_bound *b = &t->outputs[s->first_value + i];
+        const float *column = tile_column(t, operand_ref(&s->in[0], i));
+        const int64_t bytes = memory_bytes[b->dtype];
+        char *to = (char *)b->data + (int64_t)t->first * b->row_stride * bytes;
+        if (b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32 && b->row_stride == 1)
+            memcpy(to, column, t->rows * sizeof(float));
+        else
+            store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------- cast */
+
+#define CAST_DEFINE(suffix, T, name, R)                                                                   \
+    static void cast_##suffix##_##name(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s) \
+    {                                                                                                     \
+        const T *from = in[0];                                                                            \
+        R *to = out;                                                                                      \
+        (void)s;                                                                                          \
+        for (size_t i = 0; i < n; i++)                                                                    \
+            to[i] = to_##name(from[i * inc[0]]);                                                          \
+    }
+#define CAST_FROM(suffix, T, dtype)                                                                       \
+    INLINE bool suffix##_is_true(T x) { return x != 0; }                                                  \
+    CAST_DEFINE(suffix, T, f32_##dtype, float)                                                            \
+    CAST_DEFINE(suffix, T, f64_##dtype, double)                                                           \
+    CAST_DEFINE(suffix, T, i32_##dtype, int32_t)                                                          \
+    CAST_DEFINE(suffix, T, i64_##dtype, int64_t)                                                          \
+    static void cast_##suffix##_bool(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s) \
+    {                                                                                                     \
+        const T *from = in[0];                                                                            \
+        int32_t *to = out;                                                                                \
+        (void)s;                                                                                          \
+        for (size_t i = 0; i < n; i++)                                                                    \
+            to[i] = suffix##_is_true(from[i * inc[0]]);                                                   \
+    }
+CAST_FROM(f32, float, FLOAT32)
+CAST_FROM(f64, double, FLOAT64)
+CAST_FROM(i32, int32_t, INT32)
+CAST_FROM(i64, int64_t, INT64)
+#undef CAST_FROM
+#undef CAST_DEFINE
+
+/* [from][to], to == 4: bool. */
+static const map_kernel cast_kernels[4][5] = {
+#define CAST_ENTRY(suffix, dtype)                                                                         \
+    {cast_##suffix##_f32_##dtype, cast_##suffix##_f64_##dtype, cast_##suffix##_i32_##dtype, cast_##suffix##_i64_##dtype, \
+     cast_##suffix##_bool},
+    CAST_ENTRY(f32, FLOAT32) CAST_ENTRY(f64, FLOAT64) CAST_ENTRY(i32, INT32) CAST_ENTRY(i64, INT64)
+#undef CAST_ENTRY
+};
+
+/* Values of a wide column rounded or wrapped to what the narrow type holds, in place. */
+static void narrow(const tile *t, const native_step *s)
+{
+    void *out = tile_column(t, s->out);
+    const size_t n = s->count * t->pitch;
+#define NARROW(dtype, T, value)                                                                           \
+    case STOA_##dtype:                                                                                    \
+        for (size_t i = 0; i < n; i++) {                                                                  \
+            const T x = ((T *)out)[i];                                                                    \
+            ((T *)out)[i] = (value);                                                                      \
+        }                                                                                                 \
+        break;
+    switch ((int)s->narrow) {
+        NARROW(INT8, int32_t, (int8_t)x)
+        NARROW(INT16, int32_t, (int16_t)x)
+        NARROW(UINT8, int32_t, (uint8_t)x)
+        NARROW(UINT16, int32_t, (uint16_t)x)
+        NARROW(UINT32, int64_t, (uint32_t)x)
+        NARROW(FLOAT16, float, half_to_f32(f32_to_half(x)))
+        NARROW(BFLOAT16, float, bfloat_to_f32(f32_to_bfloat(x)))
+    default: break;
+    }
+#undef NARROW
+}
+
+static void step_cast(const tile *t, const native_step *s)
+{
+    map_run(t, s, cast_kernels[s->type][s->narrow == STOA_BOOL ? 4 : (int)s->out_type], 1);
+    narrow(t, s);
+}
+
+/* -------------------------------------------------------------------------------------------------------- run */
+
+/* RELU is done while the sums are registers, any other activation here, on columns that L1 still holds. */
+static void step_gemm(const tile *t, const native_step *s)
+{
+    if (tile_is_row(t))
+        gemm_row(t, s);
+    else
+        gemm_tile(t, s);
+    if (s->op != NATIVE_COPY && s->op != NATIVE_RELU) {
+        float *out = tile_column(t, s->out);
+        const void *const in[3] = {out, out, out};
+        const size_t inc[3] = {1, 0, 0};
+        map_kernels[NATIVE_F32][s->op](out, in, inc, s->count * t->pitch, s);
+    }
+}
+
+static void run_steps(const tile *t, const native_program *program)
+{
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        const native_step *s = &program->steps[i];
+        switch (s->kind) {
+        case NATIVE_STEP_LOAD: step_load(t, s); break;
+        case NATIVE_STEP_STORE: step_store(t, s); break;
+        case NATIVE_STEP_GEMM: step_gemm(t, s); break;
+        case NATIVE_STEP_MAP: step_map(t, s); break;
+        case NATIVE_STEP_CAST: step_cast(t, s); break;
+        case NATIVE_STEP_REDUCE: step_reduce(t, s); break;
+        case NATIVE_STEP_SOFTMAX: step_softmax(t, s); break;
+        case NATIVE_STEP_NORM: step_norm(t, s); break;
+        }
+    }
+}
+
+static void run(const native_program *program, const stoa_bound *inputs, const stoa_bound *outputs, void *workspace,
+                uint32_t first, uint32_t rows)
+{
+    tile t = {.base = workspace, .inputs = inputs, .outputs = outputs, .first = first};
+    while (rows > 0) {
+        if (rows < BATCH_FROM) {
+            t.rows = 1;
+            t.pitch = t.vectors = 1;
+        } else {
+            t.rows = rows < program->tile_rows ? rows : program->tile_rows;
+            t.vectors = (t.rows + LANES - 1) / LANES;
+            t.pitch = t.vectors * LANES;
+        }
+        rows -= t.rows;
+        t.ahead = rows < t.rows ? rows : t.rows;
+        run_steps(&t, program);
+        t.first += t.rows;
+    }
+}
+
+static void map_f32(native_op op, const float *in, float *out, uint32_t count, float alpha, float beta)
+{
+    const native_step s = {.op = op, .alpha = alpha, .beta = beta};
+    const uint32_t whole = count / (uint32_t)LANES * (uint32_t)LANES;
+    float last[2][VECTOR_BYTES / 4] = {{0}};
+    const size_t inc[3] = {1, 0, 0};
+    map_kernels[NATIVE_F32][op](out, (const void *[3]){in, in, in}, inc, whole, &s);
+    memcpy(last[0], in + whole, (count - whole) * sizeof(float));
+    map_kernels[NATIVE_F32][op](last[1], (const void *[3]){last[0], last[0], last[0]}, inc, LANES, &s);
+    memcpy(out + whole, last[1], (count - whole) * sizeof(float));
+}
+
+static bool has(native_op op, native_type type) { return map_kernels[type][op] != NULL; }
+
+static bool supported(void)
+{
+#if defined(__AVX512F__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__AVX2__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+#else
+    return true;
+#endif
+}
+
+#define NAME_2(isa) #isa
+#define NAME_1(isa) NAME_2(isa)
+#define SYMBOL_2(isa) stoai_native_kernels_##isa
+#define SYMBOL_1(isa) SYMBOL_2(isa)
+extern const native_kernels SYMBOL_1(STOA_ISA);
+const native_kernels SYMBOL_1(STOA_ISA) = {NAME_1(STOA_ISA), (uint32_t)LANES, supported, run, map_f32, has};

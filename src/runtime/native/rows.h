@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps over groups of columns: reductions, Softmax, LayerNormalization. F32 works on vectors of rows; a row alone passes
+ * through the same code with one lane in use (`one`), so its bits are the same. */
+#ifndef STOA_NATIVE_ROWS_H
+#define STOA_NATIVE_ROWS_H
+
+#include <math.h>
+
+#include "runtime/native/maps.h"
+#include "runtime/native/program.h"
+#include "runtime/native/tile.h"
+#include "runtime/native/vmath.h"
+
+INLINE vf lane_load(const float *from, bool one) { return one ? v_splat(*from) : v_load(from); }
+INLINE void lane_store(float *to, vf value, bool one)
+{
+    if (one)
+        *to = value[0];
+    else
+        v_store(to, value);
+}
+/* Element k of group g, at vector v of the rows. */
+INLINE const float *group_at(const tile *t, const native_step *s, uint32_t g, uint32_t k, size_t v)
+{
+    return tile_column(t, operand_ref(&s->in[0], g * s->length + k)) + v * LANES;
+}
+
+/* One term of a sum-like reduction. */
+INLINE vf reduce_term(native_reduce kind, vf x)
+{
+    return kind == NATIVE_REDUCE_L1 ? v_abs(x) : x;
+}
+
+static vf reduce_extreme(const tile *t, const native_step *s, uint32_t g, size_t v, bool least)
+{
+    const bool one = tile_is_row(t);
+    vf best = lane_load(group_at(t, s, g, 0, v), one);
+    for (uint32_t k = 1; k < s->length; k++) {
+        const vf x = lane_load(group_at(t, s, g, k, v), one);
+        best = v_select(least ? x < best : x > best, x, best);
+    }
+    return best;
+}
+
+static vf reduce_log_sum_exp(const tile *t, const native_step *s, uint32_t g, size_t v)
+{
+    const bool one = tile_is_row(t);
+    vf most = reduce_extreme(t, s, g, v, false), sum = {0};
+    most = v_select(v_abs(most) < v_splat(INFINITY), most, v_splat(0.0f));
+    for (uint32_t k = 0; k < s->length; k++)
+        sum += v_exp(lane_load(group_at(t, s, g, k, v), one) - most);
+    return v_log(sum) + most;
+}
+
+static vf reduce_sum(const tile *t, const native_step *s, uint32_t g, size_t v)
+{
+    const bool one = tile_is_row(t);
+    const bool squares = s->reduce == NATIVE_REDUCE_L2 || s->reduce == NATIVE_REDUCE_SUM_SQUARE;
+    vf sum = {0};
+    for (uint32_t k = 0; k < s->length; k++) {
+        const vf x = lane_load(group_at(t, s, g, k, v), one);
+        sum = squares ? sum + x * x : sum + reduce_term(s->reduce, x);
+    }
+    switch (s->reduce) {
+    case NATIVE_REDUCE_MEAN: return sum / (float)s->length;
+    case NATIVE_REDUCE_L2: return v_sqrt(sum);
+    case NATIVE_REDUCE_LOG_SUM: return v_log(sum);
+    default: return sum;
+    }
+}
+
+static vf reduce_product(const tile *t, const native_step *s, uint32_t g, size_t v)
+{
+    const bool one = tile_is_row(t);
+    vf product = v_splat(1.0f);
+    for (uint32_t k = 0; k < s->length; k++)
+        product *= lane_load(group_at(t, s, g, k, v), one);
+    return product;
+}
+
+static vf reduce_f32(const tile *t, const native_step *s, uint32_t g, size_t v)
+{
+    switch (s->reduce) {
+    case NATIVE_REDUCE_PROD: return reduce_product(t, s, g, v);
+    case NATIVE_REDUCE_MIN: return reduce_extreme(t, s, g, v, true);
+    case NATIVE_REDUCE_MAX: return reduce_extreme(t, s, g, v, false);
+    case NATIVE_REDUCE_LOG_SUM_EXP: return reduce_log_sum_exp(t, s, g, v);
+    default: return reduce_sum(t, s, g, v);
+    }
+}
+
+/* The other types: a lane after the other. T: type, U: type of wrapping arithmetic, FINISH: T from a double. */
+#define REDUCE_SCALAR_DEFINE(suffix, T, U, FINISH)                                                        \
+    static T reduce_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane)                \
+    {                                                                                                     \
+        U sum = 0, product = 1;                                                                           \
+        T most = 0, least = 0;                                                                            \
+        for (uint32_t k = 0; k < s->length; k++) {                                                        \
+            const T x = ((const T *)(const void *)tile_column(t, operand_ref(&s->in[0], g * s->length + k)))[lane]; \
+            const bool squares = s->reduce == NATIVE_REDUCE_L2 || s->reduce == NATIVE_REDUCE_SUM_SQUARE;  \
+            sum += squares ? (U)x * (U)x : s->reduce == NATIVE_REDUCE_L1 && x < 0 ? 0 - (U)x : (U)x;      \
+            product *= (U)x;                                                                              \
+            most = k == 0 || x > most ? x : most;                                                         \
+            least = k == 0 || x < least ? x : least;                                                      \
+        }                                                                                                 \
+        switch (s->reduce) {                                                                              \
+        case NATIVE_REDUCE_PROD: return (T)product;                                                       \
+        case NATIVE_REDUCE_MIN: return least;                                                             \
+        case NATIVE_REDUCE_MAX: return most;                                                              \
+        case NATIVE_REDUCE_MEAN: return s->length == 0 ? 0 : (T)((T)sum / (T)s->length);                  \
+        case NATIVE_REDUCE_L2: return FINISH(sqrt((double)(T)sum));                                       \
+        case NATIVE_REDUCE_LOG_SUM: return FINISH(log((double)(T)sum));                                   \
+        case NATIVE_REDUCE_LOG_SUM_EXP: return FINISH(log_sum_exp_##suffix(t, s, g, lane, (double)most)); \
+        default: return (T)sum;                                                                           \
+        }                                                                                                 \
+    }
+#define LOG_SUM_EXP_DEFINE(suffix, T)                                                                     \
+    static double log_sum_exp_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane, double most) \
+    {                                                                                                     \
+        double sum = 0.0;                                                                                 \
+        most = fabs(most) < INFINITY ? most : 0.0;                                                        \
+        for (uint32_t k = 0; k < s->length; k++) {                                                        \
+            const T *x = (const T *)(const void *)tile_column(t, operand_ref(&s->in[0], g * s->length + k)); \
+            sum += exp((double)x[lane] - most);                                                           \
+        }                                                                                                 \
+        return log(sum) + most;                                                                           \
+    }
+LOG_SUM_EXP_DEFINE(f64, double)
+LOG_SUM_EXP_DEFINE(i32, int32_t)
+LOG_SUM_EXP_DEFINE(i64, int64_t)
+REDUCE_SCALAR_DEFINE(f64, double, double, )
+REDUCE_SCALAR_DEFINE(i32, int32_t, uint32_t, f64_to_i32)
+REDUCE_SCALAR_DEFINE(i64, int64_t, uint64_t, f64_to_i64)
+#undef REDUCE_SCALAR_DEFINE
+#undef LOG_SUM_EXP_DEFINE
+
+/* Position of the extreme: NaN never beats another value, and is never beaten when it stands first. */
+#define ARG_DEFINE(suffix, T)                                                                             \
+    static int64_t arg_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane)             \
+    {                                                                                                     \
+        const bool least = s->reduce == NATIVE_REDUCE_ARG_MIN;                                            \
+        T best = 0;                                                                                       \
+        int64_t at = 0;                                                                                   \
+        for (uint32_t k = 0; k < s->length; k++) {                                                        \
+            const T x = ((const T *)(const void *)tile_column(t, operand_ref(&s->in[0], g * s->length + k)))[lane]; \
+            if (k == 0 || (least ? x < best : x > best) || (s->last != 0 && x == best)) {                 \
+                best = x;                                                                                 \
+                at = k;                                                                                   \
+            }                                                                                             \
+        }                                                                                                 \
+        return at;                                                                                        \
+    }
+ARG_DEFINE(f32, float)
+ARG_DEFINE(f64, double)
+ARG_DEFINE(i32, int32_t)
+ARG_DEFINE(i64, int64_t)
+#undef ARG_DEFINE
+
+static void reduce_scalar(const tile *t, const native_step *s, uint32_t g, size_t lane, bool arg)
+{
+    const uint32_t refs = arg ? 2 : type_bytes(s->type) / 4;
+    void *out = tile_column(t, s->out + g * refs);
+    if (arg)
+        ((int64_t *)out)[lane] = s->type == NATIVE_F32 ? arg_f32(t, s, g, lane) : s->type == NATIVE_F64 ? arg_f64(t, s, g, lane)
+            : s->type == NATIVE_I32 ? arg_i32(t, s, g, lane) : arg_i64(t, s, g, lane);
+    else if (s->type == NATIVE_F64)
+        ((double *)out)[lane] = reduce_f64(t, s, g, lane);
+    else if (s->type == NATIVE_I32)
+        ((int32_t *)out)[lane] = reduce_i32(t, s, g, lane);
+    else
+        ((int64_t *)out)[lane] = reduce_i64(t, s, g, lane);
+}
+
+static void step_reduce(const tile *t, const native_step *s)
+{
+    const bool arg = s->reduce == NATIVE_REDUCE_ARG_MIN || s->reduce == NATIVE_REDUCE_ARG_MAX;
+    const bool one = tile_is_row(t);
+    for (uint32_t g = 0; g < s->count; g++)
+        if (arg || s->type != NATIVE_F32)
+            for (size_t lane = 0; lane < t->rows; lane++)
+                reduce_scalar(t, s, g, lane, arg);
+        else
+            for (size_t v = 0; v < t->vectors; v++)
+                lane_store(tile_column(t, s->out + g) + v * LANES, reduce_f32(t, s, g, v), one);
+}
+
+/* x - max, its exponentials and their sum; then the quotient, or the difference to the sum's logarithm. */
+static void softmax_group(const tile *t, const native_step *s, uint32_t g, size_t v)
+{
+    const bool one = tile_is_row(t);
+    const size_t pitch = t->pitch;
+    float *out = tile_column(t, s->out + g * s->length) + v * LANES;
+    const vf most = reduce_extreme(t, s, g, v, false);
+    vf sum = {0};
+    for (uint32_t k = 0; k < s->length; k++) {
+        const vf x = lane_load(group_at(t, s, g, k, v), one) - most, e = v_exp(x);
+        sum += e;
+        lane_store(out + k * pitch, s->log ? x : e, one);
+    }
+    const vf log_sum = s->log ? v_log(sum) : sum;
+    for (uint32_t k = 0; k < s->length; k++) {
+        const vf x = lane_load(out + k * pitch, one);
+        lane_store(out + k * pitch, s->log ? x - log_sum : x / sum, one);
+    }
+}
+
+/* In two passes: the mean first, then the squares of the distances to it. */
+static void norm_group(const tile *t, const native_step *s, uint32_t g, size_t v)
+{
+    const bool one = tile_is_row(t);
+    const float *scale = s->in[1].constants, *bias = s->in[2].constants;
+    float *out = tile_column(t, s->out + g * s->length) + v * LANES;
+    vf sum = {0}, squares = {0};
+    for (uint32_t k = 0; k < s->length; k++)
+        sum += lane_load(group_at(t, s, g, k, v), one);
+    const vf mean = sum / (float)s->length;
+    for (uint32_t k = 0; k < s->length; k++) {
+        const vf d = lane_load(group_at(t, s, g, k, v), one) - mean;
+        squares += d * d;
+    }
+    const vf deviation = v_sqrt(squares / (float)s->length + s->alpha);
+    for (uint32_t k = 0; k < s->length; k++) {
+        vf x = (lane_load(group_at(t, s, g, k, v), one) - mean) / deviation;
+        if (scale != NULL)
+            x = x * scale[k];
+        if (bias != NULL)
+            x = x + bias[k];
+        lane_store(out + k * t->pitch, x, one);
+    }
+}
+
+static void step_softmax(const tile *t, const native_step *s)
+{
+    for (uint32_t g = 0; g < s->count; g++)
+        for (size_t v = 0; v < t->vectors; v++)
+            softmax_group(t, s, g, v);
+}
+
+static void step_norm(const tile *t, const native_step *s)
+{
+    for (uint32_t g = 0; g < s->count; g++)
+        for (size_t v = 0; v < t->vectors; v++)
+            norm_group(t, s, g, v);
+}
+
+#endif

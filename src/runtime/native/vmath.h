@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Vectors of the level this file is compiled for, and the vector functions of float: exp, log, tanh, sigmoid, erf ...
+ *
+ * Bounds, largest error over all floats in units of the last place (tests/unit/test_vmath.c measures them on every level):
+ *
+ *     exp 1   log 1   tanh 2   sigmoid 2   erf 2   softplus 2   expm1 (x <= 0) 2
+ *
+ * NaN gives NaN, infinities give the limits, denormal results are rounded once. Nothing here reads the rounding mode's
+ * or the flush flags' defaults away. Polynomials are minimax fits of our own (Lawson's iteration, coefficients rounded one
+ * at a time, lowest first).
+ *
+ * Every function is written so that it does not matter whether a * b + c is one rounding or two: levels may differ from one
+ * another in the last bits, but within a level each function is expanded in one place for all paths. */
+#ifndef STOA_NATIVE_VMATH_H
+#define STOA_NATIVE_VMATH_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__AVX512F__) || defined(STOA_TEST_WIDTH_64)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#define LANES ((size_t)VECTOR_BYTES / 4)
+
+typedef float vf __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t vi __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint32_t vu __attribute__((vector_size(VECTOR_BYTES)));
+/* For memory: aligned like the elements, any type may lie there. */
+typedef float vf_memory __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+INLINE vf v_load(const float *from) { return *(const vf_memory *)from; }
+INLINE void v_store(float *to, vf value) { *(vf_memory *)to = value; }
+INLINE vf v_splat(float value) { return value - (vf){0}; /* x - (+0) is x for every x, -0 and NaN included */ }
+INLINE vi v_isplat(int32_t value) { return value - (vi){0}; }
+
+/* Lane by lane: mask ? a : b. */
+INLINE vf v_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+INLINE vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
+INLINE vi v_sign_bit(vf x) { return (vi)((vu)x & 0x80000000u); }
+INLINE vf v_copysign(vf magnitude, vf sign) { return (vf)(((vi)magnitude & 0x7fffffff) | v_sign_bit(sign)); }
+/* x into [low, high]; NaN stays NaN, a NaN bound does not bind: as ONNX Runtime's Clip. */
+INLINE vf v_clamp(vf x, vf low, vf high)
+{
+    x = v_select(x < low, low, x);
+    return v_select(x > high, high, x);
+}
+
+INLINE vf v_sqrt(vf x)
+{
+    vf r;
+    for (size_t lane = 0; lane < LANES; lane++)
+        r[lane] = __builtin_sqrtf(x[lane]);
+    return r;
+}
+
+/* Nearest integer, ties to even: adding 2^23 leaves no bits behind the point. Larger values are integers already. */
+INLINE vf v_round(vf x)
+{
+    const vf a = v_abs(x), r = (a + 0x1p23f) - 0x1p23f;
+    return v_copysign(v_select(a < 0x1p23f, r, a), x);
+}
+
+INLINE vf v_floor(vf x)
+{
+    const vf r = v_round(x);
+    return v_copysign(r - v_select(r > x, v_splat(1.0f), v_splat(0.0f)), x);
+}
+
+INLINE vf v_ceil(vf x)
+{
+    const vf r = v_round(x);
+    return v_copysign(r + v_select(r < x, v_splat(1.0f), v_splat(0.0f)), x);
+}
+
+/* 2^e for e in [-126, 127]. */
+INLINE vf v_power_of_two(vi e) { return (vf)((vu)(e + 127) << 23); }
+
+/* x = n ln 2 + r with |r| <= ln 2 / 2; |x| must be below 2^20 or so, or NaN. n * LN2_HIGH is exact for |n| < 2^8. */
+#define LN2_HIGH 0x1.62e4p-1f
+#define LN2_LOW 0x1.7f7d1cp-20f
+INLINE vf v_exp_reduce(vf x, vi *n)
+{
+    const vf magic = v_splat(0x1.8p23f);
+    const vf shifted = x * 0x1.715476p0f + magic;
+    const vf whole = shifted - magic;
+    *n = (vi)((vu)shifted - (vu)magic);
+    return (x - whole * LN2_HIGH) - whole * LN2_LOW;
+}
+
+/* exp of x: 2^n (1 + r + r^2 q(r)); 2^n in two factors, so that overflow and denormal results are rounded once. */
+INLINE vf v_exp(vf x)
+{
+    vi n;
+    const vf r = v_exp_reduce(v_clamp(x, v_splat(-104.0f), v_splat(89.0f)), &n);
+    vf q = 1.3942922e-3f * r + 8.369394e-3f;
+    q = q * r + 4.1666377e-2f;
+    q = q * r + 1.6666515e-1f;
+    q = q * r + 0.5f;
+    const vf p = (q * (r * r) + r) + 1.0f;
+    const vi half = n >> 1;
+    return p * v_power_of_two(half) * v_power_of_two(n - half);
+}
+
+/* exp(x) - 1 for x <= 0, without cancellation: 2^n (r + r^2 q) + (2^n - 1). */
+INLINE vf v_expm1_negative(vf x)
+{
+    vi n;
+    const vf r = v_exp_reduce(v_clamp(x, v_splat(-26.0f), v_splat(0.0f)), &n);
+    vf q = 1.9945031e-4f * r + 1.3935938e-3f;
+    q = q * r + 8.333207e-3f;
+    q = q * r + 4.1666456e-2f;
+    q = q * r + 1.6666667e-1f;
+    q = q * r + 0.5f;
+    const vf scale = v_power_of_two(n);
+    const vf result = (q * (r * r) + r) * scale + (scale - 1.0f);
+    return v_select(v_abs(x) < 0x1p-25f, x, result); /* keeps -0 and denormals */
+}
+
+/* log of x > 0 finite and normal or not: x = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)). */
+INLINE vf v_log_finite(vf x)
+{
+    const vi tiny = x < 0x1p-126f;
+    const vi bits = (vi)v_select(tiny, x * 0x1p23f, x);
+    const vi e = (bits - 0x3f3504f3) >> 23;
+    const vf f = (vf)(vi)((vu)bits - ((vu)e << 23)) - 1.0f;
+    const vf k = __builtin_convertvector(e - (tiny & 23), vf);
+    const vf s = f * f;
+    vf p = -7.860616e-2f * f + 1.2886545e-1f;
+    p = p * f - 1.3130464e-1f;
+    p = p * f + 1.4180574e-1f;
+    p = p * f - 1.6624336e-1f;
+    p = p * f + 2.000231e-1f;
+    p = p * f - 2.5000817e-1f;
+    p = p * f + 3.3333316e-1f;
+    vf tail = p * (s * f) + k * -2.12194440e-4f;
+    tail = tail - 0.5f * s;
+    return k * 0.693359375f + (f + tail);
+}
+
+INLINE vf v_log(vf x)
+{
+    const vf inf = v_splat(INFINITY);
+    const vf special = v_select(x == 0.0f, -inf, v_select(x < 0.0f, v_splat(NAN), x)); /* inf and NaN: themselves */
+    return v_select((x > 0.0f) & (x < inf), v_log_finite(x), special);
+}
+
+/* log(1 + z) for z in [0, 1]; what 1 + z rounds off comes back as a correction. */
+INLINE vf v_log1p_unit(vf z)
+{
+    const vf u = 1.0f + z;
+    return v_log_finite(u) + (z - (u - 1.0f)) / u;
+}
+
+INLINE vf v_tanh(vf x)
+{
+    const vf a = v_abs(x), s = x * x;
+    vf p = -5.6806835e-3f * s + 2.0619597e-2f;
+    p = p * s - 5.373456e-2f;
+    p = p * s + 1.3331392e-1f;
+    p = p * s - 3.333328e-1f;
+    const vf small = p * s * x + x;
+    const vf large = 1.0f - 2.0f / (v_exp(a + a) + 1.0f);
+    return v_select(a < 0.625f, small, v_copysign(large, x));
+}
+
+/* 1 / (1 + exp(-x)) from exp(-|x|), which never overflows. */
+INLINE vf v_sigmoid(vf x)
+{
+    const vf z = v_exp(-v_abs(x));
+    return v_select(x < 0.0f, z, v_splat(1.0f)) / (1.0f + z);
+}
+
+/* erfc of a >= 0.9: exp of a polynomial. */
+INLINE vf v_erfc_large(vf a)
+{
+    a = v_clamp(a, v_splat(0.0f), v_splat(10.2f));
+    vf p = -9.568634e-10f * a + 7.7214295e-08f;
+    p = p * a - 2.563116e-06f;
+    p = p * a + 4.751913e-05f;
+    p = p * a - 5.5771385e-04f;
+    p = p * a + 4.4454597e-03f;
+    p = p * a - 2.5311403e-02f;
+    p = p * a + 1.07930005e-01f;
+    p = p * a + 6.341757e-01f;
+    p = p * a + 1.2887837e-01f;
+    return v_exp(-(p * a + a));
+}
+
+INLINE vf v_erf_small(vf x)
+{
+    const vf s = x * x;
+    vf p = 7.9696634e-5f * s - 8.0438395e-4f;
+    p = p * s + 5.191948e-3f;
+    p = p * s - 2.6855588e-2f;
+    p = p * s + 1.1283624e-1f;
+    p = p * s - 3.761263e-1f;
+    p = p * s + 1.2837917e-1f;
+    return p * x + x;
+}
+
+INLINE vf v_erf(vf x)
+{
+    const vf a = v_abs(x);
+    return v_select(a < 0.92f, v_erf_small(x), v_copysign(1.0f - v_erfc_large(a), x));
+}
+
+/* x * Phi(x); the negative side multiplies by erfc, so small results keep their leading digits. */
+INLINE vf v_gelu(vf x)
+{
+    const vf t = x * 0.70710678f, a = v_abs(t);
+    const vf outer = 0.5f * v_erfc_large(a);               /* Phi(-|x|) */
+    const vf inner = 0.5f + 0.5f * v_erf_small(t);         /* Phi(x) */
+    const vf phi = v_select(a < 0.92f, inner, v_select(x < 0.0f, outer, 1.0f - outer));
+    return x * phi;
+}
+
+INLINE vf v_gelu_tanh(vf x)
+{
+    const vf u = 0.79788456f * x * (1.0f + 0.044715f * (x * x));
+    return x * v_sigmoid(u + u); /* (1 + tanh u) / 2 */
+}
+
+INLINE vf v_softplus(vf x)
+{
+    const vf t = v_log1p_unit(v_exp(-v_abs(x)));
+    return v_select(x > 0.0f, x + t, v_select(x == x, t, x));
+}
+
+/* x tanh(log(1 + e^x)) = x n / (n + 2), n = e^x (e^x + 2); beyond 20 the quotient is 1. */
+INLINE vf v_mish(vf x)
+{
+    const vf e = v_exp(v_select(x > 20.0f, v_splat(20.0f), x)), n = e * (e + 2.0f);
+    return x * v_select(x > 20.0f, v_splat(1.0f), n / (n + 2.0f));
+}
+
+#endif

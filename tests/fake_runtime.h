@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A runtime for tests of the session: inputs a [N,3] and b [N,2,2], outputs sum [N,1] = all of a and b, and pair [N,2] =
+ * (a0 - a1, b00). Its capabilities are set by the test. Values are float32; the runtime adds in float. */
+#ifndef TESTS_FAKE_RUNTIME_H
+#define TESTS_FAKE_RUNTIME_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "stoa/runtime.h"
+
+#define FAKE_MASK (1ull << STOA_FLOAT32)
+static const stoa_tensor_schema fake_inputs[] = {{"a", STOA_FLOAT32, 1, {3}, 3, "N", FAKE_MASK},
+                                                 {"b", STOA_FLOAT32, 2, {2, 2}, 4, "N", FAKE_MASK}};
+static const stoa_tensor_schema fake_outputs[] = {{"sum", STOA_FLOAT32, 1, {1}, 1, "N", FAKE_MASK},
+                                                  {"pair", STOA_FLOAT32, 1, {2}, 2, "N", FAKE_MASK}};
+static const stoa_schema fake_schema = {fake_inputs, fake_outputs, 2, 2, 0, 8};
+static stoa_capabilities fake_can = {sizeof(stoa_capabilities), 1, 1, 1, 1, 1, 1, 0, 1, 0};
+static uint32_t fake_calls, fake_largest_call;
+static int fake_token;
+
+static stoa_status fake_probe(char *where, size_t capacity, stoa_error *err)
+{
+    (void)err;
+    snprintf(where, capacity, "in the test");
+    return STOA_OK;
+}
+static stoa_status fake_load(const void *data, size_t bytes, const stoa_model_options *options, void **model, stoa_error *err)
+{
+    (void)options;
+    if (bytes < 4 || memcmp(data, "FAKE", 4) != 0) return STOA_FAIL(err, STOA_EFORMAT, "fake: no magic in %zu bytes", bytes);
+    *model = &fake_token;
+    return STOA_OK;
+}
+static void fake_unload(void *model)
+{
+    (void)model;
+}
+static const stoa_schema *fake_get_schema(const void *model)
+{
+    (void)model;
+    return &fake_schema;
+}
+static const stoa_capabilities *fake_capabilities(const void *model)
+{
+    (void)model;
+    return &fake_can;
+}
+static const char *fake_plan_step(const void *model, uint32_t index)
+{
+    (void)model;
+    return index == 0 ? "add up" : NULL;
+}
+static stoa_status fake_workspace(const void *model, stoa_place place, uint32_t max_rows, size_t *bytes, stoa_error *err)
+{
+    (void)model, (void)place, (void)max_rows, (void)err;
+    *bytes = 64;
+    return STOA_OK;
+}
+static stoa_status fake_open(const void *model, stoa_queue *queue, void *workspace, size_t bytes, uint32_t max_rows, void **instance,
+                             stoa_error *err)
+{
+    (void)model, (void)queue, (void)workspace, (void)bytes, (void)max_rows, (void)err;
+    *instance = &fake_token;
+    return STOA_OK;
+}
+static void fake_close(void *instance)
+{
+    (void)instance;
+}
+static float *fake_at(const stoa_bound *value, uint32_t row)
+{
+    return (float *)value->data + (int64_t)row * value->row_stride;
+}
+static void fake_run(void *instance, const stoa_bound *in, const stoa_bound *out, uint32_t first, uint32_t rows)
+{
+    (void)instance;
+    fake_calls++;
+    if (rows > fake_largest_call) fake_largest_call = rows;
+    for (uint32_t row = first; row < first + rows; row++) {
+        float sum = 0;
+        for (int i = 0; i < 7; i++) sum += *fake_at(&in[i], row);
+        const float difference = *fake_at(&in[0], row) - *fake_at(&in[1], row), first_b = *fake_at(&in[3], row);
+        *fake_at(&out[0], row) = sum;
+        *fake_at(&out[1], row) = difference;
+        *fake_at(&out[2], row) = first_b;
+    }
+}
+
+static const stoa_runtime_api fake_api = {sizeof(stoa_runtime_api), STOA_RUNTIME_ABI, "fake", ".fake", fake_probe, fake_load,
+                                          fake_unload, fake_get_schema, fake_capabilities, fake_plan_step, fake_workspace,
+                                          fake_open, fake_close, fake_run};
+
+#endif

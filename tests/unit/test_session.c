@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions over a fake runtime: every wrong binding, copies refused and counted, generations, slices, device-side counts. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fake_runtime.h"
+#include "stoa/stoa.h"
+
+enum { ROWS = 1500 };
+static const stoa_place host = {STOA_PLACE_HOST, 0};
+
+typedef struct fixture {
+    stoa_device *device;
+    stoa_queue *queue;
+    stoa_model *model;
+    stoa_session *session;
+    float a[3][ROWS], b[4][ROWS], sum[ROWS], pair[2][ROWS];
+    stoa_column columns_a[3], column_b, column_sum, columns_pair[2];
+} fixture;
+
+static const stoa_capabilities can_all = {sizeof(stoa_capabilities), 1, 1, 1, 1, 1, 1, 0, 1, 0};
+
+static stoa_column column(float *data)
+{
+    return stoa_column_over(data, STOA_FLOAT32, ROWS, 1, host);
+}
+
+static void open_session(fixture *f, stoa_queue_kind kind, const stoa_session_options *options, uint32_t max_rows)
+{
+    stoa_error err;
+    const stoa_model_options of_fake = {sizeof of_fake, "fake", NULL};
+    assert_int_equal(stoa_device_open("host", &f->device, &err), STOA_OK);
+    assert_int_equal(stoa_queue_create(f->device, kind, &f->queue, &err), STOA_OK);
+    assert_int_equal(stoa_model_load_memory("FAKE", 4, &of_fake, &f->model, &err), STOA_OK);
+    if (stoa_session_create(f->model, f->queue, max_rows, options, &f->session, &err) != STOA_OK) fail_msg("%s", err.message);
+    for (int i = 0; i < ROWS; i++) {
+        for (int k = 0; k < 3; k++) f->a[k][i] = (float)(i + 100 * k);
+        for (int k = 0; k < 4; k++) f->b[k][i] = (float)(2 * i - k);
+        f->sum[i] = f->pair[0][i] = f->pair[1][i] = -1;
+    }
+    for (int k = 0; k < 3; k++) f->columns_a[k] = column(f->a[k]);
+    for (int k = 0; k < 2; k++) f->columns_pair[k] = column(f->pair[k]);
+    /* One 2 x 2 matrix column, components column-major: (r, c) at component c * 2 + r. */
+    f->column_b = column(f->b[0]);
+    f->column_b.extent[0] = f->column_b.extent[1] = 2;
+    f->column_b.stride[0] = ROWS;
+    f->column_b.stride[1] = 2 * ROWS;
+    f->column_sum = column(f->sum);
+}
+
+static void close_session(fixture *f)
+{
+    stoa_session_destroy(f->session);
+    stoa_queue_destroy(f->queue);
+    stoa_model_destroy(f->model);
+    stoa_device_close(f->device);
+}
+
+static void bind_all(fixture *f)
+{
+    stoa_error err = {0};
+    if (stoa_session_bind(f->session, "a", stoa_tensor_of(f->columns_a, 3), &err) != STOA_OK ||
+        stoa_session_bind(f->session, "b", stoa_tensor_of(&f->column_b, 1), &err) != STOA_OK ||
+        stoa_session_bind(f->session, "sum", stoa_tensor_of(&f->column_sum, 1), &err) != STOA_OK ||
+        stoa_session_bind(f->session, "pair", stoa_tensor_of(f->columns_pair, 2), &err) != STOA_OK)
+        fail_msg("%s", err.message);
+}
+
+static float expected_sum(int i)
+{
+    return (float)(3 * i + 300 + 8 * i - 6);
+}
+
+static void check_rows(const fixture *f, int first, int end)
+{
+    for (int i = 0; i < ROWS; i++) {
+        const bool inside = i >= first && i < end;
+        assert_true(f->sum[i] == (inside ? expected_sum(i) : -1.0f));
+        assert_true(f->pair[0][i] == (inside ? -100.0f : -1.0f));
+        assert_true(f->pair[1][i] == (inside ? (float)(2 * i) : -1.0f));
+    }
+}
+
+/* ---- the table of wrong bindings ------------------------------------------------------------------------------------- */
+
+typedef struct wrong_case {
+    const char *what;
+    const char *tensor;
+    stoa_status status;
+    const char *says[3]; /* parts of the message: the tensor and both values */
+    void (*spoil)(fixture *f, stoa_tensor *tensor, stoa_column *scratch);
+} wrong_case;
+
+#define SPOIL(name) static void name(fixture *f, stoa_tensor *tensor, stoa_column *scratch)
+#define UNUSED (void)f, (void)tensor, (void)scratch
+SPOIL(nothing) { UNUSED; }
+SPOIL(no_columns) { UNUSED; tensor->column_count = 0; }
+SPOIL(null_columns) { UNUSED; tensor->columns = NULL; }
+SPOIL(too_few) { UNUSED; tensor->column_count = 2; }
+SPOIL(too_many) { UNUSED; scratch[3] = scratch[0]; tensor->column_count = 4; }
+SPOIL(too_wide) { UNUSED; tensor->columns = &f->column_b; tensor->column_count = 1; }
+SPOIL(wrong_dtype) { UNUSED; scratch[1].dtype = STOA_INT32; }
+SPOIL(unknown_dtype) { UNUSED; scratch[2].dtype = 77; }
+SPOIL(null_data) { UNUSED; scratch[0].data = NULL; }
+SPOIL(misaligned) { UNUSED; scratch[1].data = (char *)scratch[1].data + 2; }
+SPOIL(other_device) { UNUSED; scratch[0].place.type = STOA_PLACE_CUDA; }
+SPOIL(all_other_device) { UNUSED; for (int i = 0; i < 3; i++) scratch[i].place.type = STOA_PLACE_CUDA; }
+SPOIL(unequal_extent) { UNUSED; scratch[1].extent[0] = 2; }
+SPOIL(zero_extent) { UNUSED; for (int i = 0; i < 3; i++) scratch[i].extent[0] = 0; }
+SPOIL(matrix_is_vectors) { UNUSED; scratch[0] = f->column_b; scratch[0].extent[0] = 4; scratch[0].extent[1] = 1; }
+SPOIL(matrix_for_pair) { UNUSED; scratch[0] = column(f->pair[0]); scratch[0].extent[0] = 1; scratch[0].extent[1] = 2; scratch[0].stride[1] = ROWS; tensor->columns = scratch; tensor->column_count = 1; scratch[0].extent[0] = 2; scratch[0].extent[1] = 2; }
+SPOIL(read_only) { UNUSED; scratch[0].flags |= STOA_COLUMN_CONST; }
+SPOIL(stride_zero) { UNUSED; scratch[0].row_stride = 0; }
+SPOIL(same_twice) { UNUSED; scratch[1] = scratch[0]; }
+SPOIL(on_input) { UNUSED; scratch[0] = column(f->a[1]); }
+SPOIL(on_input_shifted) { UNUSED; scratch[0] = column(f->a[1]); scratch[0].data = &f->a[1][7]; scratch[0].rows = 10; tensor->columns = scratch; *tensor = stoa_tensor_of(scratch, 1); }
+SPOIL(on_other_output) { UNUSED; scratch[0] = column(f->pair[1]); }
+SPOIL(input_on_output) { UNUSED; scratch[2] = column(f->sum); }
+
+static const wrong_case wrong_cases[] = {
+    {"unknown name", "c", STOA_ENAME, {"'c'", "a, b, sum, pair"}, nothing},
+    {"empty name", "", STOA_ENAME, {"''", "sum"}, nothing},
+    {"no columns", "a", STOA_EINVAL, {"'a'", "3"}, no_columns},
+    {"null columns", "a", STOA_EINVAL, {"'a'", "3"}, null_columns},
+    {"too few columns", "a", STOA_ESHAPE, {"'a'", "2", "3"}, too_few},
+    {"too many columns", "a", STOA_ESHAPE, {"'a'", "4", "3"}, too_many},
+    {"matrix for columns", "a", STOA_ESHAPE, {"'a'", "4", "3"}, too_wide},
+    {"other dtype", "a", STOA_EDTYPE, {"'a'", "int32", "float32"}, wrong_dtype},
+    {"dtype outside the table", "a", STOA_EDTYPE, {"'a'", "77"}, unknown_dtype},
+    {"null data", "a", STOA_EINVAL, {"'a'"}, null_data},
+    {"misaligned", "a", STOA_EALIGN, {"'a'", "4"}, misaligned},
+    {"one column elsewhere", "a", STOA_EPLACE, {"'a'"}, other_device},
+    {"all columns elsewhere", "a", STOA_EPLACE, {"'a'", "2:0", "1:0"}, all_other_device},
+    {"unequal extents", "a", STOA_ESHAPE, {"'a'"}, unequal_extent},
+    {"zero extent", "a", STOA_ESHAPE, {"'a'"}, zero_extent},
+    {"vector of 4 for 2 x 2", "b", STOA_ESHAPE, {"'b'", "4 x 1", "2, 2"}, matrix_is_vectors},
+    {"rank too high", "pair", STOA_ESHAPE, {"'pair'", "2 x 2", "2"}, matrix_for_pair},
+    {"read-only output", "sum", STOA_ECONST, {"'sum'", "read-only"}, read_only},
+    {"output with stride 0", "sum", STOA_ESHAPE, {"'sum'", "stride 0"}, stride_zero},
+    {"output column twice", "pair", STOA_EOVERLAP, {"'pair'", "0 and 1"}, same_twice},
+    {"output on an input", "sum", STOA_EOVERLAP, {"'sum'", "'a'"}, on_input},
+    {"output inside an input", "sum", STOA_EOVERLAP, {"'sum'", "'a'"}, on_input_shifted},
+    {"output on another output", "sum", STOA_EOVERLAP, {"'sum'", "'pair'"}, on_other_output},
+    {"input on an output", "a", STOA_EOVERLAP, {"'a'", "'sum'"}, input_on_output},
+};
+
+static void wrong_bindings(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fixture *f = malloc(sizeof *f);
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+    bind_all(f);
+    for (size_t i = 0; i < sizeof wrong_cases / sizeof *wrong_cases; i++) {
+        const wrong_case *c = &wrong_cases[i];
+        stoa_column scratch[4];
+        const bool is_a = *c->tensor != 's' && *c->tensor != 'p' && *c->tensor != 'b', is_pair = *c->tensor == 'p';
+        const stoa_column *from = is_a ? f->columns_a : is_pair ? f->columns_pair : *c->tensor == 'b' ? &f->column_b : &f->column_sum;
+        const uint32_t count = is_a ? 3 : is_pair ? 2 : 1;
+        memcpy(scratch, from, count * sizeof *scratch);
+        stoa_tensor tensor = stoa_tensor_of(scratch, count);
+        c->spoil(f, &tensor, scratch);
+        stoa_error err = {0};
+        const stoa_status status = stoa_session_bind(f->session, c->tensor, tensor, &err);
+        if (status != c->status) fail_msg("%s: %s (%s)", c->what, stoa_status_name(status), err.message);
+        assert_int_equal(err.status, status);
+        for (int p = 0; p < 3 && c->says[p]; p++)
+            if (!strstr(err.message, c->says[p])) fail_msg("%s: '%s' lacks '%s'", c->what, err.message, c->says[p]);
+    }
+    print_message("%zu wrong bindings refused\n", sizeof wrong_cases / sizeof *wrong_cases);
+    stoa_error err;
+    assert_int_equal(stoa_session_bind(NULL, "a", stoa_tensor_of(f->columns_a, 3), &err), STOA_EINVAL);
+    assert_int_equal(stoa_session_bind(f->session, NULL, stoa_tensor_of(f->columns_a, 3), &err), STOA_EINVAL);
+    /* All refusals left the bindings as they were. */
+    assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_OK);
+    check_rows(f, 0, ROWS);
+    close_session(f);
+    free(f);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------------------ */
+
+static void rows_and_state(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fixture *f = malloc(sizeof *f);
+    stoa_error err;
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, 1000);
+    assert_int_equal(stoa_session_run(f->session, 1, &err), STOA_ESTATE);
+    assert_non_null(strstr(err.message, "'a'"));
+    bind_all(f);
+    assert_int_equal(stoa_session_run(f->session, 1001, &err), STOA_ESHAPE);
+    assert_non_null(strstr(err.message, "1001"));
+    assert_non_null(strstr(err.message, "1000"));
+    f->columns_a[1].rows = 600;
+    bind_all(f);
+    assert_int_equal(stoa_session_run(f->session, 601, &err), STOA_ESHAPE);
+    assert_non_null(strstr(err.message, "'a'"));
+    assert_int_equal(stoa_session_run_rows(f->session, 599, 2, &err), STOA_ESHAPE);
+    assert_int_equal(stoa_session_run_rows(f->session, 4000000000u, 4000000000u, &err), STOA_ESHAPE);
+    assert_int_equal(stoa_session_run(f->session, 0, &err), STOA_OK);
+    check_rows(f, 0, 0);
+    assert_int_equal(stoa_session_run_rows(f->session, 17, 33, &err), STOA_OK);
+    check_rows(f, 17, 50);
+    assert_int_equal(stoa_session_run(f->session, 600, &err), STOA_OK);
+    check_rows(f, 0, 600);
+    close_session(f);
+    free(f);
+}
+
+static void sliced_bindings(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fixture *f = malloc(sizeof *f);
+    stoa_error err;
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+    const uint32_t batches = stoa_tensor_batch_count(stoa_tensor_of(f->columns_a, 3), 400);
+    assert_int_equal(batches, 4);
+    for (uint32_t k = 0; k < batches; k++) {
+        const uint32_t first = 400 * k;
+        const stoa_tensor a = stoa_tensor_slice(stoa_tensor_of(f->columns_a, 3), first, 400);
+        assert_int_equal(stoa_session_bind(f->session, "a", a, &err), STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "b", stoa_tensor_slice(stoa_tensor_of(&f->column_b, 1), first, 400), &err), STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "sum", stoa_tensor_slice(stoa_tensor_of(&f->column_sum, 1), first, 400), &err), STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "pair", stoa_tensor_slice(stoa_tensor_of(f->columns_pair, 2), first, 400), &err), STOA_OK);
+        assert_int_equal(stoa_session_run(f->session, a.rows, &err), STOA_OK);
+    }
+    check_rows(f, 0, ROWS);
+    close_session(f);
+    free(f);
+}
+
+static void counts_on_the_device(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = {0, 1, 31, 33, 1000, 4567};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        fake_can = can_all;
+        fixture *f = malloc(sizeof *f);
+        stoa_error err;
+        open_session(f, STOA_QUEUE_ASYNC, NULL, 1200);
+        bind_all(f);
+        assert_int_equal(stoa_session_run_counted(f->session, &counts[i], &err), STOA_OK);
+        assert_int_equal(stoa_queue_wait(f->queue, &err), STOA_OK);
+        check_rows(f, 0, counts[i] < 1200 ? (int)counts[i] : 1200);
+        close_session(f);
+        free(f);
+    }
+    fake_can.device_row_count = 0;
+    fixture *f = malloc(sizeof *f);
+    stoa_error err;
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, 1200);
+    bind_all(f);
+    assert_int_equal(stoa_session_run_counted(f->session, counts, &err), STOA_ENOTSUP);
+    close_session(f);
+    free(f);
+}
+
+/* ---- capabilities ---------------------------------------------------------------------------------------------------- */
+
+typedef struct limited {
+    const char *what;
+    size_t field;        /* of the capability that is taken away */
+    const char *tensor;  /* that then needs a copy */
+    const char *reason;
+} limited;
+
+static const limited limits[] = {
+    {"outputs elsewhere", offsetof(stoa_capabilities, outputs_in_place), "sum", "memory of its own"},
+    {"inputs written", offsetof(stoa_capabilities, const_inputs), "a", "read-only"},
+    {"stride 1 only", offsetof(stoa_capabilities, row_stride_any), "a", "row stride 1"},
+    {"one strided array", offsetof(stoa_capabilities, any_columns), "a", "equally spaced"},
+};
+
+static void spoil_for_limits(fixture *f)
+{
+    static float strided[2 * ROWS];
+    for (int i = 0; i < ROWS; i++) strided[2 * i] = f->a[2][i];
+    f->columns_a[0].flags |= STOA_COLUMN_CONST;
+    f->columns_a[2] = stoa_column_over(strided, STOA_FLOAT32, ROWS, 2, host);
+}
+
+static void copies_are_refused_or_counted(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const limited *limit = &limits[i];
+        fake_can = can_all;
+        *(uint32_t *)((char *)&fake_can + limit->field) = 0;
+        fixture *f = malloc(sizeof *f);
+        stoa_error err = {0};
+        open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+        spoil_for_limits(f);
+        if (limit->field == offsetof(stoa_capabilities, any_columns)) f->columns_a[2] = column(f->sum), f->columns_a[2].data = f->b[3];
+        const bool is_a = *limit->tensor == 'a';
+        assert_int_equal(stoa_session_bind(f->session, limit->tensor, is_a ? stoa_tensor_of(f->columns_a, 3) : stoa_tensor_of(&f->column_sum, 1), &err), STOA_ECOPY);
+        if (!strstr(err.message, limit->reason)) fail_msg("%s: %s", limit->what, err.message);
+        close_session(f);
+
+        const stoa_session_options allow = {sizeof allow, 1};
+        fake_calls = fake_largest_call = 0;
+        open_session(f, STOA_QUEUE_BLOCKING, &allow, ROWS);
+        spoil_for_limits(f);
+        bind_all(f);
+        const uint64_t allocations = stoa_alloc_count();
+        assert_int_equal(stoa_session_run_rows(f->session, 3, ROWS - 3, &err), STOA_OK);
+        assert_int_equal(stoa_alloc_count(), allocations);
+        check_rows(f, 3, ROWS);
+        stoa_session_stats stats = {.struct_size = sizeof stats};
+        assert_int_equal(stoa_session_get_stats(f->session, &stats, &err), STOA_OK);
+        print_message("%s: %llu copies, %llu bytes, %u calls\n", limit->what, (unsigned long long)stats.copy_calls,
+                      (unsigned long long)stats.copy_bytes, fake_calls);
+        assert_int_equal(fake_calls, 3); /* tiles of 512 rows */
+        assert_int_equal(fake_largest_call, 512);
+        assert_true(stats.copy_calls > 0 && stats.copy_bytes % ((ROWS - 3) * sizeof(float)) == 0);
+        close_session(f);
+        free(f);
+    }
+}
+
+static void nothing_is_copied_when_it_fits(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    const stoa_session_options allow = {sizeof allow, 1};
+    fixture *f = malloc(sizeof *f);
+    stoa_error err;
+    open_session(f, STOA_QUEUE_BLOCKING, &allow, ROWS);
+    bind_all(f);
+    assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_OK);
+    stoa_session_stats stats = {.struct_size = sizeof stats};
+    assert_int_equal(stoa_session_get_stats(f->session, &stats, &err), STOA_OK);
+    assert_int_equal(stats.copy_calls, 0);
+    assert_int_equal(stats.rows, ROWS);
+    close_session(f);
+    free(f);
+}
+
+static void tiles_of_the_runtime(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fake_can.tile_rows = 100;
+    fixture *f = malloc(sizeof *f);
+    stoa_error err;
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+    bind_all(f);
+    fake_calls = fake_largest_call = 0;
+    assert_int_equal(stoa_session_run_rows(f->session, 1, 250, &err), STOA_OK);
+    check_rows(f, 1, 251);
+    assert_int_equal(fake_calls, 3);
+    assert_int_equal(fake_largest_call, 100);
+    close_session(f);
+    free(f);
+}
+
+static void hold(void *user)
+{
+    while (!*(volatile int *)user) usleep(100);
+}
+
+/* Runs that are queued keep the bindings they were enqueued with, whatever is bound later. */
+static void generations_hold(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    enum { RUNS = 8 };
+    static float sums[RUNS + 1][ROWS];
+    fixture *f = malloc(sizeof *f);
+    stoa_error err = {0};
+    volatile int go = 0;
+    open_session(f, STOA_QUEUE_ASYNC, NULL, ROWS);
+    bind_all(f);
+    assert_int_equal(stoa_queue_enqueue(f->queue, hold, (void *)(uintptr_t)&go, &err), STOA_OK);
+    stoa_status status = STOA_OK;
+    int runs = 0;
+    for (; runs < RUNS + 1 && status == STOA_OK; runs++) {
+        const stoa_column out = column(sums[runs]);
+        status = stoa_session_bind(f->session, "sum", stoa_tensor_of(&out, 1), &err);
+        if (status == STOA_OK) assert_int_equal(stoa_session_run_rows(f->session, (uint32_t)runs, 10, &err), STOA_OK);
+    }
+    assert_int_equal(status, STOA_ESTATE); /* the ninth binding waits for nobody: it is refused */
+    assert_int_equal(runs, RUNS + 1);
+    go = 1;
+    assert_int_equal(stoa_queue_wait(f->queue, &err), STOA_OK);
+    for (int r = 0; r < RUNS; r++)
+        for (int i = 0; i < 20; i++) assert_true(sums[r][i] == (i >= r && i < r + 10 ? expected_sum(i) : 0.0f));
+    close_session(f);
+    free(f);
+}
+
+static void registry_refuses(void **state)
+{
+    (void)state;
+    stoa_error err;
+    assert_int_equal(stoa_runtime_register(&fake_api, &err), STOA_ENAME);
+    stoa_runtime_api bad = fake_api;
+    bad.name = "other";
+    bad.abi = 99;
+    assert_int_equal(stoa_runtime_register(&bad, &err), STOA_EABI);
+    assert_non_null(strstr(err.message, "99"));
+    bad.abi = STOA_RUNTIME_ABI;
+    bad.run = NULL;
+    assert_int_equal(stoa_runtime_register(&bad, &err), STOA_EABI);
+    assert_non_null(strstr(err.message, "run"));
+    const stoa_runtime_api *api;
+    assert_int_equal(stoa_runtime_find("nope", &api, &err), STOA_ENAME);
+    assert_non_null(strstr(err.message, "native, fake"));
+
+    stoa_model *model;
+    const stoa_model_options of_fake = {sizeof of_fake, "fake", NULL};
+    assert_int_equal(stoa_model_load_memory("NOPE", 4, &of_fake, &model, &err), STOA_EFORMAT);
+    assert_null(model);
+    assert_int_equal(stoa_model_load_memory("FAKE", 4, NULL, &model, &err), STOA_EINVAL);
+    assert_int_equal(stoa_model_load("there/is/no.onnx", NULL, &model, &err), STOA_EIO);
+    assert_int_equal(err.native, 2);
+    assert_int_equal(stoa_model_load("/", &of_fake, &model, &err), STOA_EIO);
+    assert_int_equal(stoa_model_load("x.unknown", NULL, &model, &err), STOA_ENOTSUP);
+    assert_non_null(strstr(err.message, ".unknown"));
+}
+
+static int register_fake(void **state)
+{
+    (void)state;
+    return stoa_runtime_register(&fake_api, NULL) == STOA_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(registry_refuses),     cmocka_unit_test(wrong_bindings),
+        cmocka_unit_test(rows_and_state),       cmocka_unit_test(sliced_bindings),
+        cmocka_unit_test(counts_on_the_device), cmocka_unit_test(copies_are_refused_or_counted),
+        cmocka_unit_test(nothing_is_copied_when_it_fits), cmocka_unit_test(tiles_of_the_runtime),
+        cmocka_unit_test(generations_hold),
+    };
+    return cmocka_run_group_tests_name("session", tests, register_fake, NULL);
+}
