@@ -121,6 +121,8 @@ STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt
 /** Run all events. An event that fails is marked in its result and skipped.
  *  owns fills caller's summary   sync blocks until all are done   alloc none but threads   threads one at a time   errors EDEVICE; ERUNTIME   since 0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_run(hlt_job *job, hlt_summary *summary, stoa_error *err);
+/** Input of the index-th event.   owns borrowed from hlt_job_create   threads any   errors NULL out of range   since 0.1 */
+const hlt_event *hlt_job_event(const hlt_job *job, uint32_t index);
 /** Result of the index-th event.   owns borrowed until destroy   threads any   errors NULL out of range   since 0.1 */
 const hlt_result *hlt_job_result(const hlt_job *job, uint32_t index);
 /** Destroy; NULL is a no-op.   owns takes `job`   threads one at a time   errors none   since 0.1 */

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 8 };
+enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 4 };
 enum { FIND_NOISE = -1, FIND_DROPPED = -2 };
 #define FIND_REFIT_CHI2_MAX 5000.0f
 #define FIND_WEIGHT_MAX 1e30f /* tracks of a larger 1/e would overflow the sums: left out with the infinite ones */
@@ -87,42 +87,51 @@ STOA_KERNEL(reco_vertices_prepare, reco_vertex_find)
     for (uint32_t i = 0; i < rows; i++) args->tracks.idv[i] = -1;
 }
 
-/* Step 1, for FIND_LANES neighbouring tracks over the places that one of them can reach. The lanes are independent, so the
- * compiler puts them into vector registers; there is no branch but the loop's. */
-STOA_DEVICE void find_neighbours_of(const find_space *s, uint32_t first, uint32_t low, uint32_t high, const reco_vertex_options *o)
+/* Step 1, for FIND_LANES tracks over the places that one of them can reach. The lanes are independent, so the compiler
+ * puts them into vector registers; there is no branch but the loop's. */
+STOA_DEVICE void find_neighbours_of(const find_space *s, const uint32_t *seed, uint32_t low, uint32_t high, float eps, float chi2_max)
 {
-    const float eps = o->eps, chi2_max = o->chi2_max, error2_max = o->error_max * o->error_max;
+    const float *zs = s->z + low, *es = s->e + low;
+    const uint32_t quads = (high - low + 3) / 4; /* whole vectors; what is too much is out of reach, or padding */
     float z[FIND_LANES], e[FIND_LANES];
     int32_t count[FIND_LANES];
     for (int l = 0; l < FIND_LANES; l++) {
-        z[l] = s->z[first + (uint32_t)l];
-        e[l] = s->e[first + (uint32_t)l];
+        z[l] = s->z[seed[l]];
+        e[l] = s->e[seed[l]];
         count[l] = -1; /* itself */
     }
-    for (uint32_t j = low; j < high; j++) {
-        const float zj = s->z[j], ej = s->e[j];
+    for (uint32_t j = 0; j < 4 * quads; j++) {
+        const float zj = zs[j], ej = es[j];
         for (int l = 0; l < FIND_LANES; l++) {
             const float d = zj - z[l];
             count[l] += (fabsf(d) <= eps) & (d * d <= chi2_max * (e[l] + ej));
         }
     }
-    for (int l = 0; l < FIND_LANES; l++) s->nn[first + (uint32_t)l] = e[l] <= error2_max ? count[l] : 0;
+    for (int l = 0; l < FIND_LANES; l++) s->nn[seed[l]] = count[l];
 }
 
-/* Step 1. Two fingers move with the blocks and find what is in reach. The lanes behind the last track are far from all. */
+/* Step 1. Only seeds, the tracks of small error, count. Two fingers move with their blocks and find what is in reach. */
 STOA_DEVICE void find_neighbours(const find_space *s, uint32_t rows, const reco_vertex_options *o)
 {
-    uint32_t low = 0, high = 0;
-    for (uint32_t i = rows; i < rows + FIND_LANES; i++) {
-        s->z[i] = HUGE_VALF;
-        s->e[i] = 1.0f;
+    const float error2_max = o->error_max * o->error_max;
+    uint32_t *seed = s->member, seeds = 0, low = 0, high = 0;
+    for (uint32_t i = 0; i < rows; i++) {
+        seed[seeds] = i;
+        seeds += s->e[i] <= error2_max;
+        s->nn[i] = 0;
     }
-    for (uint32_t i = 0; i < rows; i += FIND_LANES) {
-        const uint32_t last = i + FIND_LANES < rows ? i + FIND_LANES - 1 : rows - 1;
-        while (s->z[i] - s->z[low] > o->eps) low++;
-        if (high <= last) high = last + 1;
-        while (high < rows && s->z[high] - s->z[last] <= o->eps) high++;
-        find_neighbours_of(s, i, low, high, o);
+    if (seeds == 0) return;
+    const uint32_t last = seed[seeds - 1];
+    for (uint32_t l = 0; l < FIND_LANES; l++) {
+        seed[seeds + l] = last; /* fills the last block: counted again, to the same result */
+        s->z[rows + l] = HUGE_VALF;
+        s->e[rows + l] = 1.0f;
+    }
+    for (uint32_t k = 0; k < seeds; k += FIND_LANES) {
+        const float first_z = s->z[seed[k]], last_z = s->z[seed[k + FIND_LANES - 1]];
+        while (first_z - s->z[low] > o->eps) low++;
+        while (high < rows && s->z[high] - last_z <= o->eps) high++;
+        find_neighbours_of(s, seed + k, low, high, o->eps, o->chi2_max);
     }
 }
 

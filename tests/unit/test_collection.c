@@ -147,7 +147,7 @@ static void test_nested(void **state)
     stoa_error err;
     stoa_collection *event = create(outer, 2);
     char *blob = stoa_collection_data(event);
-    assert_int_equal(stoa_collection_bytes(event), 512 + 1152 + 384 + 512);
+    assert_int_equal(stoa_collection_bytes(event), 512 + 768 + 384 + 512);
     position p;
     pca c;
     simple t;
@@ -156,7 +156,7 @@ static void test_nested(void **state)
     assert_ok(stoa_collection_view(event, "simple", &t.head, &err), &err);
     assert_int_equal(p.head.rows, 11);
     assert_ptr_equal(c.vector_1, blob + 512);
-    assert_ptr_equal(t.x, blob + 2048);
+    assert_ptr_equal(t.x, blob + 512 + 768 + 384);
     assert_int_equal(t.head.rows, 14);
     assert_int_equal(stoa_collection_view(event, "blocks", &p.head, &err), STOA_ENAME);
     assert_int_equal(stoa_collection_view(event, "position", &p.head, &err), STOA_ENAME);

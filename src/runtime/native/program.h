@@ -50,7 +50,9 @@ typedef struct native_operand {
 typedef enum native_step_kind {
     NATIVE_STEP_LOAD,        /* input columns -> tile, converted, padded lanes zeroed */
     NATIVE_STEP_STORE,       /* tile -> output columns, converted, only the tile's rows */
-    NATIVE_STEP_GEMM,        /* out[o] = act(bias[o] + sum_k w[o][k] * in[k]), in order of k, by fma where the level has one */
+    NATIVE_STEP_GEMM,        /* out[o] = act(bias[o] + sum_k w[o][k] * in[k]), in order of k, by fma where the level has one
+                                (count < 4: four sums of k modulo 4, added pairwise). MAP's and GEMM's out may overrun by up to a
+                                vector: every group of refs that is an `out` ends at a multiple of 16 of its own. op: any unary F32 */
     NATIVE_STEP_MAP,         /* out[i] = op(a[i], b[i], c[i]) */
     NATIVE_STEP_CAST,        /* out[i] = (type) a[i], then wrapped to narrow integer types */
     NATIVE_STEP_REDUCE,      /* out[g] = op over in[g * length ...] */
@@ -79,7 +81,9 @@ typedef struct native_step {
     uint32_t length;           /* GEMM: K; REDUCE, SOFTMAX, NORM: columns of a group */
     uint32_t out;              /* first ref of the output columns, always contiguous */
     native_operand in[3];      /* GEMM: in[0]; NORM: in[0], scale and bias as constants of [length] in in[1], in[2] (constants NULL: none) */
-    float alpha, beta;         /* parameters of activations: slopes, CLIP's bounds in F32; NORM: epsilon in alpha */
+    float alpha, beta;         /* parameters of activations: slopes, CLIP's bounds in F32; NORM: epsilon in alpha.
+                                  LEAKY_RELU, ELU, CELU, THRESHOLDED_RELU, SWISH: alpha. SELU: alpha, gamma. HARD_SIGMOID:
+                                  alpha, beta. SHRINK: lambd, bias. ISINF: detect_negative, detect_positive (0 or 1) */
     double low, high;          /* CLIP in F64, I32, I64 */
     native_reduce reduce;
     uint32_t log, last;        /* SOFTMAX; ARG_ */
@@ -107,6 +111,8 @@ typedef struct native_kernels {
                 uint32_t first, uint32_t rows);
     /* The vector functions alone, for tests of their bounds: out[i] = op(in[i]). */
     void (*map_f32)(native_op op, const float *in, float *out, uint32_t count, float alpha, float beta);
+    /* Whether MAP has that operation for operands of that type (WHERE: of its values). Lowering asks before it makes a step. */
+    bool (*has)(native_op op, native_type type);
 } native_kernels;
 
 /* All levels of this build, worst first, NULL at the end. */

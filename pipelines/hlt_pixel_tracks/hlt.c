@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipelines/hlt_pixel_tracks/hlt.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include "pipelines/hlt_pixel_tracks/hlt_stream.h"
+#include "stoa/memory.h"
+
+#define STOA_LAYOUT hlt_results_soa
+#define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_results.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT hlt_result_vertices_soa
+#define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_result_vertices.def"
+#include "stoa/layout_gen.h"
+
+enum { STATES = 5, COVARIANCES = 15, STREAMS_MAX = 256 };
+
+struct hlt_job {
+    hlt_options options;
+    const hlt_event *events;
+    uint32_t event_count;
+    stoa_device *device;
+    hlt_stream *streams;
+    uint32_t stream_count;
+    hlt_slot *slots;             /* [event_count], written by the queues */
+    hlt_result *results;         /* [event_count], what the caller sees */
+    stoa_collection *memory;     /* the arrays of the slots */
+    _Atomic uint32_t next;       /* event that no stream has taken yet */
+};
+
+typedef struct worker {
+    hlt_job *job;
+    uint32_t first, step;        /* its streams: first, first + step, ... */
+    pthread_t thread;
+} worker;
+
+static const char *const stage_names[] = {
+#define STAGE_NAME(name, text) text,
+    HLT_STAGE_MAP(STAGE_NAME)
+#undef STAGE_NAME
+};
+
+const char *hlt_stage_name(uint32_t stage)
+{
+    return stage < HLT_STAGE_COUNT ? stage_names[stage] : NULL;
+}
+
+/* ---- Checks. ---- */
+
+static stoa_status check_options(const hlt_options *options, stoa_error *err)
+{
+    if (options->selector == HLT_SELECTOR_FOREST)
+        return STOA_FAIL(err, STOA_ENOTSUP, "selector forest: the forest evaluator is not built; there are dnn, cuts, none");
+    if (options->vertexing == HLT_VERTEXING_DIVISIVE)
+        return STOA_FAIL(err, STOA_ENOTSUP, "vertexing divisive: the divisive finder is not built; there is density");
+    if (options->threads < 1 || options->streams < 1 || options->streams > STREAMS_MAX)
+        return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", options->threads,
+                         options->streams, STREAMS_MAX);
+    return STOA_OK;
+}
+
+static uint32_t track_count(const hlt_event *event)
+{
+    const int32_t count = event->tracks.nTracks ? *event->tracks.nTracks : 0;
+    if (count < 0) return 0;
+    return (uint32_t)count < event->tracks.head.rows ? (uint32_t)count : event->tracks.head.rows;
+}
+
+/* A fit that went wrong leaves NaN or infinity in state or covariance; such an event is not to be trusted and fails as a whole. */
+static stoa_status check_event(const hlt_event *event, stoa_error *err)
+{
+    const uint32_t rows = track_count(event);
+    if (rows == 0) return STOA_FAIL(err, STOA_ESHAPE, "event %lld: 0 tracks, at least 1 needed", (long long)event->number);
+    const tracks_soa_const t = event->tracks;
+    const struct { const char *name; const float *data; int64_t stride; uint32_t components; } parts[] = {
+        {"state", t.state.data, t.state.stride, STATES}, {"covariance", t.covariance.data, t.covariance.stride, COVARIANCES}};
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+        for (uint32_t k = 0; k < parts[p].components; k++)
+            for (uint32_t i = 0; i < rows; i++) {
+                const float value = parts[p].data[(int64_t)k * parts[p].stride + i];
+                if (!isfinite(value))
+                    return STOA_FAIL(err, STOA_EFORMAT, "event %lld: track %u: %s component %u is %g, a finite number needed",
+                                     (long long)event->number, i, parts[p].name, k, (double)value);
+            }
+    return STOA_OK;
+}
+
+/* ---- Set-up. ---- */
+
+static void mark_failed(hlt_result *result, const stoa_error *err)
+{
+    result->status = err->status;
+    strncpy(result->reason, err->message, sizeof result->reason - 1);
+}
+
+static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
+{
+    const uint64_t vertex_rows = (uint64_t)job->event_count * HLT_VERTICES_MAX;
+    if (rows > STOA_LAYOUT_ROWS_MAX || vertex_rows > STOA_LAYOUT_ROWS_MAX)
+        return STOA_FAIL(err, STOA_ELIMIT, "%llu tracks in %u events: results have more than %u rows", (unsigned long long)rows,
+                         job->event_count, STOA_LAYOUT_ROWS_MAX);
+    const stoa_block blocks[] = {{"tracks", &hlt_results_soa_layout, (uint32_t)rows, 0, NULL},
+                                 {"vertices", &hlt_result_vertices_soa_layout, (uint32_t)vertex_rows, 0, NULL}};
+    hlt_results_soa t;
+    hlt_result_vertices_soa v;
+    STOA_TRY(stoa_collection_create(job->streams[0].queue, STOA_MEMORY_PINNED, blocks, 2, &job->memory, err));
+    STOA_TRY(stoa_collection_view(job->memory, "tracks", &t.head, err));
+    STOA_TRY(stoa_collection_view(job->memory, "vertices", &v.head, err));
+    size_t at = 0;
+    for (uint32_t e = 0; e < job->event_count; e++) {
+        const size_t first = (size_t)e * HLT_VERTICES_MAX;
+        hlt_slot *slot = &job->slots[e];
+        *slot = (hlt_slot){.index = t.index + at, .kept = t.kept + at, .score = t.score + at, .vertex_of = t.vertex_of + at,
+                           .z = v.z + first, .weight = v.weight + first, .chi2 = v.chi2 + first, .pt2_sum = v.pt2_sum + first,
+                           .ndof = v.ndof + first, .by_pt2 = v.by_pt2 + first};
+        at += job->events[e].tracks.head.rows;
+    }
+    return STOA_OK;
+}
+
+static stoa_status make_streams(hlt_job *job, uint32_t capacity, stoa_error *err)
+{
+    size_t bytes;
+    STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, capacity, &bytes, err));
+    job->streams = stoa_calloc(job->options.streams, sizeof *job->streams);
+    if (!job->streams) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u streams", job->options.streams);
+    for (; job->stream_count < job->options.streams; job->stream_count++) {
+        hlt_stream *stream = &job->streams[job->stream_count];
+        const stoa_status status = hlt_stream_init(stream, &job->options, job->device, capacity, bytes, err);
+        if (status == STOA_OK) continue;
+        hlt_stream_deinit(stream);
+        return status;
+    }
+    return STOA_OK;
+}
+
+/* Caches, page tables and lazily made parts of a back end are warm when the first event counts. */
+static stoa_status warm_up(hlt_job *job, stoa_error *err)
+{
+    for (uint32_t e = 0; e < job->event_count; e++) {
+        if (job->results[e].status != STOA_OK) continue;
+        for (uint32_t s = 0; s < job->stream_count; s++) {
+            STOA_TRY(hlt_stream_enqueue(&job->streams[s], &job->events[e], &job->slots[e], err));
+            STOA_TRY(stoa_queue_wait(job->streams[s].queue, err));
+        }
+        break;
+    }
+    return STOA_OK;
+}
+
+static stoa_status set_up(hlt_job *job, stoa_error *err)
+{
+    uint64_t rows = 0;
+    uint32_t capacity = 1;
+    STOA_TRY(check_options(&job->options, err));
+    job->slots = stoa_calloc(job->event_count + 1u, sizeof *job->slots);
+    job->results = stoa_calloc(job->event_count + 1u, sizeof *job->results);
+    if (!job->slots || !job->results) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", job->event_count);
+    for (uint32_t e = 0; e < job->event_count; e++) {
+        stoa_error event_err;
+        const uint32_t event_rows = job->events[e].tracks.head.rows;
+        if (check_event(&job->events[e], &event_err) != STOA_OK) mark_failed(&job->results[e], &event_err);
+        rows += event_rows;
+        if (event_rows > capacity) capacity = event_rows;
+    }
+    STOA_TRY(stoa_device_open(job->options.device, &job->device, err));
+    STOA_TRY(make_streams(job, capacity, err));
+    STOA_TRY(make_results(job, rows, err));
+    return warm_up(job, err);
+}
+
+stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count, hlt_job **job, stoa_error *err)
+{
+    *job = NULL;
+    hlt_job *made = stoa_calloc(1, sizeof *made);
+    if (!made) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the job");
+    made->options = *options;
+    made->events = events;
+    made->event_count = event_count;
+    const stoa_status status = set_up(made, err);
+    if (status == STOA_OK) *job = made;
+    else hlt_job_destroy(made);
+    return status;
+}
+
+void hlt_job_destroy(hlt_job *job)
+{
+    if (!job) return;
+    stoa_collection_destroy(job->memory); /* released in the order of the first stream's queue, so before the streams */
+    for (uint32_t s = 0; s < job->stream_count; s++) hlt_stream_deinit(&job->streams[s]);
+    stoa_free(job->streams, job->options.streams * sizeof *job->streams);
+    stoa_device_close(job->device);
+    stoa_free(job->slots, (job->event_count + 1u) * sizeof *job->slots);
+    stoa_free(job->results, (job->event_count + 1u) * sizeof *job->results);
+    stoa_free(job, sizeof *job);
+}
+
+/* ---- Run. ---- */
+
+/* Each of the thread's streams takes the next event in turn. On the host that runs it; elsewhere it only enqueues, so that all
+ * streams are busy at once. An event's memory on the stream is safe: the queue is in order. */
+static void *drive(void *user)
+{
+    const worker *self = user;
+    hlt_job *job = self->job;
+    for (uint32_t s = self->first;; s = s + self->step < job->stream_count ? s + self->step : self->first) {
+        const uint32_t e = atomic_fetch_add(&job->next, 1);
+        if (e >= job->event_count) return NULL;
+        stoa_error err;
+        hlt_result *result = &job->results[e];
+        if (result->status == STOA_OK &&
+            hlt_stream_enqueue(&job->streams[s], &job->events[e], &job->slots[e], &err) != STOA_OK)
+            mark_failed(result, &err);
+        if (self->first == 0 && job->options.progress)
+            job->options.progress(job->options.progress_user, e, job->event_count);
+    }
+}
+
+static stoa_status drive_all(hlt_job *job, stoa_error *err)
+{
+    worker workers[STREAMS_MAX];
+    const uint32_t count = job->options.threads < job->stream_count ? job->options.threads : job->stream_count;
+    uint32_t started = 1;
+    int failed = 0;
+    atomic_store(&job->next, 0);
+    for (uint32_t t = 0; t < count; t++) workers[t] = (worker){.job = job, .first = t, .step = count};
+    for (; started < count; started++)
+        if ((failed = pthread_create(&workers[started].thread, NULL, drive, &workers[started])) != 0) break;
+    drive(&workers[0]); /* takes all events if no thread started */
+    for (uint32_t t = 1; t < started; t++) pthread_join(workers[t].thread, NULL);
+    for (uint32_t s = 0; s < job->stream_count; s++) STOA_TRY(stoa_queue_wait(job->streams[s].queue, err));
+    if (failed) return stoa_error_set(err, STOA_EDEVICE, failed, STOA_HERE, "thread %u of %u cannot be started", started, count);
+    return STOA_OK;
+}
+
+static void take_result(const hlt_slot *slot, const hlt_event *event, hlt_result *result)
+{
+    result->tracks = track_count(event);
+    if (result->status != STOA_OK) return;
+    result->preselected = slot->preselected;
+    result->selected = slot->selected;
+    result->usable = slot->usable;
+    result->vertices = slot->vertices;
+    result->tops = slot->tops;
+    result->index = slot->index;
+    result->score = slot->score;
+    result->kept = slot->kept;
+    result->vertex_of = slot->vertex_of;
+    result->z = slot->z;
+    result->weight = slot->weight;
+    result->chi2 = slot->chi2;
+    result->pt2_sum = slot->pt2_sum;
+    result->ndof = slot->ndof;
+    result->by_pt2 = slot->by_pt2;
+    for (int k = 0; k < HLT_STAGE_COUNT; k++) result->us[k] = slot->stamp_us[k + 1] - slot->stamp_us[k];
+}
+
+static stoa_status session_copies(const hlt_job *job, uint64_t *calls, uint64_t *bytes, stoa_error *err)
+{
+    *calls = *bytes = 0;
+    for (uint32_t s = 0; s < job->stream_count; s++) {
+        stoa_session_stats stats = {.struct_size = sizeof stats};
+        if (!job->streams[s].session) continue;
+        STOA_TRY(stoa_session_get_stats(job->streams[s].session, &stats, err));
+        *calls += stats.copy_calls;
+        *bytes += stats.copy_bytes;
+    }
+    return STOA_OK;
+}
+
+static void sum_up(const hlt_job *job, hlt_summary *summary)
+{
+    for (uint32_t e = 0; e < job->event_count; e++) {
+        hlt_result *result = &job->results[e];
+        take_result(&job->slots[e], &job->events[e], result);
+        summary->tracks += result->tracks;
+        summary->failed += result->status != STOA_OK;
+        summary->preselected += result->preselected;
+        summary->selected += result->selected;
+        summary->vertices += result->vertices;
+        for (int k = 0; k < HLT_STAGE_COUNT; k++) summary->us_per_event[k] += result->us[k];
+    }
+    const uint32_t ran = job->event_count - summary->failed;
+    for (int k = 0; k < HLT_STAGE_COUNT && ran; k++) summary->us_per_event[k] /= ran;
+    if (ran) summary->wall_us_per_event /= ran;
+}
+
+static double now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
+}
+
+stoa_status hlt_job_run(hlt_job *job, hlt_summary *summary, stoa_error *err)
+{
+    *summary = (hlt_summary){.events = job->event_count};
+    uint64_t calls, bytes;
+    STOA_TRY(session_copies(job, &calls, &bytes, err));
+    const uint64_t allocations = stoa_alloc_count();
+    const double begin_us = now_us();
+    STOA_TRY(drive_all(job, err));
+    summary->wall_us_per_event = now_us() - begin_us;
+    summary->allocations = stoa_alloc_count() - allocations;
+    STOA_TRY(session_copies(job, &summary->copy_calls, &summary->copy_bytes, err));
+    summary->copy_calls -= calls;
+    summary->copy_bytes -= bytes;
+    sum_up(job, summary);
+    if (job->options.progress) job->options.progress(job->options.progress_user, job->event_count, job->event_count);
+    return STOA_OK;
+}
+
+const hlt_result *hlt_job_result(const hlt_job *job, uint32_t index)
+{
+    return index < job->event_count ? &job->results[index] : NULL;
+}
+
+const hlt_event *hlt_job_event(const hlt_job *job, uint32_t index)
+{
+    return index < job->event_count ? &job->events[index] : NULL;
+}
