@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 4 };
+enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 8 };
 enum { FIND_NOISE = -1, FIND_DROPPED = -2 };
 #define FIND_REFIT_CHI2_MAX 5000.0f
 #define FIND_WEIGHT_MAX 1e30f /* tracks of a larger 1/e would overflow the sums: left out with the infinite ones */

@@ -21,13 +21,14 @@ typedef struct block_walk {
 static stoa_status add_leaf(block_walk *walk, const stoa_block *block, stoa_error *err)
 {
     size_t bytes;
-    if (!block->layout) return STOA_FAIL(err, STOA_EINVAL, "block '%s': neither layout nor blocks", walk->path);
+    if (!block->layout)
+        return STOA_FAIL(err, STOA_EINVAL, "block '%s': neither layout nor blocks", walk->path);
     STOA_TRY(stoa_layout_check(block->layout, err));
     STOA_TRY(stoa_layout_bytes(block->layout, block->rows, &bytes, err));
     const uint32_t align = stoai_layout_align(block->layout);
     if (walk->align_bytes && walk->align_bytes != align)
-        return STOA_FAIL(err, STOA_EALIGN, "block '%s': alignment %u, the blocks before it have %u", walk->path,
-                         (unsigned)align, (unsigned)walk->align_bytes);
+        return STOA_FAIL(err, STOA_EALIGN, "block '%s': alignment %u, the blocks before it have %u",
+                         walk->path, (unsigned)align, (unsigned)walk->align_bytes);
     if (bytes > STOAI_BYTES_MAX - walk->bytes)
         return STOA_FAIL(err, STOA_ELIMIT, "block '%s': %zu bytes after %zu exceed %llu", walk->path, bytes,
                          walk->bytes, (unsigned long long)STOAI_BYTES_MAX);
@@ -44,8 +45,8 @@ static stoa_status add_leaf(block_walk *walk, const stoa_block *block, stoa_erro
 }
 
 /* Append the name of block `index` to the path behind `prefix` characters. */
-static stoa_status enter_block(block_walk *walk, const stoa_block *blocks, uint32_t index, size_t prefix, size_t *end,
-                               stoa_error *err)
+static stoa_status enter_block(block_walk *walk, const stoa_block *blocks, uint32_t index, size_t prefix,
+                               size_t *end, stoa_error *err)
 {
     const char *name = blocks[index].name;
     if (!name || !*name || strchr(name, '/'))
@@ -53,12 +54,12 @@ static stoa_status enter_block(block_walk *walk, const stoa_block *blocks, uint3
                          stoai_name(name));
     for (uint32_t i = 0; i < index; i++)
         if (strcmp(blocks[i].name, name) == 0)
-            return STOA_FAIL(err, STOA_ENAME, "blocks %u and %u are both named '%s'", (unsigned)i, (unsigned)index,
-                             name);
+            return STOA_FAIL(err, STOA_ENAME, "blocks %u and %u are both named '%s'", (unsigned)i,
+                             (unsigned)index, name);
     const size_t length = strlen(name), start = prefix ? prefix + 1 : 0;
     if (start + length >= BLOCK_PATH_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "block '%.40s...': path of %zu characters, at most %u", name, start + length,
-                         BLOCK_PATH_MAX - 1);
+        return STOA_FAIL(err, STOA_ELIMIT, "block '%.40s...': path of %zu characters, at most %u", name,
+                         start + length, BLOCK_PATH_MAX - 1);
     if (prefix) walk->path[prefix] = '/';
     memcpy(walk->path + start, name, length + 1);
     *end = start + length;
@@ -69,7 +70,8 @@ static stoa_status walk_blocks(block_walk *walk, const stoa_block *blocks, uint3
                                uint32_t depth, stoa_error *err)
 {
     if (!blocks || !count) return STOA_FAIL(err, STOA_EINVAL, "blocks: an empty list");
-    if (depth > BLOCK_DEPTH_MAX) return STOA_FAIL(err, STOA_ELIMIT, "blocks: nested deeper than %u", BLOCK_DEPTH_MAX);
+    if (depth > BLOCK_DEPTH_MAX)
+        return STOA_FAIL(err, STOA_ELIMIT, "blocks: nested deeper than %u", BLOCK_DEPTH_MAX);
     for (uint32_t i = 0; i < count; i++) {
         size_t end;
         STOA_TRY(enter_block(walk, blocks, i, prefix, &end, err));
@@ -94,8 +96,8 @@ stoa_status stoa_blocks_bytes(const stoa_block *blocks, uint32_t block_count, si
     return STOA_OK;
 }
 
-static stoa_status collection_new(const stoa_block *blocks, uint32_t block_count, stoa_collection **collection,
-                                  stoa_error *err)
+static stoa_status collection_new(const stoa_block *blocks, uint32_t block_count,
+                                  stoa_collection **collection, stoa_error *err)
 {
     if (!collection) return STOA_FAIL(err, STOA_EINVAL, "collection: NULL result");
     *collection = NULL;
@@ -128,29 +130,32 @@ stoa_status stoa_collection_create(stoa_queue *queue, stoa_memory_kind kind, con
     stoa_collection *made;
     STOA_TRY(collection_new(blocks, block_count, &made, err));
     /* Buffers promise STOA_BUFFER_ALIGN_BYTES; a stricter layout gets room to move up. */
-    const size_t slack = made->align_bytes > STOA_BUFFER_ALIGN_BYTES ? made->align_bytes - STOA_BUFFER_ALIGN_BYTES : 0;
+    const size_t slack =
+        made->align_bytes > STOA_BUFFER_ALIGN_BYTES ? made->align_bytes - STOA_BUFFER_ALIGN_BYTES : 0;
     const stoa_status status =
         stoa_buffer_create(queue, kind, made->bytes ? made->bytes + slack : 0, &made->buffer, err);
     if (status != STOA_OK) {
         stoa_collection_destroy(made);
         return status;
     }
-    made->blob = (char *)(uintptr_t)stoai_align_up((uintptr_t)stoa_buffer_data(made->buffer), made->align_bytes);
+    made->blob =
+        (char *)(uintptr_t)stoai_align_up((uintptr_t)stoa_buffer_data(made->buffer), made->align_bytes);
     made->place = stoa_buffer_place(made->buffer);
     *collection = made;
     return STOA_OK;
 }
 
 stoa_status stoa_collection_adopt(void *blob, size_t bytes, stoa_place place, uint32_t read_only,
-                                  const stoa_block *blocks, uint32_t block_count, stoa_collection **collection,
-                                  stoa_error *err)
+                                  const stoa_block *blocks, uint32_t block_count,
+                                  stoa_collection **collection, stoa_error *err)
 {
     stoa_collection *made;
     STOA_TRY(collection_new(blocks, block_count, collection, err));
     made = *collection;
     stoa_status status = STOA_OK;
     if (bytes < made->bytes)
-        status = STOA_FAIL(err, STOA_ESHAPE, "collection: blob of %zu bytes given, %zu needed", bytes, made->bytes);
+        status = STOA_FAIL(err, STOA_ESHAPE, "collection: blob of %zu bytes given, %zu needed", bytes,
+                           made->bytes);
     else if (!blob && made->bytes)
         status = STOA_FAIL(err, STOA_EINVAL, "collection: blob is NULL, %zu bytes needed", made->bytes);
     else if ((uintptr_t)blob & (made->align_bytes - 1))
@@ -204,20 +209,21 @@ stoa_status stoa_collection_view(const stoa_collection *collection, const char *
     *view = (stoa_view_head){0};
     STOA_TRY(find_leaf(collection, block, &leaf, err));
     if (collection->read_only)
-        return STOA_FAIL(err, STOA_ECONST, "block '%s': the collection is read-only; take a const view", leaf->path);
-    return stoa_layout_bind(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes, collection->place, view,
-                            err);
+        return STOA_FAIL(err, STOA_ECONST, "block '%s': the collection is read-only; take a const view",
+                         leaf->path);
+    return stoa_layout_bind(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes,
+                            collection->place, view, err);
 }
 
-stoa_status stoa_collection_view_const(const stoa_collection *collection, const char *block, stoa_view_head *view,
-                                       stoa_error *err)
+stoa_status stoa_collection_view_const(const stoa_collection *collection, const char *block,
+                                       stoa_view_head *view, stoa_error *err)
 {
     const stoai_leaf *leaf;
     if (!view) return STOA_FAIL(err, STOA_EINVAL, "collection view: NULL view");
     *view = (stoa_view_head){0};
     STOA_TRY(find_leaf(collection, block, &leaf, err));
-    return stoa_layout_bind_const(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes, collection->place,
-                                  view, err);
+    return stoa_layout_bind_const(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes,
+                                  collection->place, view, err);
 }
 
 stoa_status stoa_collection_block(const stoa_collection *collection, const char *block, stoa_view_head *head,

@@ -6,14 +6,15 @@
 #include <string.h>
 
 /* A host queue works in the processor's memory only; a device's copies also reach host memory. */
-static stoa_status check_reach(stoa_queue *queue, const stoa_collection *collection, const char *what, stoa_error *err)
+static stoa_status check_reach(stoa_queue *queue, const stoa_collection *collection, const char *what,
+                               stoa_error *err)
 {
     const stoa_place from = stoa_device_place(stoa_queue_device(queue)), memory = collection->place;
     const stoa_place host = {STOA_PLACE_HOST, 0};
     if (stoa_place_accessible(memory, from)) return STOA_OK;
     if (!stoa_place_accessible(from, host) && stoa_place_accessible(memory, host)) return STOA_OK;
-    return STOA_FAIL(err, STOA_EPLACE, "%s: memory of place %d:%d, queue of place %d:%d", what, (int)memory.type,
-                     (int)memory.index, (int)from.type, (int)from.index);
+    return STOA_FAIL(err, STOA_EPLACE, "%s: memory of place %d:%d, queue of place %d:%d", what,
+                     (int)memory.type, (int)memory.index, (int)from.type, (int)from.index);
 }
 
 static stoa_status zero_padding(stoa_queue *queue, const stoa_collection *collection, const stoai_leaf *leaf,
@@ -35,11 +36,13 @@ static stoa_status zero_padding(stoa_queue *queue, const stoa_collection *collec
     return STOA_OK;
 }
 
-stoa_status stoa_collection_zero(stoa_collection *collection, stoa_queue *queue, uint32_t padding_only, stoa_error *err)
+stoa_status stoa_collection_zero(stoa_collection *collection, stoa_queue *queue, uint32_t padding_only,
+                                 stoa_error *err)
 {
     if (!collection || !queue)
         return STOA_FAIL(err, STOA_EINVAL, "collection zero: NULL %s", queue ? "collection" : "queue");
-    if (collection->read_only) return STOA_FAIL(err, STOA_ECONST, "collection zero: the collection is read-only");
+    if (collection->read_only)
+        return STOA_FAIL(err, STOA_ECONST, "collection zero: the collection is read-only");
     STOA_TRY(check_reach(queue, collection, "collection zero", err));
     if (!collection->bytes) return STOA_OK;
     if (!padding_only) return stoa_queue_fill(queue, collection->blob, 0, collection->bytes, err);
@@ -62,7 +65,8 @@ static stoa_status check_same_layout(const stoai_leaf *dst, const stoai_leaf *sr
         const stoa_column_desc *p = &a->columns[i], *q = &b->columns[i];
         if (p->dtype != q->dtype || p->kind != q->kind || p->extent[0] != q->extent[0] ||
             p->extent[1] != q->extent[1] || strcmp(p->name, q->name) != 0)
-            return STOA_FAIL(err, STOA_ESHAPE, "collection copy, block '%s': column %u is '%s' %s, source has '%s' %s",
+            return STOA_FAIL(err, STOA_ESHAPE,
+                             "collection copy, block '%s': column %u is '%s' %s, source has '%s' %s",
                              dst->path, (unsigned)i, p->name, stoa_dtype_name(p->dtype), q->name,
                              stoa_dtype_name(q->dtype));
     }
@@ -74,13 +78,13 @@ static stoa_status check_same_blocks(const stoa_collection *dst, const stoa_coll
 {
     *same_rows = true;
     if (dst->leaf_count != src->leaf_count)
-        return STOA_FAIL(err, STOA_ESHAPE, "collection copy: %u blocks, source has %u", (unsigned)dst->leaf_count,
-                         (unsigned)src->leaf_count);
+        return STOA_FAIL(err, STOA_ESHAPE, "collection copy: %u blocks, source has %u",
+                         (unsigned)dst->leaf_count, (unsigned)src->leaf_count);
     for (uint32_t i = 0; i < dst->leaf_count; i++) {
         const stoai_leaf *to = &dst->leaves[i], *from = &src->leaves[i];
         if (strcmp(to->path, from->path) != 0)
-            return STOA_FAIL(err, STOA_ESHAPE, "collection copy: block %u is '%s', source has '%s'", (unsigned)i,
-                             to->path, from->path);
+            return STOA_FAIL(err, STOA_ESHAPE, "collection copy: block %u is '%s', source has '%s'",
+                             (unsigned)i, to->path, from->path);
         STOA_TRY(check_same_layout(to, from, err));
         if (to->rows != from->rows) *same_rows = false;
     }
@@ -92,8 +96,8 @@ static stoa_status check_disjoint(const stoa_collection *dst, const stoa_collect
     const uintptr_t a = (uintptr_t)dst->blob, b = (uintptr_t)src->blob;
     if (!dst->bytes || !src->bytes || a + dst->bytes <= b || b + src->bytes <= a) return STOA_OK;
     if (!stoa_place_accessible(dst->place, src->place)) return STOA_OK;
-    return STOA_FAIL(err, STOA_EOVERLAP, "collection copy: %zu bytes at %p overlap %zu bytes at %p", dst->bytes,
-                     (void *)dst->blob, src->bytes, (void *)src->blob);
+    return STOA_FAIL(err, STOA_EOVERLAP, "collection copy: %zu bytes at %p overlap %zu bytes at %p",
+                     dst->bytes, (void *)dst->blob, src->bytes, (void *)src->blob);
 }
 
 /* Components are equally spaced in both blobs, at different pitches: one two-dimensional copy a column. */
@@ -107,7 +111,8 @@ static stoa_status copy_leaf(stoa_queue *queue, char *dst, const stoai_leaf *to,
         stoa_column_geometry into, outof;
         STOA_TRY(stoai_column_place(to->layout, to->rows, i, &to_cursor, &into, err));
         STOA_TRY(stoai_column_place(from->layout, from->rows, i, &from_cursor, &outof, err));
-        const size_t element = stoa_dtype_bytes(column->dtype), width = stoai_column_rows(column, rows) * element;
+        const size_t element = stoa_dtype_bytes(column->dtype),
+                     width = stoai_column_rows(column, rows) * element;
         if (!width) continue;
         STOA_TRY(stoa_queue_copy_2d(queue, dst + into.offset_bytes, (size_t)into.component_stride * element,
                                     src + outof.offset_bytes, (size_t)outof.component_stride * element, width,
@@ -116,7 +121,8 @@ static stoa_status copy_leaf(stoa_queue *queue, char *dst, const stoai_leaf *to,
     return STOA_OK;
 }
 
-stoa_status stoa_collection_copy(stoa_queue *queue, stoa_collection *dst, const stoa_collection *src, stoa_error *err)
+stoa_status stoa_collection_copy(stoa_queue *queue, stoa_collection *dst, const stoa_collection *src,
+                                 stoa_error *err)
 {
     if (!queue || !dst || !src)
         return STOA_FAIL(err, STOA_EINVAL, "collection copy: NULL %s", queue ? "collection" : "queue");
@@ -126,7 +132,8 @@ stoa_status stoa_collection_copy(stoa_queue *queue, stoa_collection *dst, const 
     STOA_TRY(check_reach(queue, dst, "collection copy, destination", err));
     STOA_TRY(check_reach(queue, src, "collection copy, source", err));
     STOA_TRY(check_disjoint(dst, src, err));
-    if (same_rows) return dst->bytes ? stoa_queue_copy(queue, dst->blob, src->blob, dst->bytes, err) : STOA_OK;
+    if (same_rows)
+        return dst->bytes ? stoa_queue_copy(queue, dst->blob, src->blob, dst->bytes, err) : STOA_OK;
     for (uint32_t i = 0; i < dst->leaf_count; i++)
         STOA_TRY(copy_leaf(queue, dst->blob, &dst->leaves[i], src->blob, &src->leaves[i], err));
     return STOA_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the soa and tensor layers share about layouts: alignment, and the walk that places one column after another. */
+/* What the soa and tensor layers share about layouts: alignment, and the walk that places the columns. */
 #ifndef STOA_SRC_SOA_GEOMETRY_H
 #define STOA_SRC_SOA_GEOMETRY_H
 
@@ -20,7 +20,7 @@ static inline uint32_t stoai_layout_align(const stoa_layout *layout)
     return layout->align_bytes ? layout->align_bytes : STOA_LAYOUT_ALIGN_BYTES;
 }
 
-/* Bytes of one column of `rows` elements with its padding. Rows are at most 2^32 and elements 16 bytes: no overflow. */
+/* Bytes of one column of `rows` elements, padded. Rows are below 2^32, elements 16 bytes: no overflow. */
 static inline uint64_t stoai_padded_bytes(const stoa_layout *layout, stoa_dtype dtype, uint32_t rows)
 {
     return stoai_align_up((uint64_t)rows * stoa_dtype_bytes(dtype), stoai_layout_align(layout));

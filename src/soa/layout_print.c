@@ -69,10 +69,10 @@ int stoa_layout_print(const stoa_layout *layout, uint32_t rows, char *text, size
     if (capacity) text[0] = '\0';
     if (stoa_layout_bytes(layout, rows, &bytes, NULL) != STOA_OK) return -1;
     text_sink sink = {text, capacity, 0};
-    put(&sink, "layout %s: %u rows, %zu bytes, alignment %u, %u columns\n", stoai_name(layout->name), (unsigned)rows,
-        bytes, (unsigned)stoai_layout_align(layout), (unsigned)layout->column_count);
-    put(&sink, "%10s %10s  %-6s  %-10s  %-14s  %-16s  %s\n", "offset", "bytes", "kind", "dtype", "shape", "strides",
-        "name");
+    put(&sink, "layout %s: %u rows, %zu bytes, alignment %u, %u columns\n", stoai_name(layout->name),
+        (unsigned)rows, bytes, (unsigned)stoai_layout_align(layout), (unsigned)layout->column_count);
+    put(&sink, "%10s %10s  %-6s  %-10s  %-14s  %-16s  %s\n", "offset", "bytes", "kind", "dtype", "shape",
+        "strides", "name");
     for (uint32_t i = 0; i < layout->column_count; i++) {
         stoa_column_geometry geometry;
         if (stoai_column_place(layout, rows, i, &cursor, &geometry, NULL) != STOA_OK) return -1;
@@ -85,7 +85,8 @@ int stoa_layout_print(const stoa_layout *layout, uint32_t rows, char *text, size
 uint32_t stoa_row_check(uint32_t row, uint32_t rows, const char *where)
 {
     if (row < rows) return row;
-    stoa_log(STOA_LOG_ERROR, "%s: row %u of a view of %u rows", stoai_name(where), (unsigned)row, (unsigned)rows);
+    stoa_log(STOA_LOG_ERROR, "%s: row %u of a view of %u rows", stoai_name(where), (unsigned)row,
+             (unsigned)rows);
     fprintf(stderr, "%s: row %u of a view of %u rows\n", stoai_name(where), (unsigned)row, (unsigned)rows);
     abort();
 }

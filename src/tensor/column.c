@@ -4,11 +4,14 @@
 
 #include <string.h>
 
-/* A column as its table describes it, where `data` says; its component stride as the view or the geometry says. */
-static stoa_column describe(const stoa_view_head *view, const stoa_column_desc *desc, void *data, int64_t stride)
+/* A column as its table describes it, where `data` says; its component stride as the view or the geometry
+ * says. */
+static stoa_column describe(const stoa_view_head *view, const stoa_column_desc *desc, void *data,
+                            int64_t stride)
 {
     const bool scalar = desc->kind == STOA_KIND_SCALAR;
-    const int flags = (view->flags & STOA_VIEW_CONST ? STOA_COLUMN_CONST : 0) | (scalar ? STOA_COLUMN_SCALAR : 0);
+    const int flags =
+        (view->flags & STOA_VIEW_CONST ? STOA_COLUMN_CONST : 0) | (scalar ? STOA_COLUMN_SCALAR : 0);
     return (stoa_column){
         .data = data,
         .row_stride = scalar ? 0 : 1,
@@ -21,7 +24,8 @@ static stoa_column describe(const stoa_view_head *view, const stoa_column_desc *
     };
 }
 
-/* The view struct is read, not the geometry: what `t.pt` points to is what the tensor gets, and no walk is needed. */
+/* The view struct is read, not the geometry: what `t.pt` points to is what the tensor gets, and no walk is
+ * needed. */
 stoa_column stoa_view_column(const stoa_view_head *view, size_t member_offset)
 {
     const stoa_column none = {0};
@@ -58,7 +62,8 @@ stoa_status stoa_view_find(const stoa_view_head *view, const char *name, stoa_co
     return STOA_OK;
 }
 
-stoa_column stoa_column_over(void *data, stoa_dtype dtype, uint32_t rows, int64_t row_stride, stoa_place place)
+stoa_column stoa_column_over(void *data, stoa_dtype dtype, uint32_t rows, int64_t row_stride,
+                             stoa_place place)
 {
     return (stoa_column){
         .data = data,

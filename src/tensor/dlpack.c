@@ -34,8 +34,8 @@ static void exported_delete(DLManagedTensorVersioned *managed)
     stoa_free(self, sizeof *self);
 }
 
-stoa_status stoa_dlpack_export(stoa_tensor tensor, stoa_buffer *keep_alive, DLManagedTensorVersioned **managed,
-                               stoa_error *err)
+stoa_status stoa_dlpack_export(stoa_tensor tensor, stoa_buffer *keep_alive,
+                               DLManagedTensorVersioned **managed, stoa_error *err)
 {
     if (!managed) return STOA_FAIL(err, STOA_EINVAL, "dlpack export: NULL result");
     *managed = NULL;
@@ -105,8 +105,8 @@ static stoa_status check_managed(const DLManagedTensorVersioned *managed, stoa_e
 {
     if (!managed) return STOA_FAIL(err, STOA_EINVAL, "dlpack: NULL tensor");
     if (managed->version.major != DLPACK_MAJOR)
-        return STOA_FAIL(err, STOA_EABI, "dlpack: major version %u given, %u needed", (unsigned)managed->version.major,
-                         DLPACK_MAJOR);
+        return STOA_FAIL(err, STOA_EABI, "dlpack: major version %u given, %u needed",
+                         (unsigned)managed->version.major, DLPACK_MAJOR);
     const DLDataType type = managed->dl_tensor.dtype;
     if (dtype_from_dlpack(type) == STOA_DTYPE_NONE)
         return STOA_FAIL(err, STOA_EDTYPE, "dlpack: type code %u of %u bits and %u lanes has no counterpart",
@@ -114,13 +114,15 @@ static stoa_status check_managed(const DLManagedTensorVersioned *managed, stoa_e
     return STOA_OK;
 }
 
-/* One column of the imported tensor; the address is computed in integers, which a hostile stride may wrap but not
- * break: stoa_tensor_check looks at the result. */
-static stoa_column column_at(const DLManagedTensorVersioned *managed, const matrix_shape *shape, uint64_t index)
+/* One column of the imported tensor; the address is computed in integers, which a hostile stride may wrap but
+ * not break: stoa_tensor_check looks at the result. */
+static stoa_column column_at(const DLManagedTensorVersioned *managed, const matrix_shape *shape,
+                             uint64_t index)
 {
     const DLTensor *tensor = &managed->dl_tensor;
     const stoa_dtype dtype = dtype_from_dlpack(tensor->dtype);
-    const uint64_t offset = tensor->byte_offset + index * (uint64_t)shape->column_stride * stoa_dtype_bytes(dtype);
+    const uint64_t offset =
+        tensor->byte_offset + index * (uint64_t)shape->column_stride * stoa_dtype_bytes(dtype);
     void *data = tensor->data ? (void *)(uintptr_t)((uint64_t)(uintptr_t)tensor->data + offset) : NULL;
     const stoa_place place = {tensor->device.device_type, tensor->device.device_id};
     stoa_column column = stoa_column_over(data, dtype, (uint32_t)shape->rows, shape->row_stride, place);
@@ -129,10 +131,11 @@ static stoa_column column_at(const DLManagedTensorVersioned *managed, const matr
     return column;
 }
 
-stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_column *columns, uint32_t capacity,
-                                uint32_t *column_count, stoa_error *err)
+stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_column *columns,
+                                uint32_t capacity, uint32_t *column_count, stoa_error *err)
 {
-    if (!column_count || (!columns && capacity)) return STOA_FAIL(err, STOA_EINVAL, "dlpack columns: NULL result");
+    if (!column_count || (!columns && capacity))
+        return STOA_FAIL(err, STOA_EINVAL, "dlpack columns: NULL result");
     *column_count = 0;
     matrix_shape shape;
     STOA_TRY(check_managed(managed, err));
@@ -141,7 +144,8 @@ stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_co
     const int64_t limit = INT64_MAX / (int64_t)size;
     if (shape.columns > 1 &&
         (shape.column_stride > limit / shape.columns || shape.column_stride < -(limit / shape.columns)))
-        return STOA_FAIL(err, STOA_ESHAPE, "dlpack: %lld columns %lld elements apart exceed the address space",
+        return STOA_FAIL(err, STOA_ESHAPE,
+                         "dlpack: %lld columns %lld elements apart exceed the address space",
                          (long long)shape.columns, (long long)shape.column_stride);
     for (int64_t i = 0; i < shape.columns; i++) columns[i] = column_at(managed, &shape, (uint64_t)i);
     if (shape.columns > 0 && shape.rows > 0)

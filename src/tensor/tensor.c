@@ -76,17 +76,18 @@ static stoa_status check_column(const stoa_column *column, unsigned index, uint3
     const stoa_dtype dtype = (stoa_dtype)column->dtype;
     stoai_span span;
     if (!stoa_dtype_bytes(dtype))
-        return STOA_FAIL(err, STOA_EDTYPE, "tensor: column %u has no known dtype (%u)", index, (unsigned)column->dtype);
+        return STOA_FAIL(err, STOA_EDTYPE, "tensor: column %u has no known dtype (%u)", index,
+                         (unsigned)column->dtype);
     if (!column->extent[0] || !column->extent[1])
-        return STOA_FAIL(err, STOA_ESHAPE, "tensor: column %u has extents %u x %u", index, (unsigned)column->extent[0],
-                         (unsigned)column->extent[1]);
+        return STOA_FAIL(err, STOA_ESHAPE, "tensor: column %u has extents %u x %u", index,
+                         (unsigned)column->extent[0], (unsigned)column->extent[1]);
     if (column->rows != UINT32_MAX && (uint64_t)first + rows > column->rows)
-        return STOA_FAIL(err, STOA_ESHAPE, "tensor: rows %u to %llu asked for, column %u has %u", (unsigned)first,
-                         (unsigned long long)first + rows, index, (unsigned)column->rows);
+        return STOA_FAIL(err, STOA_ESHAPE, "tensor: rows %u to %llu asked for, column %u has %u",
+                         (unsigned)first, (unsigned long long)first + rows, index, (unsigned)column->rows);
     if (!column->data && rows) return STOA_FAIL(err, STOA_EINVAL, "tensor: column %u is NULL", index);
     if ((uintptr_t)column->data % stoai_dtype_align(dtype))
-        return STOA_FAIL(err, STOA_EALIGN, "tensor: column %u at %p, %s needs alignment %zu", index, column->data,
-                         stoa_dtype_name(dtype), stoai_dtype_align(dtype));
+        return STOA_FAIL(err, STOA_EALIGN, "tensor: column %u at %p, %s needs alignment %zu", index,
+                         column->data, stoa_dtype_name(dtype), stoai_dtype_align(dtype));
     if (!stoai_column_span(column, first, rows, &span) ||
         (span.low < 0 && (uint64_t)-span.low > (uint64_t)(uintptr_t)column->data) ||
         (span.high > 0 && (uint64_t)span.high > UINTPTR_MAX - (uint64_t)(uintptr_t)column->data))
@@ -110,9 +111,9 @@ stoa_status stoa_tensor_check(stoa_tensor tensor, stoa_error *err)
                              (unsigned)i, (unsigned)column->extent[0], (unsigned)column->extent[1],
                              (unsigned)first->extent[0], (unsigned)first->extent[1]);
         if (!stoa_place_accessible(column->place, first->place))
-            return STOA_FAIL(err, STOA_EPLACE, "tensor: column %u at place %d:%d, column 0 at %d:%d", (unsigned)i,
-                             (int)column->place.type, (int)column->place.index, (int)first->place.type,
-                             (int)first->place.index);
+            return STOA_FAIL(err, STOA_EPLACE, "tensor: column %u at place %d:%d, column 0 at %d:%d",
+                             (unsigned)i, (int)column->place.type, (int)column->place.index,
+                             (int)first->place.type, (int)first->place.index);
     }
     return STOA_OK;
 }

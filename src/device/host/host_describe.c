@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +32,15 @@ static void add_feature(char *features, size_t bytes, const char *name)
     snprintf(features + used, bytes - used, "%s%s", used ? " " : "", name);
 }
 
+#if defined(__x86_64__) || defined(__i386__)
+/* clang's __builtin_cpu_supports does not know this one; that the system saves the wide registers, it does. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 /* The instruction sets that matter to kernels, and the floats of the widest register. */
 static uint32_t read_features(char *features, size_t bytes)
 {
@@ -46,7 +58,7 @@ static uint32_t read_features(char *features, size_t bytes)
     FEATURE("avx", 8)
     FEATURE("avx2", 8)
     FEATURE("fma", 1)
-    STOAI_FEATURE_F16C
+    if (has_f16c()) add_feature(features, bytes, "f16c");
     FEATURE("bmi2", 1)
     FEATURE("avx512f", 16)
     FEATURE("avx512bw", 16)

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stoa/algo.h against the plainest form of each algorithm, on random input of sizes around vector tails and pass limits. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "stoa/algo.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS_MAX = 20000 };
+static const uint32_t sizes[] = {0, 1, 2, 3, 7, 8, 9, 31, 48, 49, 64, 257, 1000, 1001, 4097, ROWS_MAX};
+#define SIZES (sizeof sizes / sizeof *sizes)
+
+typedef struct fixture {
+    stoa_device *device;
+    stoa_queue *queue;
+    uint32_t a[ROWS_MAX], b[ROWS_MAX], c[ROWS_MAX], scratch[2 * ROWS_MAX];
+    float key[ROWS_MAX];
+    uint8_t mask[ROWS_MAX];
+} fixture;
+
+static uint64_t random_state = 20260401; /* the seed of every test here */
+
+static uint32_t random_bits(void)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random_state >> 32);
+}
+
+static int set_up(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    stoa_error err;
+    if (!f || stoa_device_open("host", &f->device, &err) != STOA_OK) return -1;
+    if (stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, &err) != STOA_OK) return -1;
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    stoa_queue_destroy(f->queue);
+    stoa_device_close(f->device);
+    free(f);
+    return 0;
+}
+
+static void test_compact(void **state)
+{
+    fixture *f = *state;
+    for (uint32_t s = 0; s < SIZES; s++)
+        for (uint32_t density = 0; density <= 4; density++) {
+            const uint32_t rows = sizes[s];
+            uint32_t expected = 0, found = 99;
+            for (uint32_t i = 0; i < rows; i++) {
+                f->mask[i] = (random_bits() & 3) < density ? (uint8_t)(1u << (i & 7)) : 0;
+                if (f->mask[i]) f->b[expected++] = i;
+            }
+            const stoa_compact args = {f->mask, &rows, ROWS_MAX, f->a, &found};
+            assert_int_equal(stoa_algo_compact(f->queue, &args, NULL), STOA_OK);
+            assert_int_equal(found, expected);
+            assert_memory_equal(f->a, f->b, expected * sizeof *f->a);
+        }
+}
+
+static void test_counts_are_clipped(void **state)
+{
+    fixture *f = *state;
+    const uint32_t rows = 1000;
+    uint32_t found = 0;
+    memset(f->mask, 1, sizeof f->mask);
+    f->a[10] = 12345;
+    const stoa_compact args = {f->mask, &rows, 10, f->a, &found};
+    assert_int_equal(stoa_algo_compact(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(found, 10);
+    assert_int_equal(f->a[10], 12345);
+    const stoa_compact none = {NULL, NULL, 0, NULL, &found};
+    assert_int_equal(stoa_algo_compact(f->queue, &none, NULL), STOA_OK);
+    assert_int_equal(found, 0);
+}
+
+static void test_scan(void **state)
+{
+    fixture *f = *state;
+    for (uint32_t s = 0; s < SIZES; s++)
+        for (uint32_t exclusive = 0; exclusive <= 1; exclusive++)
+            for (int in_place = 0; in_place <= 1; in_place++) {
+                const uint32_t rows = sizes[s];
+                uint32_t sum = 0;
+                for (uint32_t i = 0; i < rows; i++) {
+                    f->a[i] = random_bits(); /* wraps */
+                    f->b[i] = exclusive ? sum : sum + f->a[i];
+                    sum += f->a[i];
+                }
+                uint32_t *out = in_place ? f->a : f->c;
+                const stoa_scan args = {f->a, &rows, ROWS_MAX, exclusive, out};
+                assert_int_equal(stoa_algo_scan(f->queue, &args, NULL), STOA_OK);
+                assert_memory_equal(out, f->b, rows * sizeof *out);
+            }
+}
+
+static void test_gather(void **state)
+{
+    fixture *f = *state;
+    for (uint32_t bytes = 1; bytes <= 8; bytes *= 2)
+        for (uint32_t s = 0; s < SIZES; s++) {
+            const uint32_t rows = sizes[s], elements = ROWS_MAX * 4 / 8;
+            uint8_t *in = (uint8_t *)f->a, *out = (uint8_t *)f->scratch;
+            for (uint32_t i = 0; i < ROWS_MAX; i++) f->a[i] = random_bits();
+            for (uint32_t i = 0; i < rows; i++) f->b[i] = random_bits() % elements;
+            const stoa_gather args = {in, out, bytes, f->b, &rows, ROWS_MAX};
+            assert_int_equal(stoa_algo_gather(f->queue, &args, NULL), STOA_OK);
+            for (uint32_t i = 0; i < rows; i++) assert_memory_equal(out + i * bytes, in + f->b[i] * bytes, bytes);
+        }
+}
+
+static void test_histogram(void **state)
+{
+    fixture *f = *state;
+    static const float special[] = {-INFINITY, INFINITY, NAN, -1.0f, 3.0f, 2.9999998f, -1.0000001f, 0.0f};
+    for (uint32_t s = 0; s < SIZES; s++)
+        for (uint32_t clamp = 0; clamp <= 1; clamp++) {
+            const uint32_t rows = sizes[s], bins = 7;
+            uint32_t expected[7] = {0};
+            for (uint32_t i = 0; i < rows; i++) {
+                const float x = i % 5 == 4 ? special[random_bits() % 8] : (float)(random_bits() % 6000) * 1e-3f - 2.0f;
+                f->key[i] = x;
+                if (x >= -1.0f && x < 3.0f) {
+                    const uint32_t bin = (uint32_t)((x + 1.0f) * (7.0f / 4.0f));
+                    expected[bin < bins ? bin : bins - 1]++;
+                } else if (clamp) {
+                    expected[x < -1.0f ? 0 : bins - 1]++;
+                }
+            }
+            memset(f->a, 0xFF, sizeof f->a);
+            const stoa_histogram args = {f->key, &rows, ROWS_MAX, bins, clamp, -1.0f, 3.0f, f->a};
+            assert_int_equal(stoa_algo_histogram(f->queue, &args, NULL), STOA_OK);
+            assert_memory_equal(f->a, expected, sizeof expected);
+        }
+}
+
+/* The order that algo.h states, written as a comparison: true when row j must not stand behind row i. */
+static int in_order(const float *key, uint32_t i, uint32_t j)
+{
+    const int nan_i = isnan(key[i]) != 0, nan_j = isnan(key[j]) != 0;
+    if (nan_i || nan_j) return nan_i && nan_j ? i < j : nan_j;
+    if (key[i] != key[j]) return key[i] < key[j];
+    const int minus_i = signbit(key[i]) != 0, minus_j = signbit(key[j]) != 0;
+    return minus_i != minus_j ? minus_i : i < j;
+}
+
+static void fill_keys(float *key, uint32_t rows, uint32_t kind)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t bits = random_bits();
+        if (kind == 1) bits = random_bits() % 5 ? bits : 0x80000000u * (bits & 1); /* zeros of both signs */
+        if (kind == 2) bits = 0x3F800000u;                                         /* all alike */
+        if (kind == 3) bits = 0x3F800000u + (bits & 255);                          /* one digit only */
+        if (kind == 4) bits |= 0x7F800000u;                                        /* infinity and NaN of both signs */
+        memcpy(&key[i], &bits, sizeof bits);
+    }
+}
+
+static void test_sort(void **state)
+{
+    fixture *f = *state;
+    for (uint32_t s = 0; s < SIZES; s++)
+        for (uint32_t kind = 0; kind < 5; kind++) {
+            const uint32_t rows = sizes[s];
+            fill_keys(f->key, rows, kind);
+            const stoa_sort args = {f->key, &rows, ROWS_MAX, f->a, f->scratch};
+            assert_int_equal(stoa_algo_sort(f->queue, &args, NULL), STOA_OK);
+            memset(f->mask, 0, sizeof f->mask);
+            for (uint32_t i = 0; i < rows; i++) {
+                assert_true(f->a[i] < rows);
+                assert_int_equal(f->mask[f->a[i]]++, 0);
+                if (i > 0) assert_true(in_order(f->key, f->a[i - 1], f->a[i]));
+            }
+        }
+}
+
+static void test_errors(void **state)
+{
+    fixture *f = *state;
+    const uint32_t rows = 1;
+    stoa_error err;
+    const stoa_compact compact = {f->mask, &rows, 1, NULL, f->a};
+    assert_int_equal(stoa_algo_compact(f->queue, &compact, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "index"));
+    assert_int_equal(stoa_algo_compact(NULL, &compact, &err), STOA_EINVAL);
+    const stoa_scan scan = {f->a, NULL, 1, 0, f->b};
+    assert_int_equal(stoa_algo_scan(f->queue, &scan, &err), STOA_EINVAL);
+    const stoa_gather gather = {f->a, f->b, 3, f->c, &rows, 1};
+    assert_int_equal(stoa_algo_gather(f->queue, &gather, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "3 bytes"));
+    stoa_histogram histogram = {f->key, &rows, 1, 0, 0, 0.0f, 1.0f, f->a};
+    assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
+    histogram.bins = 4;
+    histogram.high = 0.0f;
+    assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
+    histogram.high = NAN;
+    assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
+    const stoa_sort sort = {f->key, &rows, 1, f->a, NULL};
+    assert_int_equal(stoa_algo_sort(f->queue, &sort, &err), STOA_EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_compact, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_counts_are_clipped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_scan, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gather, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_histogram, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sort, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
