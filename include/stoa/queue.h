@@ -42,7 +42,7 @@ typedef struct stoa_kernel {
  *
  *  owns     caller destroys it; the device must outlive it
  *  alloc    yes; STOA_QUEUE_ASYNC on the host starts one thread
- *  threads  any      errors EINVAL; ENOMEM; EDEVICE        since 0.1 */
+ *  threads  any      errors EINVAL; ENOMEM; ELIMIT 4096 on the host; EDEVICE        since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_create(stoa_device *device, stoa_queue_kind kind, stoa_queue **queue,
                                                        stoa_error *err);
 
@@ -120,7 +120,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_event_is_done(const stoa_event *event,
  *  owns nothing   sync blocks   threads any   errors EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_event_wait(const stoa_event *event, stoa_error *err);
 /** Let the queue wait for the point last recorded; the host goes on (a blocking host queue waits in the caller's thread: it is the queue).
- *  owns nothing   sync none   alloc none   threads one at a time per queue   errors EDEVICE   since 0.1 */
+ *  owns nothing   sync none   alloc none   threads one at a time per queue   errors EPLACE event of another back end; EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_wait_event(stoa_queue *queue, const stoa_event *event, stoa_error *err);
 
 STOA_END_DECLS

@@ -102,7 +102,7 @@ STOA_END_DECLS
 #include "stoa/tensor.hpp"
 STOA_BEGIN_DECLS
 #else
-/* Not evaluated: refuses a member whose type has no dtype. Vectors and matrices are structs and are checked by their `data`. */
+/* A member that is no column (`head`) gives a column without dtype, which every use refuses. */
 #define STOA_OFFSET_(view, member) ((size_t)((const char *)&(view).member - (const char *)&(view)))
 #define STOA_COLUMN_(view, member) stoa_view_column(&(view).head, STOA_OFFSET_(view, member))
 /* Refuses a column of another type; for columns and scalars, not vectors. */

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "pipelines/hlt_pixel_tracks/hlt_stream.h"
@@ -95,7 +95,7 @@ static stoa_status check_event(const hlt_event *event, stoa_error *err)
 static void mark_failed(hlt_result *result, const stoa_error *err)
 {
     result->status = err->status;
-    strncpy(result->reason, err->message, sizeof result->reason - 1);
+    snprintf(result->reason, sizeof result->reason, "%.*s", (int)sizeof result->reason - 1, err->message);
 }
 
 static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)

@@ -11,7 +11,7 @@ typedef struct cuts_args {
 } cuts_args;
 
 /* A comparison with NaN is false, so a track with a NaN does not pass. */
-static STOA_KERNEL(hlt_cuts, cuts_args)
+STOA_KERNEL(hlt_cuts, cuts_args)
 {
     const track_features_soa f = args->features;
     const uint32_t count = *args->count < f.head.rows ? *args->count : f.head.rows;
@@ -29,7 +29,7 @@ typedef struct all_args {
     uint32_t capacity;
 } all_args;
 
-static STOA_KERNEL(hlt_select_all, all_args)
+STOA_KERNEL(hlt_select_all, all_args)
 {
     const uint32_t count = *args->count < args->capacity ? *args->count : args->capacity;
     STOA_FOR(i, grid, count) args->score[i] = 1.0f;

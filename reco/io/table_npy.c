@@ -223,9 +223,11 @@ static stoa_status check_shape(const npy *n, uint64_t *rows, uint64_t *columns)
     *rows = n->shape[0];
     *columns = 1;
     for (uint32_t d = 1; d < n->rank; ++d) {
-        *columns *= n->shape[d]; /* below 2^12 before, below 2^60 each */
+        if (n->shape[d] == 0 || n->shape[d] > RECO_TABLE_COLUMNS_MAX)
+            return STOA_FAIL(n->err, STOA_EFORMAT, "%s: array '%s': dimension %u is %llu, 1 to %u possible", n->path, n->what,
+                             (unsigned)d, (unsigned long long)n->shape[d], RECO_TABLE_COLUMNS_MAX);
+        *columns *= n->shape[d]; /* at most 2^12 each, and together */
         STOA_TRY(recoi_check_size(n->path, n->what, *rows, *columns, 1, UINT64_MAX, 1, n->err));
-        if (*columns == 0) return STOA_FAIL(n->err, STOA_EFORMAT, "%s: array '%s': dimension %u is 0", n->path, n->what, (unsigned)d);
     }
     STOA_TRY(recoi_check_size(n->path, n->what, *rows, *columns, 16, UINT64_MAX, 1, n->err));
     uint64_t needed = *rows * *columns * n->record_bytes;
@@ -261,7 +263,7 @@ static stoa_status copy_fields(const npy *n, reco_table *table)
 /* One array into the table, which is made at the first one. `name` is NULL for a lone .npy: columns c0, c1 .. */
 static stoa_status add_array(const npy *n, const char *name, reco_table **table)
 {
-    uint64_t rows, columns;
+    uint64_t rows = 0, columns = 0;
     STOA_TRY(check_shape(n, &rows, &columns));
     if (!*table) STOA_TRY(reco_table_create((size_t)rows, table, n->err));
     if (rows != reco_table_rows(*table))

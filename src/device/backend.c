@@ -9,16 +9,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Tables are passed between separately built files: what shipped once stays where it is. Numbers are for 64-bit
- * machines, the only ones that plugins exist for. */
+/* Tables are passed between separately built files: what shipped once stays where it is. Numbers are for
+ * 64-bit machines, the only ones that plugins exist for. */
 _Static_assert(sizeof(void *) != 8 || offsetof(stoa_backend_api, device_count) == 24, "ABI 1 is frozen");
 _Static_assert(sizeof(void *) != 8 || offsetof(stoa_backend_api, queue_create) == 80, "ABI 1 is frozen");
 _Static_assert(sizeof(void *) != 8 || offsetof(stoa_backend_api, queue_wait_event) == 200, "ABI 1 is frozen");
-#define ABI_1_BYTES (offsetof(stoa_backend_api, queue_wait_event) + sizeof(((stoa_backend_api *)NULL)->queue_wait_event))
+#define ABI_1_BYTES                                                                                          \
+    (offsetof(stoa_backend_api, queue_wait_event) + sizeof(((stoa_backend_api *)NULL)->queue_wait_event))
 
 #define BACKENDS_MAX 16
 
-/* Process-wide like the loader's own list of libraries: plugins are never closed, so their tables live for ever. */
+/* Process-wide like the loader's own list of libraries: plugins are never closed, their tables live on. */
 static struct {
     pthread_mutex_t lock;
     uint32_t count;
@@ -53,8 +54,8 @@ static stoa_status check_table(const stoa_backend_api *api, const char *origin, 
         return STOA_FAIL(err, STOA_EABI, "back end from %s: struct_size %u given, %zu needed", origin,
                          (unsigned)api->struct_size, ABI_1_BYTES);
     if (api->abi != STOA_BACKEND_ABI)
-        return STOA_FAIL(err, STOA_EABI, "back end from %s: ABI %u given, %u needed", origin, (unsigned)api->abi,
-                         STOA_BACKEND_ABI);
+        return STOA_FAIL(err, STOA_EABI, "back end from %s: ABI %u given, %u needed", origin,
+                         (unsigned)api->abi, STOA_BACKEND_ABI);
     if (!api->name || !name_is_valid(api->name))
         return STOA_FAIL(err, STOA_EABI, "back end from %s: name '%.40s' is not 1 to %d of [a-z0-9_]", origin,
                          api->name ? api->name : "(null)", STOAI_BACKEND_NAME_BYTES - 1);
@@ -77,7 +78,8 @@ static const stoa_backend_api *find_registered(const char *name)
 
 static stoa_status add_table(const stoa_backend_api *api, stoa_error *err)
 {
-    if (find_registered(api->name)) return STOA_FAIL(err, STOA_ENAME, "back end '%s' is registered already", api->name);
+    if (find_registered(api->name))
+        return STOA_FAIL(err, STOA_ENAME, "back end '%s' is registered already", api->name);
     if (registry.count == BACKENDS_MAX)
         return STOA_FAIL(err, STOA_ELIMIT, "back end '%s': %u registered, at most %d", api->name,
                          (unsigned)registry.count, BACKENDS_MAX);
@@ -113,7 +115,7 @@ static void note(search *self, const char *format, ...)
     va_end(args);
 }
 
-/* A file that exists and opens decides the search: a stale plugin must be reported, not silently passed over. */
+/* A file that exists and opens decides the search: a stale plugin is reported, not silently passed over. */
 static stoa_status open_entry(search *self, void *library, stoa_error *err)
 {
     union {
@@ -122,13 +124,16 @@ static stoa_status open_entry(search *self, void *library, stoa_error *err)
     } entry; /* ISO C has no cast from dlsym's object pointer to a function */
     entry.object = dlsym(library, "stoa_backend_entry");
     if (!entry.object)
-        return STOA_FAIL(err, STOA_EABI, "back end '%s': %s exports no stoa_backend_entry", self->name, self->path);
+        return STOA_FAIL(err, STOA_EABI, "back end '%s': %s exports no stoa_backend_entry", self->name,
+                         self->path);
     const stoa_backend_api *api = entry.function(STOA_BACKEND_ABI);
     if (!api)
-        return STOA_FAIL(err, STOA_EABI, "back end '%s': %s cannot serve ABI %u", self->name, self->path, STOA_BACKEND_ABI);
+        return STOA_FAIL(err, STOA_EABI, "back end '%s': %s cannot serve ABI %u", self->name, self->path,
+                         STOA_BACKEND_ABI);
     STOA_TRY(check_table(api, self->path, err));
     if (strcmp(api->name, self->name) != 0)
-        return STOA_FAIL(err, STOA_EABI, "back end '%s': %s calls itself '%s'", self->name, self->path, api->name);
+        return STOA_FAIL(err, STOA_EABI, "back end '%s': %s calls itself '%s'", self->name, self->path,
+                         api->name);
     self->api = api;
     return STOA_OK;
 }
@@ -136,7 +141,8 @@ static stoa_status open_entry(search *self, void *library, stoa_error *err)
 static stoa_status try_folder(search *self, const char *folder, size_t length, stoa_error *err)
 {
     const char *comma = self->tried[0] ? "; " : "";
-    int wanted = snprintf(self->path, sizeof self->path, "%.*s/libstoa_%s.so", (int)length, folder, self->name);
+    int wanted =
+        snprintf(self->path, sizeof self->path, "%.*s/libstoa_%s.so", (int)length, folder, self->name);
     if (wanted < 0 || (size_t)wanted >= sizeof self->path) {
         note(self, "%s%.*s (path too long)", comma, (int)length, folder);
         return STOA_OK;
@@ -167,8 +173,8 @@ static stoa_status search_plugin(search *self, stoa_error *err)
         if (slash) STOA_TRY(try_folder(self, info.dli_fname, (size_t)(slash - info.dli_fname), err));
     }
     if (self->api) return STOA_OK;
-    return STOA_FAIL(err, STOA_ENOTSUP, "back end '%s' is not built in and has no plugin; tried %s", self->name,
-                     self->tried[0] ? self->tried : "no folder: STOA_PLUGIN_PATH is not set");
+    return STOA_FAIL(err, STOA_ENOTSUP, "back end '%s' is not built in and has no plugin; tried %s",
+                     self->name, self->tried[0] ? self->tried : "no folder: STOA_PLUGIN_PATH is not set");
 }
 
 static stoa_status load_plugin(const char *name, const stoa_backend_api **api, stoa_error *err)

@@ -5,7 +5,7 @@
 
 #include "stoa/backend.h"
 
-/** Longest name of a back end, with its terminator; names are [a-z0-9_], so that none can leave the plugin folder. */
+/** Longest name of a back end, with its terminator. Only [a-z0-9_]: no name can leave the plugin folder. */
 #define STOAI_BACKEND_NAME_BYTES 32
 
 /** The host back end (host/host.c). */

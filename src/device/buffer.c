@@ -9,7 +9,8 @@ stoa_status stoa_buffer_create(stoa_queue *queue, stoa_memory_kind kind, size_t 
     *buffer = NULL;
     if (!queue) return STOA_FAIL(err, STOA_EINVAL, "buffer of %zu bytes: NULL queue", bytes);
     if (kind != STOA_MEMORY_DEVICE && kind != STOA_MEMORY_PINNED)
-        return STOA_FAIL(err, STOA_EINVAL, "buffer of %zu bytes: memory kind %d given, 0 or 1 needed", bytes, (int)kind);
+        return STOA_FAIL(err, STOA_EINVAL, "buffer of %zu bytes: memory kind %d given, 0 or 1 needed", bytes,
+                         (int)kind);
     stoa_buffer *self = NULL;
     stoai_block *block = NULL;
     if (bytes) {
@@ -17,7 +18,8 @@ stoa_status stoa_buffer_create(stoa_queue *queue, stoa_memory_kind kind, size_t 
         self = &block->buffer;
     } else {
         self = stoa_calloc(1, sizeof *self);
-        if (!self) return STOA_FAIL(err, STOA_ENOMEM, "empty buffer: %zu bytes wanted, none left", sizeof *self);
+        if (!self)
+            return STOA_FAIL(err, STOA_ENOMEM, "empty buffer: %zu bytes wanted, none left", sizeof *self);
     }
     atomic_init(&self->refs, 1);
     self->device = queue->device;
@@ -49,9 +51,11 @@ void stoa_buffer_release(stoa_buffer *buffer)
 
 stoa_status stoa_buffer_set_queue(stoa_buffer *buffer, stoa_queue *queue, stoa_error *err)
 {
-    if (!buffer || !queue) return STOA_FAIL(err, STOA_EINVAL, "buffer's queue: NULL %s", buffer ? "queue" : "buffer");
+    if (!buffer || !queue)
+        return STOA_FAIL(err, STOA_EINVAL, "buffer's queue: NULL %s", buffer ? "queue" : "buffer");
     if (queue->device != buffer->device)
-        return STOA_FAIL(err, STOA_EPLACE, "buffer of device '%s:%u', opened as %p: queue of device '%s:%u', opened as %p",
+        return STOA_FAIL(err, STOA_EPLACE,
+                         "buffer of device '%s:%u', opened as %p: queue of device '%s:%u', opened as %p",
                          buffer->device->api->name, (unsigned)buffer->device->ordinal, (void *)buffer->device,
                          queue->device->api->name, (unsigned)queue->device->ordinal, (void *)queue->device);
     stoa_queue *old = buffer->queue;

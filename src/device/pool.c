@@ -22,11 +22,11 @@ struct stoai_pool {
     size_t bin_min_bytes, bin_max_bytes;
     bool debug_fill;
 
-    pthread_mutex_t lock;         /* over all below; back end calls that may be slow are made outside it */
-    stoai_link bins[BIN_COUNT];   /* cached blocks, last released first */
+    pthread_mutex_t lock;       /* over all below; back end calls that may be slow are made outside it */
+    stoai_link bins[BIN_COUNT]; /* cached blocks, last released first */
     stoai_link live;
-    stoai_link cached;            /* all bins together, last released first: the far end is evicted */
-    stoai_link retired;           /* released, over the cache's limit, still used by a queue: counted as live */
+    stoai_link cached;  /* all bins together, last released first: the far end is evicted */
+    stoai_link retired; /* released, over the cache's limit, still used by a queue: counted as live */
     stoa_memory_stats stats;
 };
 
@@ -71,7 +71,8 @@ static stoa_status set_options(stoai_pool *pool, const stoa_device_options *opti
     uint64_t bin_min = options->bin_min_bytes ? options->bin_min_bytes : BIN_MIN_DEFAULT_BYTES;
     uint64_t bin_max = options->bin_max_bytes ? options->bin_max_bytes : BIN_MAX_DEFAULT_BYTES;
     if (!is_power_of_two(bin_min) || !is_power_of_two(bin_max) || bin_min > bin_max || bin_max > SIZE_MAX / 4)
-        return STOA_FAIL(err, STOA_EINVAL, "device options: bins of %llu to %llu bytes, ascending powers of two needed",
+        return STOA_FAIL(err, STOA_EINVAL,
+                         "device options: bins of %llu to %llu bytes, ascending powers of two needed",
                          (unsigned long long)bin_min, (unsigned long long)bin_max);
     if (options->debug_fill > 1)
         return STOA_FAIL(err, STOA_EINVAL, "device options: debug_fill %u given, 0 or 1 needed",
@@ -89,7 +90,8 @@ stoa_status stoai_pool_create(stoa_device *device, stoa_memory_kind kind, const 
 {
     *pool = NULL;
     stoai_pool *self = stoa_calloc(1, sizeof *self);
-    if (!self) return STOA_FAIL(err, STOA_ENOMEM, "device memory pool: %zu bytes wanted, none left", sizeof *self);
+    if (!self)
+        return STOA_FAIL(err, STOA_ENOMEM, "device memory pool: %zu bytes wanted, none left", sizeof *self);
     self->device = device;
     self->kind = kind;
     stoa_status status = set_options(self, options, err);
@@ -133,13 +135,13 @@ static bool is_done(const stoai_pool *pool, stoai_block *block)
     return done;
 }
 
-/* Power-of-two bins hold one size. A large block may serve a slightly smaller request: what events need varies. */
+/* Power-of-two bins hold one size. A large block may serve a slightly smaller request: needs vary. */
 static bool fits(const stoai_block *block, size_t bytes)
 {
     return block->bytes >= bytes && block->bytes - bytes <= bytes / 8;
 }
 
-/* A cached block that `queue` may use now: its own last one, still warm, else the one that has waited longest. */
+/* A cached block that the queue may use now: its own last one, still warm, else the oldest that is done. */
 static stoai_block *find_cached(stoai_pool *pool, uint32_t bin, size_t bytes, uint64_t queue_id)
 {
     stoai_link *head = &pool->bins[bin];
@@ -223,15 +225,18 @@ static bool destroy_all(stoai_pool *pool, stoai_link *doomed)
     return any;
 }
 
-static stoa_status make_block(stoai_pool *pool, size_t bytes, uint32_t bin, stoai_block **out, stoa_error *err)
+static stoa_status make_block(stoai_pool *pool, size_t bytes, uint32_t bin, stoai_block **out,
+                              stoa_error *err)
 {
     const stoa_backend_api *api = pool->device->api;
     stoai_block *block = stoa_calloc(1, sizeof *block);
-    if (!block) return STOA_FAIL(err, STOA_ENOMEM, "memory block: %zu bytes wanted, none left", sizeof *block);
+    if (!block)
+        return STOA_FAIL(err, STOA_ENOMEM, "memory block: %zu bytes wanted, none left", sizeof *block);
     block->bytes = bytes;
     block->bin = bin;
     stoa_status status = api->event_create(pool->device->ctx, &block->event, err);
-    if (status == STOA_OK) status = api->memory_alloc(pool->device->ctx, pool->kind, bytes, &block->data, err);
+    if (status == STOA_OK)
+        status = api->memory_alloc(pool->device->ctx, pool->kind, bytes, &block->data, err);
     if (status != STOA_OK) {
         block->data = NULL;
         destroy_block(pool, block);
@@ -241,7 +246,7 @@ static stoa_status make_block(stoai_pool *pool, size_t bytes, uint32_t bin, stoa
     return STOA_OK;
 }
 
-/* The reservation for `bytes` is made: get them from the back end, giving it all idle blocks back if it has none left. */
+/* `bytes` are reserved: get them from the back end, giving it all idle blocks back if it has none left. */
 static stoa_status make_block_or_drop_cache(stoai_pool *pool, size_t bytes, uint32_t bin, stoai_block **block,
                                             stoa_error *err)
 {
@@ -262,8 +267,8 @@ static stoa_status make_block_or_drop_cache(stoai_pool *pool, size_t bytes, uint
     return stoa_error_set(err, status, inner.native, STOA_HERE,
                           "device '%s:%u': a block of %zu bytes wanted, %llu live, %llu cached: %s",
                           pool->device->api->name, (unsigned)pool->device->ordinal, bytes,
-                          (unsigned long long)(stats.live_bytes - bytes), (unsigned long long)stats.cached_bytes,
-                          inner.message);
+                          (unsigned long long)(stats.live_bytes - bytes),
+                          (unsigned long long)stats.cached_bytes, inner.message);
 }
 
 /* Make room below the limit for `bytes` more by evicting what is idle; under the lock. */
@@ -274,15 +279,17 @@ static stoa_status reserve(stoai_pool *pool, size_t bytes, stoai_link *doomed, s
         evict(pool, pool->limit_bytes - bytes - live, doomed);
         if (pool->stats.cached_bytes <= pool->limit_bytes - bytes - live) return STOA_OK;
     }
-    return STOA_FAIL(err, STOA_ELIMIT,
-                     "device '%s:%u': a block of %zu bytes wanted, %llu live, %llu cached and in use, limit_bytes %llu",
-                     pool->device->api->name, (unsigned)pool->device->ordinal, bytes, (unsigned long long)live,
-                     (unsigned long long)pool->stats.cached_bytes, (unsigned long long)pool->limit_bytes);
+    return STOA_FAIL(
+        err, STOA_ELIMIT,
+        "device '%s:%u': a block of %zu bytes wanted, %llu live, %llu cached and in use, limit_bytes %llu",
+        pool->device->api->name, (unsigned)pool->device->ordinal, bytes, (unsigned long long)live,
+        (unsigned long long)pool->stats.cached_bytes, (unsigned long long)pool->limit_bytes);
 }
 
 /* Under the lock: a cached block, or NULL and the bytes for a new one reserved as live. */
-static stoa_status take_or_reserve(stoai_pool *pool, size_t bytes, size_t requested, uint32_t bin, uint64_t queue_id,
-                                   stoai_block **block, stoai_link *doomed, stoa_error *err)
+static stoa_status take_or_reserve(stoai_pool *pool, size_t bytes, size_t requested, uint32_t bin,
+                                   uint64_t queue_id, stoai_block **block, stoai_link *doomed,
+                                   stoa_error *err)
 {
     collect_retired(pool, doomed);
     *block = find_cached(pool, bin, bytes, queue_id);
@@ -308,7 +315,8 @@ static void hand_out(stoai_pool *pool, stoai_block *block, size_t requested, boo
     if (stats->live_bytes > stats->peak_live_bytes) stats->peak_live_bytes = stats->live_bytes;
 }
 
-stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t requested, stoai_block **out, stoa_error *err)
+stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t requested, stoai_block **out,
+                             stoa_error *err)
 {
     *out = NULL;
     size_t bytes;
@@ -347,8 +355,8 @@ stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t request
     return STOA_OK;
 }
 
-/* Put the block's event behind its last use. Where even that fails (a device in a fatal state), wait; where that
- * fails as well, the block stays with its queue until the device is closed. */
+/* Put the block's event behind its last use. Where even that fails (a device in a fatal state), wait; where
+ * that fails as well, the block stays with its queue until the device is closed. */
 static void mark_last_use(stoai_pool *pool, stoa_queue *queue, stoai_block *block)
 {
     const stoa_backend_api *api = pool->device->api;
@@ -373,7 +381,8 @@ void stoai_pool_free(stoai_pool *pool, stoa_queue *queue, stoai_block *block)
     pthread_mutex_lock(&pool->lock);
     list_remove(&block->by_state);
     if (block->bytes <= pool->cache_limit_bytes) evict(pool, pool->cache_limit_bytes - block->bytes, &doomed);
-    if (block->bytes <= pool->cache_limit_bytes && pool->stats.cached_bytes <= pool->cache_limit_bytes - block->bytes) {
+    if (block->bytes <= pool->cache_limit_bytes &&
+        pool->stats.cached_bytes <= pool->cache_limit_bytes - block->bytes) {
         uncount_live(pool, block->bytes, block->requested);
         list_push(&pool->cached, &block->by_state);
         list_push(&pool->bins[block->bin], &block->by_bin);
@@ -426,8 +435,10 @@ uint32_t stoai_pool_destroy(stoai_pool *pool, uint64_t *live_bytes)
     if (!pool) return 0;
     destroy_list(pool, &pool->cached);
     destroy_list(pool, &pool->retired);
-    for (stoai_link *link = pool->live.next; link != &pool->live; link = link->next)
+    for (stoai_link *link = pool->live.next; link != &pool->live; link = link->next) {
         *live_bytes += block_of_state(link)->bytes;
+        stoai_queue_release(block_of_state(link)->buffer.queue); /* the reference its owner never gave back */
+    }
     uint32_t live = destroy_list(pool, &pool->live);
     pthread_mutex_destroy(&pool->lock);
     stoa_free(pool, sizeof *pool);

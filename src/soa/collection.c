@@ -73,7 +73,7 @@ static stoa_status walk_blocks(block_walk *walk, const stoa_block *blocks, uint3
     if (depth > BLOCK_DEPTH_MAX)
         return STOA_FAIL(err, STOA_ELIMIT, "blocks: nested deeper than %u", BLOCK_DEPTH_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        size_t end;
+        size_t end = 0;
         STOA_TRY(enter_block(walk, blocks, i, prefix, &end, err));
         if (!blocks[i].blocks) {
             STOA_TRY(add_leaf(walk, &blocks[i], err));

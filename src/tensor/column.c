@@ -83,3 +83,8 @@ stoa_column stoa_column_over_const(const void *data, stoa_dtype dtype, uint32_t 
     column.flags = STOA_COLUMN_CONST;
     return column;
 }
+
+/* Plugins, kernels and the Python bridge know these by their bytes. */
+_Static_assert(sizeof(void *) != 8 || sizeof(stoa_view_head) == 32, "stoa_view_head is frozen");
+_Static_assert(sizeof(void *) != 8 || sizeof(stoa_column) == 56, "stoa_column is frozen");
+_Static_assert(sizeof(void *) != 8 || sizeof(stoa_tensor) == 24, "stoa_tensor is frozen");

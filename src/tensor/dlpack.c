@@ -137,7 +137,7 @@ stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_co
     if (!column_count || (!columns && capacity))
         return STOA_FAIL(err, STOA_EINVAL, "dlpack columns: NULL result");
     *column_count = 0;
-    matrix_shape shape;
+    matrix_shape shape = {0};
     STOA_TRY(check_managed(managed, err));
     STOA_TRY(read_shape(&managed->dl_tensor, capacity, &shape, err));
     const size_t size = stoa_dtype_bytes(dtype_from_dlpack(managed->dl_tensor.dtype));
@@ -153,3 +153,7 @@ stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_co
     *column_count = (uint32_t)shape.columns;
     return STOA_OK;
 }
+
+/* The published ABI of DLPack 1.x. */
+_Static_assert(sizeof(void *) != 8 || sizeof(DLTensor) == 48, "DLTensor");
+_Static_assert(sizeof(void *) != 8 || offsetof(DLManagedTensorVersioned, dl_tensor) == 32, "DLManagedTensorVersioned");

@@ -59,7 +59,7 @@ static void test_compact(void **state)
             const uint32_t rows = sizes[s];
             uint32_t expected = 0, found = 99;
             for (uint32_t i = 0; i < rows; i++) {
-                f->mask[i] = (random_bits() & 3) < density ? (uint8_t)(1u << (i & 7)) : 0;
+                f->mask[i] = (uint8_t)((random_bits() & 3) < density ? 1u << (i & 7) : 0u);
                 if (f->mask[i]) f->b[expected++] = i;
             }
             const stoa_compact args = {f->mask, &rows, ROWS_MAX, f->a, &found};

@@ -3,6 +3,7 @@
 #include "host.h"
 
 #include "../backend.h"
+#include "stoa/buffer.h"
 #include "stoa/memory.h"
 
 static stoa_status device_count(uint32_t *count, stoa_error *err)
@@ -30,7 +31,7 @@ static void device_close(void *ctx)
     stoa_free(self, sizeof *self);
 }
 
-/* Timelines outlive their queues, so nothing is held while waiting: tasks may make and destroy queues meanwhile. */
+/* Timelines outlive their queues, so nothing is held while waiting: tasks may make and destroy queues. */
 static stoa_status device_wait(void *ctx, stoa_error *err)
 {
     (void)err;
@@ -63,8 +64,8 @@ static void memory_free(void *ctx, stoa_memory_kind kind, void *pointer, size_t 
 static stoa_status add_timeline(stoai_host *host, stoai_timeline **timeline, stoa_error *err)
 {
     if (host->timeline_count == STOAI_HOST_QUEUES_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "device 'host': %u queues are alive, at most %u", (unsigned)host->timeline_count,
-                         STOAI_HOST_QUEUES_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "device 'host': %u queues are alive, at most %u",
+                         (unsigned)host->timeline_count, STOAI_HOST_QUEUES_MAX);
     stoai_timeline *self = stoai_timeline_create(host->timeline_count);
     if (!self) return STOA_FAIL(err, STOA_ENOMEM, "host queue: %zu bytes wanted, none left", sizeof *self);
     host->timelines[host->timeline_count++] = self;

@@ -11,7 +11,7 @@
 
 /** An opened host device. */
 typedef struct stoai_host {
-    pthread_mutex_t lock; /* over the table and the stack; queues are made and destroyed under it, never run */
+    pthread_mutex_t lock; /* over the table and the stack, not over the queues themselves */
     uint32_t timeline_count, free_count;
     stoai_timeline *timelines[STOAI_HOST_QUEUES_MAX];
     uint32_t free[STOAI_HOST_QUEUES_MAX]; /* indices of timelines without a queue */
@@ -28,9 +28,11 @@ void *stoai_host_queue_native(void *queue);
 stoa_status stoai_host_queue_wait(void *queue, stoa_error *err);
 stoa_status stoai_host_queue_is_idle(void *queue, bool *idle, stoa_error *err);
 stoa_status stoai_host_queue_enqueue(void *queue, stoa_host_task task, void *user, stoa_error *err);
-stoa_status stoai_host_queue_launch(void *queue, const stoa_kernel *kernel, const void *args, stoa_error *err);
+stoa_status stoai_host_queue_launch(void *queue, const stoa_kernel *kernel, const void *args,
+                                    stoa_error *err);
 stoa_status stoai_host_queue_copy_2d(void *queue, void *dst, size_t dst_pitch_bytes, const void *src,
-                                     size_t src_pitch_bytes, size_t width_bytes, size_t height, stoa_error *err);
+                                     size_t src_pitch_bytes, size_t width_bytes, size_t height,
+                                     stoa_error *err);
 stoa_status stoai_host_queue_fill(void *queue, void *dst, uint8_t value, size_t bytes, stoa_error *err);
 stoa_status stoai_host_event_create(void *ctx, void **event, stoa_error *err);
 void stoai_host_event_destroy(void *event);

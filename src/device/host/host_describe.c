@@ -33,7 +33,7 @@ static void add_feature(char *features, size_t bytes, const char *name)
 }
 
 #if defined(__x86_64__) || defined(__i386__)
-/* clang's __builtin_cpu_supports does not know this one; that the system saves the wide registers, it does. */
+/* clang 14's __builtin_cpu_supports lacks this one; it does know whether the system saves wide registers. */
 static bool has_f16c(void)
 {
     unsigned a, b, c, d;

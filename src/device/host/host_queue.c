@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Host queues and events. A blocking queue runs each operation in the caller's thread. An async one hands it to its
- * worker through a ring of preallocated entries: one producer (the header allows one thread at a time), one consumer,
- * two semaphores that count full and free entries. Enqueueing takes no lock and no memory.
+/* Host queues and events. A blocking queue runs each operation in the caller's thread. An async one hands it
+ * to its worker through a ring of preallocated entries: one producer (the header allows one thread at a
+ * time), one consumer, two semaphores that count full and free entries. Enqueueing takes no lock and no
+ * memory.
  */
 #include <errno.h>
 #include <semaphore.h>
@@ -53,7 +54,8 @@ static void run_copy(const host_op *op)
         return;
     }
     for (size_t i = 0; i < height; i++)
-        memcpy(op->as.copy.dst + i * op->as.copy.dst_pitch, op->as.copy.src + i * op->as.copy.src_pitch, width);
+        memcpy(op->as.copy.dst + i * op->as.copy.dst_pitch, op->as.copy.src + i * op->as.copy.src_pitch,
+               width);
 }
 
 static void run_op(const host_op *op)
@@ -113,14 +115,16 @@ static stoa_status start_worker(host_queue *self, stoa_error *err)
     int code = pthread_create(&self->worker, NULL, work, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code == 0) return STOA_OK;
-    return stoa_error_set(err, STOA_EDEVICE, code, STOA_HERE, "host queue: cannot start its thread, error %d", code);
+    return stoa_error_set(err, STOA_EDEVICE, code, STOA_HERE, "host queue: cannot start its thread, error %d",
+                          code);
 }
 
 static stoa_status make_ring(host_queue *self, stoa_error *err)
 {
     size_t bytes = RING_ENTRIES * sizeof(ring_entry);
     self->ring = stoa_alloc(bytes, _Alignof(ring_entry));
-    if (!self->ring) return STOA_FAIL(err, STOA_ENOMEM, "host queue's ring: %zu bytes wanted, none left", bytes);
+    if (!self->ring)
+        return STOA_FAIL(err, STOA_ENOMEM, "host queue's ring: %zu bytes wanted, none left", bytes);
     memset(self->ring, 0, bytes); /* pages are touched here, not in the first events */
     sem_init(&self->full, 0, 0);
     sem_init(&self->empty, 0, RING_ENTRIES);
@@ -209,7 +213,8 @@ stoa_status stoai_host_queue_launch(void *queue, const stoa_kernel *kernel, cons
 }
 
 stoa_status stoai_host_queue_copy_2d(void *queue, void *dst, size_t dst_pitch_bytes, const void *src,
-                                     size_t src_pitch_bytes, size_t width_bytes, size_t height, stoa_error *err)
+                                     size_t src_pitch_bytes, size_t width_bytes, size_t height,
+                                     stoa_error *err)
 {
     (void)err;
     host_op op = {.kind = OP_COPY,
@@ -225,16 +230,18 @@ stoa_status stoai_host_queue_fill(void *queue, void *dst, uint8_t value, size_t 
     return STOA_OK;
 }
 
-/* An event is one word, so that it may be asked from any thread while it is recorded again: the number of a timeline
- * in 12 bits and a point on it in 52, enough for ten million operations a second over fourteen years. */
+/* An event is one word, so that it may be asked from any thread while it is recorded again: the number of a
+ * timeline in 12 bits and a point on it in 52, enough for ten million operations a second over fourteen
+ * years. */
 typedef struct host_event {
     stoai_host *host;
-    atomic_uint_fast64_t word; /* 0 is the beginning of the first timeline: passed, whether it exists or not */
+    atomic_uint_fast64_t word; /* 0 is the start of the first timeline: passed, even if there is none */
 } host_event;
 
 #define POINT_BITS 52
 #define POINT_MASK ((UINT64_C(1) << POINT_BITS) - 1)
-_Static_assert(STOAI_HOST_QUEUES_MAX <= 1u << (64 - POINT_BITS), "a timeline's number must fit into an event");
+_Static_assert(STOAI_HOST_QUEUES_MAX <= 1u << (64 - POINT_BITS),
+               "a timeline's number must fit into an event");
 
 /* False when the point is in the past of every timeline. */
 static bool load_point(const host_event *event, stoai_timeline **timeline, uint64_t *point)
@@ -289,7 +296,7 @@ stoa_status stoai_host_event_wait(void *event, stoa_error *err)
     return STOA_OK;
 }
 
-/* The point is read now and goes into the ring: what happens to the event later does not matter to this queue. */
+/* The point is read now and goes into the ring: what happens to the event later does not matter here. */
 stoa_status stoai_host_queue_wait_event(void *queue, void *event, stoa_error *err)
 {
     (void)err;

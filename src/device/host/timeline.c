@@ -27,8 +27,8 @@ void stoai_timeline_destroy(stoai_timeline *timeline)
     stoa_free(timeline, sizeof *timeline);
 }
 
-/* The worker writes `done` and then reads `waiters`; who waits writes `waiters` and then reads `done`. Sequentially
- * consistent, so at least one of the two sees the other and no wake-up is lost. */
+/* The worker writes `done` and then reads `waiters`; who waits writes `waiters` and then reads `done`.
+ * Sequentially consistent, so at least one of the two sees the other and no wake-up is lost. */
 void stoai_timeline_advance(stoai_timeline *timeline)
 {
     uint64_t done = atomic_load_explicit(&timeline->done, memory_order_relaxed);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A timeline counts what a host queue was given and what it has finished. Both counts only grow, so that a point of
- * the queue is one number and an event is (timeline, number): recording one takes no entry of the ring, moving it
- * leaves those who wait for the earlier point alone, and destroying it leaves nothing behind. A queue's timeline goes
- * to the next queue when it is destroyed, with its counts: points of the past stay in the past. Freed with the device.
+/* A timeline counts what a host queue was given and what it has finished. Both counts only grow, so that a
+ * point of the queue is one number and an event is (timeline, number): recording one takes no entry of the
+ * ring, moving it leaves those who wait for the earlier point alone, and destroying it leaves nothing behind.
+ * A queue's timeline goes to the next queue when it is destroyed, with its counts: points of the past stay in
+ * the past. Freed with the device.
  */
 #ifndef STOAI_HOST_TIMELINE_H
 #define STOAI_HOST_TIMELINE_H
@@ -17,7 +18,7 @@ typedef struct stoai_timeline {
     _Alignas(64) atomic_uint_fast64_t given; /* written by the queue's user */
     _Alignas(64) atomic_uint_fast64_t done;  /* written by the queue's worker */
     atomic_uint waiters;
-    pthread_mutex_t lock;                    /* taken by those who wait, and by the worker only when somebody does */
+    pthread_mutex_t lock; /* taken by those who wait, and by the worker only when somebody does */
     pthread_cond_t changed;
 } stoai_timeline;
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `stoa hlt` reads and writes: events from a file, tables, summary, pictures. */
+#ifndef STOA_CLI_HLT_FILES_H
+#define STOA_CLI_HLT_FILES_H
+
+#include "cli.h"
+#include "pipelines/hlt_pixel_tracks/hlt.h"
+#include "reco/io/tracks_io.h"
+
+/* Events as the job takes them: each one's tracks and truth as SoA blobs, all in one piece of memory. */
+typedef struct hlt_input {
+    reco_events *file;
+    hlt_event *events;
+    uint32_t count;
+    void *memory;
+    size_t memory_bytes;
+    bool has_truth;
+} hlt_input;
+
+stoa_status hlt_input_read(hlt_input *input, const char *path, stoa_error *err);
+void hlt_input_deinit(hlt_input *input);
+
+/* `dir`/tracks.csv: the selected tracks; `dir`/vertices.csv: hardest first. Both depend on the events alone. */
+stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, stoa_error *err);
+/* `dir`/summary.json. */
+stoa_status hlt_write_summary(const char *dir, const json_t *summary, stoa_error *err);
+/* score.png and roc.png where there is truth to compare with, event.png; .dat and .gp files beside them. Without gnuplot the .gp files
+ * are written all the same and *drawn is false. */
+stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hlt_job *job, float threshold, bool *drawn,
+                               stoa_error *err);
+
+/* "dir/name", in a buffer that free() releases; NULL without memory. */
+char *hlt_path(const char *dir, const char *name);
+/* As mkdir -p. */
+stoa_status hlt_make_dir(const char *dir, stoa_error *err);
+
+#endif

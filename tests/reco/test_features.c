@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The track selection (reco/tracks/selection.h) against values written down by hand. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "reco/tracks/selection.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 6, STRIDE = 32, SLOTS = 4 };
+
+/* Two collections of tracks and one of features in plain arrays. Value of component c of row i: 100 c + i, signed by `sign`. */
+typedef struct track_memory {
+    uint8_t quality[ROWS];
+    float chi2[ROWS], eta[ROWS], pt[ROWS], state[5 * STRIDE], covariance[15 * STRIDE];
+    int8_t layers[ROWS];
+    uint32_t offsets[ROWS];
+    int32_t count;
+} track_memory;
+
+typedef struct fixture {
+    stoa_device *device;
+    stoa_queue *queue;
+    track_memory in, out;
+    float features[18][SLOTS];
+    uint8_t mask[ROWS];
+    uint32_t index[ROWS], slot[ROWS], kept[ROWS], count, kept_count;
+} fixture;
+
+static int set_up(void **state)
+{
+    static const uint8_t quality[ROWS] = {5, 2, 6, 5, 4, 6};
+    static const uint32_t offsets[ROWS] = {4, 9, 12, 12, 20, 27};
+    fixture *f = calloc(1, sizeof *f);
+    stoa_error err;
+    if (!f || stoa_device_open("host", &f->device, &err) != STOA_OK) return -1;
+    if (stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, &err) != STOA_OK) return -1;
+    track_memory *t = &f->in;
+    memcpy(t->quality, quality, sizeof quality);
+    memcpy(t->offsets, offsets, sizeof offsets);
+    t->count = ROWS;
+    for (int i = 0; i < ROWS; i++) {
+        t->chi2[i] = 0.5f + (float)i;
+        t->eta[i] = -1.0f + (float)i;
+        t->pt[i] = 10.0f + (float)i;
+        t->layers[i] = (int8_t)(3 + i);
+        for (int c = 0; c < 5; c++) t->state[c * STRIDE + i] = (float)(100 * c + i);
+        for (int c = 0; c < 15; c++) t->covariance[c * STRIDE + i] = (float)(100 * c + i + 1);
+    }
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    stoa_queue_destroy(f->queue);
+    stoa_device_close(f->device);
+    free(f);
+    return 0;
+}
+
+static tracks_soa_const view_const(const track_memory *t)
+{
+    tracks_soa_const v;
+    memset(&v, 0, sizeof v);
+    v.head.rows = ROWS;
+    v.quality = t->quality;
+    v.chi2 = t->chi2;
+    v.nLayers = t->layers;
+    v.eta = t->eta;
+    v.pt = t->pt;
+    v.state.data = t->state;
+    v.covariance.data = t->covariance;
+    v.state.stride = v.covariance.stride = STRIDE;
+    v.hitOffsets = t->offsets;
+    v.nTracks = &t->count;
+    return v;
+}
+
+static tracks_soa view(track_memory *t)
+{
+    tracks_soa v;
+    memset(&v, 0, sizeof v);
+    v.head.rows = ROWS;
+    v.quality = t->quality;
+    v.chi2 = t->chi2;
+    v.nLayers = t->layers;
+    v.eta = t->eta;
+    v.pt = t->pt;
+    v.state.data = t->state;
+    v.covariance.data = t->covariance;
+    v.state.stride = v.covariance.stride = STRIDE;
+    v.hitOffsets = t->offsets;
+    v.nTracks = &t->count;
+    return v;
+}
+
+/* The columns in the order of the layout's own table, so that this test fails when the table changes. */
+static track_features_soa feature_view(fixture *f)
+{
+    track_features_soa v;
+    memset(&v, 0, sizeof v);
+    v.head.rows = SLOTS;
+    assert_int_equal(track_features_soa_layout.column_count, 18);
+    for (uint32_t c = 0; c < 18; c++) {
+        float *column = f->features[c];
+        memcpy((char *)&v + track_features_soa_columns[c].member_offset, &column, sizeof column);
+    }
+    return v;
+}
+
+static void preselect(fixture *f, uint32_t min_quality, int32_t min_hits)
+{
+    const reco_preselection args = {view_const(&f->in), min_quality, min_hits, f->mask, f->index, &f->count};
+    assert_int_equal(reco_tracks_preselect(f->queue, &args, NULL), STOA_OK);
+}
+
+static void test_preselect(void **state)
+{
+    fixture *f = *state;
+    static const uint32_t tight[] = {0, 2, 3, 5}, four_hits[] = {0, 5};
+    preselect(f, RECO_QUALITY_TIGHT, 0);
+    assert_int_equal(f->count, 4);
+    assert_memory_equal(f->index, tight, sizeof tight);
+    preselect(f, RECO_QUALITY_TIGHT, 4); /* hits: 4 5 3 0 8 7 */
+    assert_int_equal(f->count, 2);
+    assert_memory_equal(f->index, four_hits, sizeof four_hits);
+    f->in.count = 3;
+    preselect(f, RECO_QUALITY_BAD, 0);
+    assert_int_equal(f->count, 3);
+    f->in.count = 1000; /* clipped to the rows */
+    preselect(f, RECO_QUALITY_BAD, -1);
+    assert_int_equal(f->count, ROWS);
+    f->in.count = 0;
+    preselect(f, RECO_QUALITY_BAD, 0);
+    assert_int_equal(f->count, 0);
+    f->in.count = -1;
+    preselect(f, RECO_QUALITY_BAD, 0);
+    assert_int_equal(f->count, 0);
+}
+
+/* The 17 inputs of track `row`, in the model's order. */
+static void expected_features(int row, float *x)
+{
+    static const float hits[ROWS] = {4, 5, 3, 0, 8, 7};
+    const float i = (float)row, j = i + 1.0f;
+    const float values[17] = {0.5f + i,      sqrtf(1400 + j), sqrtf(500 + j), -1.0f + i,       hits[row],  i,
+                              sqrtf(j),      10.0f + i,       sqrtf(900 + j), 400 + i,         100 + i,    3 + i,
+                              sqrtf(1200 + j), 1300 + j,      600 + j,        100 + j,         200 + j};
+    memcpy(x, values, sizeof values);
+}
+
+static void test_features(void **state)
+{
+    fixture *f = *state;
+    for (uint32_t zero = 0; zero <= 1; zero++) {
+        f->in.quality[5] = RECO_QUALITY_BAD; /* three are left, for four slots */
+        preselect(f, RECO_QUALITY_TIGHT, 0);
+        memset(f->features, 0x5A, sizeof f->features);
+        float untouched;
+        memcpy(&untouched, &f->features[17][0], sizeof untouched);
+        const reco_features args = {view_const(&f->in), f->index, &f->count, feature_view(f), zero};
+        assert_int_equal(reco_tracks_features(f->queue, &args, NULL), STOA_OK);
+        static const int rows[] = {0, 2, 3};
+        for (int r = 0; r < 3; r++) {
+            float x[17];
+            expected_features(rows[r], x);
+            for (int c = 0; c < 17; c++) assert_float_equal(f->features[c][r], x[c], 1e-6f * fabsf(x[c]));
+        }
+        const float behind = zero ? 0.0f : untouched;
+        for (int c = 0; c < 17; c++) assert_float_equal(f->features[c][3], behind, 0.0f);
+        for (int r = 0; r < SLOTS; r++) assert_float_equal(f->features[17][r], untouched, 0.0f);
+    }
+}
+
+static void test_more_tracks_than_slots(void **state)
+{
+    fixture *f = *state;
+    preselect(f, RECO_QUALITY_BAD, 0);
+    assert_int_equal(f->count, ROWS);
+    f->in.covariance[14 * STRIDE] = -1.0f; /* the root of a negative variance is NaN, and a score of NaN is no selection */
+    const reco_features args = {view_const(&f->in), f->index, &f->count, feature_view(f), 1};
+    assert_int_equal(reco_tracks_features(f->queue, &args, NULL), STOA_OK);
+    assert_true(isnan(f->features[1][0]));
+    assert_float_equal(f->features[7][3], 13.0f, 0.0f);
+}
+
+static void test_select_and_gather(void **state)
+{
+    fixture *f = *state;
+    preselect(f, RECO_QUALITY_TIGHT, 0); /* rows 0 2 3 5 */
+    static const float score[SLOTS] = {0.4f, 0.39f, NAN, 0.9f};
+    memcpy(f->features[17], score, sizeof score);
+    const reco_selection select = {feature_view(f), f->index, &f->count, 0.4f, f->mask, f->slot, f->kept, &f->kept_count};
+    assert_int_equal(reco_tracks_select(f->queue, &select, NULL), STOA_OK);
+    static const uint32_t slot[] = {0, 3}, kept[] = {0, 5};
+    assert_int_equal(f->kept_count, 2);
+    assert_memory_equal(f->slot, slot, sizeof slot);
+    assert_memory_equal(f->kept, kept, sizeof kept);
+    const reco_track_gather gather = {view_const(&f->in), f->kept, &f->kept_count, view(&f->out)};
+    assert_int_equal(reco_tracks_gather(f->queue, &gather, NULL), STOA_OK);
+    const track_memory *in = &f->in, *out = &f->out;
+    assert_int_equal(out->count, 2);
+    assert_int_equal(out->offsets[0], 4);
+    assert_int_equal(out->offsets[1], 11);
+    for (int i = 0; i < 2; i++) {
+        const uint32_t row = kept[i];
+        assert_int_equal(out->quality[i], in->quality[row]);
+        assert_int_equal(out->layers[i], in->layers[row]);
+        assert_float_equal(out->chi2[i], in->chi2[row], 0.0f);
+        assert_float_equal(out->eta[i], in->eta[row], 0.0f);
+        assert_float_equal(out->pt[i], in->pt[row], 0.0f);
+        for (int c = 0; c < 5; c++) assert_float_equal(out->state[c * STRIDE + i], in->state[c * STRIDE + (int)row], 0.0f);
+        for (int c = 0; c < 15; c++)
+            assert_float_equal(out->covariance[c * STRIDE + i], in->covariance[c * STRIDE + (int)row], 0.0f);
+    }
+    tracks_soa same = view(&f->in);
+    const reco_track_gather overlap = {view_const(&f->in), f->kept, &f->kept_count, same};
+    assert_int_equal(reco_tracks_gather(f->queue, &overlap, NULL), STOA_EOVERLAP);
+}
+
+static void test_errors(void **state)
+{
+    fixture *f = *state;
+    stoa_error err;
+    reco_preselection args = {view_const(&f->in), 0, 0, NULL, f->index, &f->count};
+    assert_int_equal(reco_tracks_preselect(f->queue, &args, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "mask"));
+    args.mask = f->mask;
+    args.tracks.nTracks = NULL;
+    assert_int_equal(reco_tracks_preselect(f->queue, &args, &err), STOA_EINVAL);
+    const reco_features features = {view_const(&f->in), NULL, &f->count, feature_view(f), 0};
+    assert_int_equal(reco_tracks_features(f->queue, &features, &err), STOA_EINVAL);
+    const reco_selection select = {feature_view(f), f->index, NULL, 0.4f, f->mask, f->slot, f->kept, &f->kept_count};
+    assert_int_equal(reco_tracks_select(f->queue, &select, &err), STOA_EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_preselect, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_features, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_more_tracks_than_slots, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_select_and_gather, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
