@@ -33,12 +33,14 @@ STOA_KERNEL(reco_tracks_mask, reco_preselection)
     STOA_FOR(i, grid, rows)
     {
         const uint32_t hits = track_hits(offsets, i);
-        const uint32_t good = (uint32_t)(quality[i] >= args->min_quality) & (uint32_t)((int64_t)hits >= args->min_hits);
+        const uint32_t good =
+            (uint32_t)(quality[i] >= args->min_quality) & (uint32_t)((int64_t)hits >= args->min_hits);
         args->mask[i] = (uint8_t)(good & !broken);
     }
 }
 
-/* One loop a column: each is a plain gather with one stream out, and the compiler can vectorise what has a root. */
+/* One loop a column: each is a plain gather with one stream out, and the compiler can vectorise what has a
+ * root. */
 #define FEATURE_COPY(column, in)                                                                     \
     do {                                                                                             \
         float *out_ = f->column;                                                                     \
@@ -84,9 +86,23 @@ STOA_KERNEL(reco_tracks_features_zero, reco_features)
 {
     const track_features_soa *f = &args->features;
     const uint32_t first = rows_below(args->count, f->head.rows), rows = f->head.rows - first;
-    float *const columns[17] = {f->chi2, f->dz_error, f->dxy_error, f->eta, f->hits, f->phi, f->phi_error, f->pt,
-                                f->q_over_pt_error, f->dz_bs, f->dxy_bs, f->layers, f->cot_theta_error,
-                                f->cov_cot_theta_dz, f->cov_dxy_q_over_pt, f->cov_phi_dxy, f->cov_phi_q_over_pt};
+    float *const columns[17] = {f->chi2,
+                                f->dz_error,
+                                f->dxy_error,
+                                f->eta,
+                                f->hits,
+                                f->phi,
+                                f->phi_error,
+                                f->pt,
+                                f->q_over_pt_error,
+                                f->dz_bs,
+                                f->dxy_bs,
+                                f->layers,
+                                f->cot_theta_error,
+                                f->cov_cot_theta_dz,
+                                f->cov_dxy_q_over_pt,
+                                f->cov_phi_dxy,
+                                f->cov_phi_q_over_pt};
     for (uint32_t c = 0; c < 17; c++) {
         float *column = columns[c] + first;
         STOA_FOR(i, grid, rows) column[i] = 0.0f;
@@ -125,7 +141,8 @@ STOA_KERNEL(reco_tracks_gather, reco_track_gather)
     for (int c = 0; c < 5; c++)
         GATHER_COLUMN(float, o->state.data + c * o->state.stride, t->state.data + c * t->state.stride);
     for (int c = 0; c < 15; c++)
-        GATHER_COLUMN(float, o->covariance.data + c * o->covariance.stride, t->covariance.data + c * t->covariance.stride);
+        GATHER_COLUMN(float, o->covariance.data + c * o->covariance.stride,
+                      t->covariance.data + c * t->covariance.stride);
     STOA_FOR(i, grid, rows) o->hitOffsets[i] = track_hits(t->hitOffsets, index[i]);
 }
 
@@ -143,8 +160,8 @@ stoa_status reco_tracks_preselect(stoa_queue *queue, const reco_preselection *ar
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_mask_kernel, args, err));
     /* Read as unsigned a negative count is a large one, which the compaction clips; see the mask. */
-    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, args->tracks.head.rows, args->index,
-                                  args->count};
+    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, args->tracks.head.rows,
+                                  args->index, args->count};
     return stoa_algo_compact(queue, &compact, err);
 }
 
@@ -177,7 +194,8 @@ stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args, st
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_score_mask_kernel, args, err));
     const stoa_compact compact = {args->mask, args->count, capacity, args->slot, args->kept_count};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
-    const stoa_gather gather = {args->index, args->kept, sizeof(uint32_t), args->slot, args->kept_count, capacity};
+    const stoa_gather gather = {args->index, args->kept,       sizeof(uint32_t),
+                                args->slot,  args->kept_count, capacity};
     return stoa_algo_gather(queue, &gather, err);
 }
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Selection of pixel tracks: preselection, inputs of the selector model, cut on its score, new collection of tracks.
+/** Selection of pixel tracks: preselection, inputs of the selector model, cut on its score, new collection of
+ * tracks.
  *
- *  All counts stay in memory, a device's where the tracks are: nothing here comes back to the host, and cost follows the
- *  count and not the capacity. The model itself runs in between, in place on the feature columns (stoa/session.h).
+ *  All counts stay in memory, a device's where the tracks are: nothing here comes back to the host, and cost
+ * follows the count and not the capacity. The model itself runs in between, in place on the feature columns
+ * (stoa/session.h).
  *
- *      reco_tracks_preselect(queue, &(reco_preselection){tracks, RECO_QUALITY_TIGHT, 0, mask, index, count}, &err);
- *      reco_tracks_features(queue, &(reco_features){tracks, index, count, features, 0}, &err);
+ *      reco_tracks_preselect(queue, &(reco_preselection){tracks, RECO_QUALITY_TIGHT, 0, mask, index, count},
+ * &err); reco_tracks_features(queue, &(reco_features){tracks, index, count, features, 0}, &err);
  *      stoa_session_run_counted(session, count, &err);
- *      reco_tracks_select(queue, &(reco_selection){features, index, count, 0.4f, mask, slot, kept, kept_count}, &err);
- *      reco_tracks_gather(queue, &(reco_track_gather){tracks, kept, kept_count, selected}, &err);
+ *      reco_tracks_select(queue, &(reco_selection){features, index, count, 0.4f, mask, slot, kept,
+ * kept_count}, &err); reco_tracks_gather(queue, &(reco_track_gather){tracks, kept, kept_count, selected},
+ * &err);
  *
  *  Source: CMSSW's PixelTrackTorchHighPuritySelector, described in its steps; the code is our own. */
 #ifndef RECO_TRACKS_SELECTION_H
@@ -20,8 +23,8 @@
 
 STOA_BEGIN_DECLS
 
-/** Tracks with quality >= min_quality and at least min_hits hits. Rows are those below *tracks.nTracks; a count outside
- *  [0, tracks.head.rows] is clipped to it. */
+/** Tracks with quality >= min_quality and at least min_hits hits. Rows are those below *tracks.nTracks; a
+ * count outside [0, tracks.head.rows] is clipped to it. */
 typedef struct reco_preselection {
     tracks_soa_const tracks;
     uint32_t min_quality;      /**< RECO_QUALITY_TIGHT upstream */
@@ -31,13 +34,15 @@ typedef struct reco_preselection {
     uint32_t *count;           /**< out [1]: preselected tracks */
 } reco_preselection;
 
-/** The model's 17 inputs for the preselected tracks, one float column each, in the order of track_features.def. */
+/** The model's 17 inputs for the preselected tracks, one float column each, in the order of
+ * track_features.def. */
 typedef struct reco_features {
     tracks_soa_const tracks;
     const uint32_t *index;         /**< [count] rows of `tracks` */
-    const uint32_t *count;         /**< clipped to features.head.rows: later tracks are left out, as upstream's 9,984 slots do */
+    const uint32_t
+        *count; /**< clipped to features.head.rows: later tracks are left out, as upstream's 9,984 slots do */
     track_features_soa features;   /**< out rows [0, count); `score` is left alone */
-    uint32_t zero_unused;          /**< 1: rows from count on become 0, for models that are run over all slots */
+    uint32_t zero_unused; /**< 1: rows from count on become 0, for models that are run over all slots */
 } reco_features;
 
 /** Tracks whose score reaches the threshold; a score that is NaN does not. */
@@ -47,8 +52,8 @@ typedef struct reco_selection {
     const uint32_t *count;         /**< clipped to features.head.rows */
     float threshold;               /**< 0.4 upstream */
     uint8_t *mask;                 /**< scratch [features.head.rows] */
-    uint32_t *slot;                /**< out [features.head.rows]: rows of `features` that were selected, ascending */
-    uint32_t *kept;                /**< out [features.head.rows]: the same tracks as rows of the original collection */
+    uint32_t *slot; /**< out [features.head.rows]: rows of `features` that were selected, ascending */
+    uint32_t *kept; /**< out [features.head.rows]: the same tracks as rows of the original collection */
     uint32_t *kept_count;          /**< out [1] */
 } reco_selection;
 
@@ -57,7 +62,8 @@ typedef struct reco_track_gather {
     tracks_soa_const tracks;
     const uint32_t *index;   /**< [count] rows of `tracks` */
     const uint32_t *count;   /**< clipped to out.head.rows */
-    tracks_soa out;          /**< out: all columns; hitOffsets of the kept hits laid end to end; nTracks. Must not overlap `tracks` */
+    tracks_soa out; /**< out: all columns; hitOffsets of the kept hits laid end to end; nTracks. Must not
+                       overlap `tracks` */
 } reco_track_gather;
 
 /** Enqueue the preselection.
@@ -67,22 +73,27 @@ typedef struct reco_track_gather {
  *  sync     asynchronous         alloc  none        threads  one at a time per queue
  *  errors   EINVAL a null pointer, the name in the message; as stoa_queue_launch
  *  source   step 1 of PixelTrackTorchHighPuritySelector: mask, scan, compaction        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_preselect(stoa_queue *queue, const reco_preselection *args, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_preselect(stoa_queue *queue, const reco_preselection *args,
+                                                           stoa_error *err);
 
-/** Enqueue the filling of the features: copies, square roots of the covariance's diagonal (NaN where it is negative, which
- *  the model's preprocessing turns to 0), hits as the difference of hitOffsets.
- *  units as track_features.def   owns, sync, alloc, threads, errors as reco_tracks_preselect
- *  source step 2 of PixelTrackTorchHighPuritySelector   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_features(stoa_queue *queue, const reco_features *args, stoa_error *err);
+/** Enqueue the filling of the features: copies, square roots of the covariance's diagonal (NaN where it is
+ * negative, which the model's preprocessing turns to 0), hits as the difference of hitOffsets. units as
+ * track_features.def   owns, sync, alloc, threads, errors as reco_tracks_preselect source step 2 of
+ * PixelTrackTorchHighPuritySelector   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_features(stoa_queue *queue, const reco_features *args,
+                                                          stoa_error *err);
 
 /** Enqueue the cut on the score.
- *  owns, sync, alloc, threads, errors as reco_tracks_preselect   source step 4 of PixelTrackTorchHighPuritySelector   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args, stoa_error *err);
+ *  owns, sync, alloc, threads, errors as reco_tracks_preselect   source step 4 of
+ * PixelTrackTorchHighPuritySelector   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args,
+                                                        stoa_error *err);
 
-/** Enqueue the gathering of tracks into a new collection. The hits themselves are not in tracks.def and stay where they are.
- *  owns, sync, alloc, threads as reco_tracks_preselect   errors EINVAL; EOVERLAP out is tracks; as stoa_queue_launch
- *  source step 5 of PixelTrackTorchHighPuritySelector   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args, stoa_error *err);
+/** Enqueue the gathering of tracks into a new collection. The hits themselves are not in tracks.def and stay
+ * where they are. owns, sync, alloc, threads as reco_tracks_preselect   errors EINVAL; EOVERLAP out is
+ * tracks; as stoa_queue_launch source step 5 of PixelTrackTorchHighPuritySelector   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args,
+                                                        stoa_error *err);
 
 STOA_END_DECLS
 #endif

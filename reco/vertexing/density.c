@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tracks are sorted by z first. Everything compatible with a track then lies in one contiguous window around it: counting
- * neighbours is a branch-free loop over two arrays, and the closest track above is the first one met on either side. */
+/* Tracks are sorted by z first. Everything compatible with a track then lies in one contiguous window around
+ * it: counting neighbours is a branch-free loop over two arrays, and the closest track above is the first one
+ * met on either side. */
 #include "reco/vertexing/density.h"
 
 #include "reco/check.h"
@@ -13,7 +14,8 @@
 enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 8 };
 enum { FIND_NOISE = -1, FIND_DROPPED = -2 };
 #define FIND_REFIT_CHI2_MAX 5000.0f
-#define FIND_WEIGHT_MAX 1e30f /* tracks of a larger 1/e would overflow the sums: left out with the infinite ones */
+#define FIND_WEIGHT_MAX                                                                                      \
+    1e30f /* tracks of a larger 1/e would overflow the sums: left out with the infinite ones */
 
 /* The workspace: arrays of `in.capacity` 4-byte elements. Below, "place" is a track's place in z order. */
 typedef struct find_space {
@@ -29,7 +31,8 @@ typedef struct find_space {
     int32_t *part;                      /* of each member in a split */
 } find_space;
 
-/* Stride of the arrays: whole cache lines, with FIND_PAD elements to spare for the ends of `first` and of the lanes. */
+/* Stride of the arrays: whole cache lines, with FIND_PAD elements to spare for the ends of `first` and of the
+ * lanes. */
 STOA_DEVICE size_t find_stride(uint32_t capacity)
 {
     return ((size_t)capacity + 2 * FIND_PAD - 1) / FIND_PAD * FIND_PAD;
@@ -65,7 +68,8 @@ STOA_DEVICE uint32_t find_limit(const reco_vertex_find *args)
     return limit < FIND_VERTICES_MAX ? limit : FIND_VERTICES_MAX;
 }
 
-/* Serial. A GPU needs a compaction by blocks here. idv is cleared, the tracks that can be compared are collected. */
+/* Serial. A GPU needs a compaction by blocks here. idv is cleared, the tracks that can be compared are
+ * collected. */
 STOA_KERNEL(reco_vertices_prepare, reco_vertex_find)
 {
     if (grid.index != 0) return;
@@ -87,12 +91,14 @@ STOA_KERNEL(reco_vertices_prepare, reco_vertex_find)
     for (uint32_t i = 0; i < rows; i++) args->tracks.idv[i] = -1;
 }
 
-/* Step 1, for FIND_LANES tracks over the places that one of them can reach. The lanes are independent, so the compiler
- * puts them into vector registers; there is no branch but the loop's. */
-STOA_DEVICE void find_neighbours_of(const find_space *s, const uint32_t *seed, uint32_t low, uint32_t high, float eps, float chi2_max)
+/* Step 1, for FIND_LANES tracks over the places that one of them can reach. The lanes are independent, so the
+ * compiler puts them into vector registers; there is no branch but the loop's. */
+STOA_DEVICE void find_neighbours_of(const find_space *s, const uint32_t *seed, uint32_t low, uint32_t high,
+                                    float eps, float chi2_max)
 {
     const float *zs = s->z + low, *es = s->e + low;
-    const uint32_t quads = (high - low + 3) / 4; /* whole vectors; what is too much is out of reach, or padding */
+    const uint32_t quads =
+        (high - low + 3) / 4; /* whole vectors; what is too much is out of reach, or padding */
     float z[FIND_LANES], e[FIND_LANES];
     int32_t count[FIND_LANES];
     for (int l = 0; l < FIND_LANES; l++) {
@@ -110,7 +116,8 @@ STOA_DEVICE void find_neighbours_of(const find_space *s, const uint32_t *seed, u
     for (int l = 0; l < FIND_LANES; l++) s->nn[seed[l]] = count[l];
 }
 
-/* Step 1. Only seeds, the tracks of small error, count. Two fingers move with their blocks and find what is in reach. */
+/* Step 1. Only seeds, the tracks of small error, count. Two fingers move with their blocks and find what is
+ * in reach. */
 STOA_DEVICE void find_neighbours(const find_space *s, uint32_t rows, const reco_vertex_options *o)
 {
     const float error2_max = o->error_max * o->error_max;
@@ -135,8 +142,9 @@ STOA_DEVICE void find_neighbours(const find_space *s, uint32_t rows, const reco_
     }
 }
 
-/* Steps 2 and 3, outwards: the first compatible one above on the lower side is the closest there, and the latest at its
- * distance. On the upper side the walk ends behind the closest, so the last one taken is the latest too. */
+/* Steps 2 and 3, outwards: the first compatible one above on the lower side is the closest there, and the
+ * latest at its distance. On the upper side the walk ends behind the closest, so the last one taken is the
+ * latest too. */
 STOA_DEVICE void find_above(const find_space *s, uint32_t rows, const reco_vertex_options *o)
 {
     for (uint32_t i = 0; i < rows; i++) {
@@ -173,7 +181,8 @@ STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args
     uint32_t tops = 0;
     for (uint32_t r = 0; r < rows; r++) number[r] = FIND_NOISE;
     for (uint32_t i = 0; i < rows; i++)
-        if (s->parent[i] == i && s->nn[i] >= 0 && (uint32_t)s->nn[i] >= args->options.neighbours_min) number[s->order[i]] = 0;
+        if (s->parent[i] == i && s->nn[i] >= 0 && (uint32_t)s->nn[i] >= args->options.neighbours_min)
+            number[s->order[i]] = 0;
     for (uint32_t r = 0; r < rows; r++) {
         if (number[r] == FIND_NOISE) continue;
         number[r] = tops < limit ? (int32_t)tops : FIND_NOISE;
@@ -181,7 +190,8 @@ STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args
     }
     for (uint32_t i = 0; i < rows; i++) {
         uint32_t top = i;
-        while (s->parent[top] != top) { /* halving the path keeps long chains from being walked again and again */
+        while (s->parent[top] !=
+               top) { /* halving the path keeps long chains from being walked again and again */
             s->parent[top] = s->parent[s->parent[top]];
             top = s->parent[top];
         }
@@ -191,14 +201,16 @@ STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args
     return tops < limit ? tops : limit;
 }
 
-/* Neighbours in z mostly share a vertex, and each addition would wait for the one before. So sums take the tracks of four far
- * places in turn: place(0), place(0) + q, place(0) + 2 q, ... for k = 0 to 4 q - 1. Places from rows on are to be skipped. */
+/* Neighbours in z mostly share a vertex, and each addition would wait for the one before. So sums take the
+ * tracks of four far places in turn: place(0), place(0) + q, place(0) + 2 q, ... for k = 0 to 4 q - 1. Places
+ * from rows on are to be skipped. */
 STOA_DEVICE uint32_t find_spread(uint32_t k, uint32_t quarter)
 {
     return (k & 3u) * quarter + (k >> 2);
 }
 
-/* Sums by vertex. Noise and dropped tracks have the entries -1 and -2, so that no loop needs a branch for them. */
+/* Sums by vertex. Noise and dropped tracks have the entries -1 and -2, so that no loop needs a branch for
+ * them. */
 typedef struct find_sums {
     float *z, *w, *chi2;
     int32_t *ndof;
@@ -206,7 +218,8 @@ typedef struct find_sums {
 
 STOA_DEVICE find_sums find_sums_clear(const find_space *s, uint32_t stride, uint32_t vertices)
 {
-    const find_sums sums = {(float *)s->scratch + 2, (float *)s->scratch + stride + 2, (float *)s->member + 2, s->part + 2};
+    const find_sums sums = {(float *)s->scratch + 2, (float *)s->scratch + stride + 2, (float *)s->member + 2,
+                            s->part + 2};
     for (int32_t v = -2; v < (int32_t)vertices; v++) {
         sums.z[v] = sums.w[v] = sums.chi2[v] = 0.0f;
         sums.ndof[v] = -1;
@@ -215,7 +228,8 @@ STOA_DEVICE find_sums find_sums_clear(const find_space *s, uint32_t stride, uint
 }
 
 /* Step 5. */
-STOA_DEVICE void find_fit(const find_space *s, const reco_vertex_find *args, uint32_t rows, uint32_t vertices, float chi2_max)
+STOA_DEVICE void find_fit(const find_space *s, const reco_vertex_find *args, uint32_t rows, uint32_t vertices,
+                          float chi2_max)
 {
     const find_sums sums = find_sums_clear(s, (uint32_t)find_stride(args->in.capacity), vertices);
     const uint32_t quarter = (rows + 3) / 4;
@@ -227,7 +241,8 @@ STOA_DEVICE void find_fit(const find_space *s, const reco_vertex_find *args, uin
         sums.w[v] += s->w[i];
     }
     for (int32_t v = -2; v < (int32_t)vertices; v++)
-        sums.z[v] = sums.w[v] > 0.0f ? sums.z[v] / sums.w[v] : 0.0f; /* no track is left: z 0, weight 0, ndof -1 */
+        sums.z[v] =
+            sums.w[v] > 0.0f ? sums.z[v] / sums.w[v] : 0.0f; /* no track is left: z 0, weight 0, ndof -1 */
     for (uint32_t k = 0; k < 4 * quarter; k++) {
         const uint32_t i = find_spread(k, quarter);
         if (i >= rows) continue;
@@ -248,7 +263,8 @@ STOA_DEVICE void find_fit(const find_space *s, const reco_vertex_find *args, uin
 }
 
 /* Step 7 behind the fit, and the vertex of each track. */
-STOA_DEVICE void find_output(const find_space *s, const reco_vertex_find *args, uint32_t rows, uint32_t vertices)
+STOA_DEVICE void find_output(const find_space *s, const reco_vertex_find *args, uint32_t rows,
+                             uint32_t vertices)
 {
     const reco_vertex_input *in = &args->in;
     const find_sums sums = find_sums_clear(s, (uint32_t)find_stride(in->capacity), vertices);
@@ -275,12 +291,14 @@ STOA_DEVICE void find_members(const find_space *s, const int32_t *ndof, uint32_t
     }
     for (uint32_t i = 0; i < rows; i++)
         if (s->vertex[i] >= 0) s->member[s->first[s->vertex[i]]++] = i;
-    for (uint32_t v = vertices; v > 0; v--) s->first[v] = s->first[v - 1]; /* each now stands at its end: shift back */
+    for (uint32_t v = vertices; v > 0; v--)
+        s->first[v] = s->first[v - 1]; /* each now stands at its end: shift back */
     s->first[0] = 0;
 }
 
 /* Two means of one vertex. Leaves the parts in `part`; true when they are apart enough. */
-STOA_DEVICE int find_two_means(const find_space *s, const uint32_t *member, uint32_t n, float center, const reco_vertex_options *o)
+STOA_DEVICE int find_two_means(const find_space *s, const uint32_t *member, uint32_t n, float center,
+                               const reco_vertex_options *o)
 {
     float mean[2] = {0.0f, 0.0f}, weight[2] = {0.0f, 0.0f};
     uint32_t upper = 0, changed = 1;
@@ -310,7 +328,8 @@ STOA_DEVICE int find_two_means(const find_space *s, const uint32_t *member, uint
 }
 
 /* Step 6. Returns the vertices there are now. */
-STOA_DEVICE uint32_t find_split(const find_space *s, const reco_vertex_find *args, uint32_t rows, uint32_t vertices)
+STOA_DEVICE uint32_t find_split(const find_space *s, const reco_vertex_find *args, uint32_t rows,
+                                uint32_t vertices)
 {
     const reco_vertex_options *o = &args->options;
     const int32_t *ndof = args->tracks.ndof;
@@ -330,8 +349,8 @@ STOA_DEVICE uint32_t find_split(const find_space *s, const reco_vertex_find *arg
     return vertices;
 }
 
-/* Serial. A GPU needs the cooperative form: one block an event, step by step over the same arrays; steps 1 to 4 are
- * independent for each track, the fits are atomic adds and each split is a warp's. */
+/* Serial. A GPU needs the cooperative form: one block an event, step by step over the same arrays; steps 1 to
+ * 4 are independent for each track, the fits are atomic adds and each split is a warp's. */
 STOA_KERNEL(reco_vertices_search, reco_vertex_find)
 {
     if (grid.index != 0) return;
@@ -370,7 +389,8 @@ STOA_KERNEL(reco_vertices_mask, reco_vertex_load)
     STOA_FOR(i, grid, rows)
     {
         const uint32_t triplet = (uint32_t)(t->nLayers[i] == 3) & args->cuts.skip_triplets;
-        const uint32_t good = (uint32_t)(t->quality[i] >= args->cuts.min_quality) & (uint32_t)(t->pt[i] >= args->cuts.pt_min);
+        const uint32_t good =
+            (uint32_t)(t->quality[i] >= args->cuts.min_quality) & (uint32_t)(t->pt[i] >= args->cuts.pt_min);
         args->mask[i] = (uint8_t)(good & !triplet & !broken);
     }
 }
@@ -415,25 +435,31 @@ stoa_status reco_vertices_load(stoa_queue *queue, const reco_vertex_load *args, 
     STOA_TRY(check_input(&args->out, err));
     const uint32_t rows = args->tracks.head.rows;
     if (args->cuts.skip_triplets > 1)
-        return STOA_FAIL(err, STOA_EINVAL, "vertices: skip_triplets is %u, not 0 or 1", args->cuts.skip_triplets);
+        return STOA_FAIL(err, STOA_EINVAL, "vertices: skip_triplets is %u, not 0 or 1",
+                         args->cuts.skip_triplets);
     if (args->out.capacity < rows)
-        return STOA_FAIL(err, STOA_ESHAPE, "vertices: capacity %u, the tracks have %u rows", args->out.capacity, rows);
+        return STOA_FAIL(err, STOA_ESHAPE, "vertices: capacity %u, the tracks have %u rows",
+                         args->out.capacity, rows);
     if (rows > 0) {
         RECO_NEED(err, "vertices", args->out.row);
         RECO_NEED(err, "vertices", args->mask);
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_vertices_mask_kernel, args, err));
-    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, rows, args->out.row, args->out.count};
+    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, rows, args->out.row,
+                                  args->out.count};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
     return stoa_queue_launch(queue, &reco_vertices_load_kernel, args, err);
 }
 
 static stoa_status check_options(const reco_vertex_options *o, stoa_error *err)
 {
-    const float values[] = {o->eps, o->error_max, o->chi2_max, o->fit_chi2_max, o->split_chi2, o->split_distance2};
-    static const char *const names[] = {"eps", "error_max", "chi2_max", "fit_chi2_max", "split_chi2", "split_distance2"};
+    const float values[] = {o->eps,          o->error_max,  o->chi2_max,
+                            o->fit_chi2_max, o->split_chi2, o->split_distance2};
+    static const char *const names[] = {"eps",          "error_max",  "chi2_max",
+                                        "fit_chi2_max", "split_chi2", "split_distance2"};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        if (!(values[i] >= 0.0f)) return STOA_FAIL(err, STOA_EINVAL, "vertices: %s is %g", names[i], (double)values[i]);
+        if (!(values[i] >= 0.0f))
+            return STOA_FAIL(err, STOA_EINVAL, "vertices: %s is %g", names[i], (double)values[i]);
     return STOA_OK;
 }
 
@@ -446,12 +472,13 @@ static stoa_status check_find(const reco_vertex_find *args, stoa_error *err)
     RECO_NEED(err, "vertices", args->workspace);
     if (in->row) RECO_NEED(err, "vertices", args->track_count);
     if (!in->row && args->tracks.head.rows < in->capacity)
-        return STOA_FAIL(err, STOA_ESHAPE, "vertices: 'tracks' has %u rows, capacity is %u", args->tracks.head.rows,
-                         in->capacity);
+        return STOA_FAIL(err, STOA_ESHAPE, "vertices: 'tracks' has %u rows, capacity is %u",
+                         args->tracks.head.rows, in->capacity);
     if (args->workspace_bytes < reco_vertices_workspace_bytes(in->capacity))
-        return STOA_FAIL(err, STOA_ESHAPE, "vertices: workspace of %zu bytes, %zu needed", args->workspace_bytes,
-                         reco_vertices_workspace_bytes(in->capacity));
-    if ((uintptr_t)args->workspace % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "vertices: workspace not aligned to 64");
+        return STOA_FAIL(err, STOA_ESHAPE, "vertices: workspace of %zu bytes, %zu needed",
+                         args->workspace_bytes, reco_vertices_workspace_bytes(in->capacity));
+    if ((uintptr_t)args->workspace % 64 != 0)
+        return STOA_FAIL(err, STOA_EALIGN, "vertices: workspace not aligned to 64");
     return STOA_OK;
 }
 

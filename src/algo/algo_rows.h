@@ -5,7 +5,8 @@
 
 #include "stoa/algo.h"
 
-/* A count comes from other kernels, so it is clipped, not trusted; it is not read at all when there is no room. */
+/* A count comes from other kernels, so it is clipped, not trusted; it is not read at all when there is no
+ * room. */
 STOA_DEVICE uint32_t algo_rows(const uint32_t *count, uint32_t capacity)
 {
     if (capacity == 0) return 0;

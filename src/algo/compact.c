@@ -2,8 +2,8 @@
 #include "algo_rows.h"
 
 /* Serial. A GPU needs the cooperative form: block-wide counts, scan of the counts, then the same writes.
- * Every row is written and only the cursor depends on the mask: no branch to mispredict. index[n] stays inside because
- * n <= i. */
+ * Every row is written and only the cursor depends on the mask: no branch to mispredict. index[n] stays
+ * inside because n <= i. */
 STOA_KERNEL(stoa_algo_compact, stoa_compact)
 {
     if (grid.index != 0) return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "algo_rows.h"
 
-/* Serial. A GPU needs the cooperative form: the output zeroed first, then atomic adds, in shared memory where bins fit.
- * The comparisons come before the conversion, which is undefined for values that do not fit. */
+/* Serial. A GPU needs the cooperative form: the output zeroed first, then atomic adds, in shared memory where
+ * bins fit. The comparisons come before the conversion, which is undefined for values that do not fit. */
 STOA_KERNEL(stoa_algo_histogram, stoa_histogram)
 {
     if (grid.index != 0) return;
@@ -28,11 +28,12 @@ stoa_status stoa_algo_histogram(stoa_queue *queue, const stoa_histogram *args, s
     ALGO_NEED(err, "histogram", queue);
     ALGO_NEED(err, "histogram", args);
     if (args->bins == 0) return STOA_FAIL(err, STOA_EINVAL, "histogram: 0 bins");
-    if (args->clamp > 1) return STOA_FAIL(err, STOA_EINVAL, "histogram: clamp is %u, not 0 or 1", args->clamp);
+    if (args->clamp > 1)
+        return STOA_FAIL(err, STOA_EINVAL, "histogram: clamp is %u, not 0 or 1", args->clamp);
     const float width = args->high - args->low;
     if (!(width > 0.0f) || width > 3.0e38f)
-        return STOA_FAIL(err, STOA_EINVAL, "histogram: range [%g, %g) is empty or not finite", (double)args->low,
-                         (double)args->high);
+        return STOA_FAIL(err, STOA_EINVAL, "histogram: range [%g, %g) is empty or not finite",
+                         (double)args->low, (double)args->high);
     ALGO_NEED(err, "histogram", args->out);
     if (args->capacity > 0) {
         ALGO_NEED(err, "histogram", args->in);

@@ -5,7 +5,8 @@
 
 enum { SORT_INSERTION_ROWS = 48, SORT_WIDE_ROWS = 1000 };
 
-/* Bits whose unsigned order is that of the floats: -0 before +0, every NaN last and equal, so that they keep their order. */
+/* Bits whose unsigned order is that of the floats: -0 before +0, every NaN last and equal, so that they keep
+ * their order. */
 STOA_DEVICE uint32_t sort_bits(float key)
 {
     uint32_t u;
@@ -26,8 +27,8 @@ STOA_DEVICE void sort_insert(const uint32_t *bits, uint32_t *index, uint32_t row
 }
 
 /* One pass: `from` NULL is the identity. `start` holds the first slot of each digit and is used up. */
-STOA_DEVICE void sort_pass(const uint32_t *bits, const uint32_t *from, uint32_t *to, uint32_t rows, uint32_t *start,
-                           uint32_t shift, uint32_t digits)
+STOA_DEVICE void sort_pass(const uint32_t *bits, const uint32_t *from, uint32_t *to, uint32_t rows,
+                           uint32_t *start, uint32_t shift, uint32_t digits)
 {
     for (uint32_t i = 0; i < rows; i++) {
         const uint32_t row = from ? from[i] : i;
@@ -48,15 +49,16 @@ STOA_DEVICE int sort_starts(uint32_t *count, uint32_t digits, uint32_t rows)
     return most != rows;
 }
 
-/* Least significant digit first. `counts` has room for passes * digits. The keys stay where they are and only indices move:
- * three arrays then do, and the keys of an event fit in cache. */
-STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows, uint32_t *counts,
-                            uint32_t passes, uint32_t width)
+/* Least significant digit first. `counts` has room for passes * digits. The keys stay where they are and only
+ * indices move: three arrays then do, and the keys of an event fit in cache. */
+STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows,
+                            uint32_t *counts, uint32_t passes, uint32_t width)
 {
     const uint32_t digits = 1u << width;
     memset(counts, 0, sizeof *counts * passes * digits);
     for (uint32_t i = 0; i < rows; i++)
-        for (uint32_t p = 0; p < passes; p++) counts[p * digits + ((bits[i] >> (p * width)) & (digits - 1))]++;
+        for (uint32_t p = 0; p < passes; p++)
+            counts[p * digits + ((bits[i] >> (p * width)) & (digits - 1))]++;
     uint32_t todo = 0, left = 0;
     for (uint32_t p = 0; p < passes; p++)
         if (sort_starts(counts + p * digits, digits, rows)) {
@@ -73,7 +75,8 @@ STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *oth
     }
 }
 
-/* Serial. A GPU needs the cooperative form: the same passes with the digit counts of each block scanned together. */
+/* Serial. A GPU needs the cooperative form: the same passes with the digit counts of each block scanned
+ * together. */
 STOA_KERNEL(stoa_algo_sort, stoa_sort)
 {
     if (grid.index != 0) return;

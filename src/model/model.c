@@ -119,7 +119,7 @@ stoa_status stoa_model_load(const char *path, const stoa_model_options *options,
     const stoa_runtime_api *api;
     STOA_TRY(choose_runtime(path, options, &api, err));
     void *data;
-    size_t bytes;
+    size_t bytes = 0;
     STOA_TRY(read_file(path, &data, &bytes, err));
     const stoa_status status = load(api, data, bytes, options, model, err);
     stoa_free(data, bytes);

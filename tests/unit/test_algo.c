@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stoa/algo.h against the plainest form of each algorithm, on random input of sizes around vector tails and pass limits. */
+/* stoa/algo.h against the plainest form of each algorithm, on random input of sizes around vector tails and
+ * pass limits. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -116,7 +117,8 @@ static void test_gather(void **state)
             for (uint32_t i = 0; i < rows; i++) f->b[i] = random_bits() % elements;
             const stoa_gather args = {in, out, bytes, f->b, &rows, ROWS_MAX};
             assert_int_equal(stoa_algo_gather(f->queue, &args, NULL), STOA_OK);
-            for (uint32_t i = 0; i < rows; i++) assert_memory_equal(out + i * bytes, in + f->b[i] * bytes, bytes);
+            for (uint32_t i = 0; i < rows; i++)
+                assert_memory_equal(out + i * bytes, in + f->b[i] * bytes, bytes);
         }
 }
 
@@ -129,7 +131,8 @@ static void test_histogram(void **state)
             const uint32_t rows = sizes[s], bins = 7;
             uint32_t expected[7] = {0};
             for (uint32_t i = 0; i < rows; i++) {
-                const float x = i % 5 == 4 ? special[random_bits() % 8] : (float)(random_bits() % 6000) * 1e-3f - 2.0f;
+                const float x =
+                    i % 5 == 4 ? special[random_bits() % 8] : (float)(random_bits() % 6000) * 1e-3f - 2.0f;
                 f->key[i] = x;
                 if (x >= -1.0f && x < 3.0f) {
                     const uint32_t bin = (uint32_t)((x + 1.0f) * (7.0f / 4.0f));
@@ -162,7 +165,7 @@ static void fill_keys(float *key, uint32_t rows, uint32_t kind)
         if (kind == 1) bits = random_bits() % 5 ? bits : 0x80000000u * (bits & 1); /* zeros of both signs */
         if (kind == 2) bits = 0x3F800000u;                                         /* all alike */
         if (kind == 3) bits = 0x3F800000u + (bits & 255);                          /* one digit only */
-        if (kind == 4) bits |= 0x7F800000u;                                        /* infinity and NaN of both signs */
+        if (kind == 4) bits |= 0x7F800000u; /* infinity and NaN of both signs */
         memcpy(&key[i], &bits, sizeof bits);
     }
 }

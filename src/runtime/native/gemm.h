@@ -24,7 +24,7 @@
 INLINE vf relu(vf x) { return (vf)((vi)x & ~(x < 0.0f)); /* NaN stays */ }
 
 typedef struct gemm_block {
-    const float *in;        /* first row of the block in column 0, or of ref 0 where refs != NULL */
+    const float *in;        /* first row of the blocks in column 0, or of ref 0 where refs != NULL */
     const uint32_t *refs;
     const float *weights;   /* [k][NATIVE_GROUP], at the first neuron of the block */
     const float *bias;
@@ -34,40 +34,52 @@ typedef struct gemm_block {
     bool relu;
 } gemm_block;
 
-/* R vectors of rows times N neurons. R, N, with_refs are constants where this is expanded: all arrays are registers. */
-INLINE void micro(const gemm_block *b, const uint32_t R, const uint32_t N, const bool with_refs)
+/* `blocks` times R vectors of rows, N neurons each. R, N, with_refs are constants where this is expanded: all arrays are
+ * registers, and the inner loops are straight code. */
+INLINE void micro(const gemm_block *b, size_t blocks, const uint32_t R, const uint32_t N, const bool with_refs)
 {
-    vf sum[3][NATIVE_GROUP];
-    const float *x = b->in, *w = b->weights;
+    const float *in = b->in;
+    float *out = b->out;
     const size_t pitch = b->pitch;
-    for (uint32_t n = 0; n < N; n++)
-        for (uint32_t r = 0; r < R; r++)
-            sum[r][n] = v_splat(b->bias[n]);
-#pragma GCC unroll 4
-    for (uint32_t k = 0; k < b->length; k++) {
-        if (with_refs)
-            x = b->in + b->refs[k] * pitch;
-        vf in[3];
-#pragma GCC unroll 8
-        for (uint32_t r = 0; r < R; r++)
-            in[r] = v_load(x + r * LANES);
+    const uint32_t quads = b->length / 4, rest = b->length % 4;
+    for (; blocks > 0; blocks--, in += R * LANES, out += R * LANES) {
+        vf sum[3][NATIVE_GROUP];
+        const float *x = in, *w = b->weights;
+        const uint32_t *ref = b->refs;
+        for (uint32_t n = 0; n < N; n++)
+            for (uint32_t r = 0; r < R; r++)
+                sum[r][n] = v_splat(b->bias[n]);
+#define MICRO_STEP                                                                                        \
+    do {                                                                                                  \
+        const float *const x_ = with_refs ? in + *ref++ * pitch : x;                                      \
+        vf value[3];                                                                                      \
+        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) value[r] = v_load(x_ + r * LANES);       \
+        _Pragma("GCC unroll 8") for (uint32_t n = 0; n < N; n++)                                          \
+            _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) sum[r][n] += value[r] * w[n];        \
+        x += pitch;                                                                                       \
+        w += NATIVE_GROUP;                                                                                \
+    } while (0)
+#pragma GCC unroll 1
+        for (uint32_t k = quads; k > 0; k--) {
+            MICRO_STEP;
+            MICRO_STEP;
+            MICRO_STEP;
+            MICRO_STEP;
+        }
+#pragma GCC unroll 1
+        for (uint32_t k = rest; k > 0; k--)
+            MICRO_STEP;
+#undef MICRO_STEP
 #pragma GCC unroll 8
         for (uint32_t n = 0; n < N; n++)
 #pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++)
-                sum[r][n] += in[r] * w[n];
-        x += pitch;
-        w += NATIVE_GROUP;
+                v_store(out + n * pitch + r * LANES, b->relu ? relu(sum[r][n]) : sum[r][n]);
     }
-#pragma GCC unroll 8
-    for (uint32_t n = 0; n < N; n++)
-#pragma GCC unroll 8
-        for (uint32_t r = 0; r < R; r++)
-            v_store(b->out + n * pitch + r * LANES, b->relu ? relu(sum[r][n]) : sum[r][n]);
 }
 
 /* One neuron of a small step: R vectors of rows, four sums each. */
-INLINE void chain(const gemm_block *b, const uint32_t R, const bool with_refs)
+INLINE void chain(const gemm_block *b, const float *in, float *out, const uint32_t R, const bool with_refs)
 {
     vf sum[3][4];
     for (uint32_t r = 0; r < R; r++) {
@@ -77,7 +89,7 @@ INLINE void chain(const gemm_block *b, const uint32_t R, const bool with_refs)
     const uint32_t whole = b->length & ~3u;
 #define CHAIN_ADD(k, c)                                                                                   \
     do {                                                                                                  \
-        const float *x_ = b->in + (with_refs ? b->refs[(k) + (c)] : (k) + (c)) * b->pitch;                \
+        const float *x_ = in + (with_refs ? b->refs[(k) + (c)] : (k) + (c)) * b->pitch;                \
         _Pragma("GCC unroll 4") for (uint32_t r = 0; r < R; r++)                                          \
             sum[r][c] += v_load(x_ + r * LANES) * b->weights[((k) + (c)) * (size_t)NATIVE_GROUP];         \
     } while (0)
@@ -96,11 +108,11 @@ INLINE void chain(const gemm_block *b, const uint32_t R, const bool with_refs)
 #undef CHAIN_ADD
     for (uint32_t r = 0; r < R; r++) {
         const vf total = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);
-        v_store(b->out + r * LANES, b->relu ? relu(total) : total);
+        v_store(out + r * LANES, b->relu ? relu(total) : total);
     }
 }
 
-typedef void (*micro_kernel)(const gemm_block *block);
+typedef void (*micro_kernel)(const gemm_block *block, size_t blocks);
 
 /* Rows, neurons: all that are used. */
 #if VECTOR_BYTES == 64
@@ -110,17 +122,21 @@ typedef void (*micro_kernel)(const gemm_block *block);
 #endif
 
 #define MICRO_DEFINE(R, N)                                                                                \
-    static void micro_##R##x##N(const gemm_block *block) { micro(block, R, N, false); }                   \
-    static void micro_refs_##R##x##N(const gemm_block *block) { micro(block, R, N, true); }
+    static void micro_##R##x##N(const gemm_block *b, size_t blocks) { micro(b, blocks, R, N, false); }    \
+    static void micro_refs_##R##x##N(const gemm_block *b, size_t blocks) { micro(b, blocks, R, N, true); }
 MICRO_MAP(MICRO_DEFINE)
 #undef MICRO_DEFINE
+#define CHAIN_BLOCKS(R, with_refs)                                                                        \
+    for (size_t i = 0; i < blocks; i++)                                                                   \
+        chain(b, b->in + i * (R) * LANES, b->out + i * (R) * LANES, (R), (with_refs))
 #define CHAIN_DEFINE(R)                                                                                   \
-    static void chain_##R(const gemm_block *block) { chain(block, R, false); }                            \
-    static void chain_refs_##R(const gemm_block *block) { chain(block, R, true); }
+    static void chain_##R(const gemm_block *b, size_t blocks) { CHAIN_BLOCKS(R, false); }                 \
+    static void chain_refs_##R(const gemm_block *b, size_t blocks) { CHAIN_BLOCKS(R, true); }
 CHAIN_DEFINE(1)
 CHAIN_DEFINE(2)
 CHAIN_DEFINE(3)
 #undef CHAIN_DEFINE
+#undef CHAIN_BLOCKS
 
 /* [refs][rows][neurons]; zero neurons: chain. */
 static const micro_kernel micro_kernels[2][4][NATIVE_GROUP + 1] = {
@@ -144,13 +160,19 @@ static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32
     };
     const float *x = tile_column(t, in->refs != NULL ? 0 : in->first);
     float *y = tile_column(t, s->out + o);
-    for (size_t v = 0; v < t->vectors;) {
-        const size_t left = t->vectors - v, rows = left == 4 ? 2 : left < 3 ? left : 3;
-        b.in = x + v * LANES;
-        b.out = y + v * LANES;
-        micro_kernels[in->refs != NULL][rows][chained ? 0 : n](&b);
-        v += rows;
-    }
+    const micro_kernel(*kernels)[NATIVE_GROUP + 1] = micro_kernels[in->refs != NULL];
+    const uint32_t column = chained ? 0 : n;
+    /* Threes as long as no single vector is left over at the end: 4 is 2 + 2. */
+    const size_t two = t->vectors % 3 == 1 && t->vectors > 1 ? 2 : t->vectors % 3 == 2, three = (t->vectors - 2 * two) / 3;
+    b.in = x;
+    b.out = y;
+    kernels[3][column](&b, three);
+    b.in += three * 3 * LANES;
+    b.out += three * 3 * LANES;
+    if (two > 0)
+        kernels[2][column](&b, two);
+    else if (t->vectors == 1)
+        kernels[1][column](&b, 1);
 }
 
 /* The widest block that this step's tile can use: one vector of rows needs many neurons to hide the latency of the sums. */
@@ -195,14 +217,25 @@ INLINE void row_groups(const native_step *s, const float *x, const uint32_t G, c
     vg sum[GROUPS_AT_ONCE * GROUP_PARTS];
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
         sum[i] = vg_load(s->bias + o + i * GROUP_LANES);
-#pragma GCC unroll 2
-    for (uint32_t k = 0; k < length; k++) {
+    /* Two k at a time, a group's weights of both next to each other: that is one cache line. */
+#define ROW_ADD(i, k, value)                                                                              \
+    sum[i] += vg_load(w + (i) / GROUP_PARTS * group + (k) * NATIVE_GROUP + (i) % GROUP_PARTS * GROUP_LANES) * (value)
+    uint32_t k = 0;
+    for (; k + 2 <= length; k += 2, w += 2 * NATIVE_GROUP) {
+        const float first = x[with_refs ? refs[k] : k], second = x[with_refs ? refs[k + 1] : k + 1];
+#pragma GCC unroll 16
+        for (uint32_t i = 0; i < G * GROUP_PARTS; i++) {
+            ROW_ADD(i, 0, first);
+            ROW_ADD(i, 1, second);
+        }
+    }
+    if (k < length) {
         const float value = x[with_refs ? refs[k] : k];
 #pragma GCC unroll 16
         for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-            sum[i] += vg_load(w + (i / GROUP_PARTS) * group + (i % GROUP_PARTS) * GROUP_LANES) * value;
-        w += NATIVE_GROUP;
+            ROW_ADD(i, 0, value);
     }
+#undef ROW_ADD
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
         vg_finish(out + o + i * GROUP_LANES, sum[i], s->op == NATIVE_RELU);

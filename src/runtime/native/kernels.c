@@ -40,17 +40,30 @@ static void load_converted(const tile *t, const native_step *s, const stoa_bound
     load_kernels[b->dtype][s->type](column, from, b->row_stride, t->rows);
 }
 
+/* One value of a row alone, at the same place of every column: no calls in the usual case. */
+static void load_row(const tile *t, const native_step *s)
+{
+    const stoa_bound *b = &t->inputs[s->first_value];
+    const int64_t first = t->first;
+    float *out = tile_column(t, s->out);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (b[i].dtype == STOA_FLOAT32 && s->type == NATIVE_F32)
+            out[i] = ((const float *)b[i].data)[first * b[i].row_stride];
+        else
+            load_converted(t, s, &b[i], tile_column(t, s->out + i * (type_bytes(s->type) / 4)));
+}
+
 static void step_load(const tile *t, const native_step *s)
 {
     const uint32_t refs = type_bytes(s->type) / 4;
+    if (tile_is_row(t)) {
+        load_row(t, s);
+        return;
+    }
     for (uint32_t i = 0; i < s->count; i++) {
         const stoa_bound *b = &t->inputs[s->first_value + i];
         float *column = tile_column(t, s->out + i * refs);
-        if (b->dtype != STOA_FLOAT32 || s->type != NATIVE_F32)
-            load_converted(t, s, b, column);
-        else if (tile_is_row(t))
-            *column = ((const float *)b->data)[(int64_t)t->first * b->row_stride];
-        else if (b->row_stride == 1)
+        if (b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32 && b->row_stride == 1)
             load_floats(column, (const float *)b->data + t->first, t->rows, t->ahead);
         else
             load_converted(t, s, b, column);
@@ -62,9 +75,12 @@ static void step_store(const tile *t, const native_step *s)
     for (uint32_t i = 0; i < s->count; i++) {
         const stoa_bound *b = &t->outputs[s->first_value + i];
         const float *column = tile_column(t, operand_ref(&s->in[0], i));
+        const bool floats = b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32;
         const int64_t bytes = memory_bytes[b->dtype];
         char *to = (char *)b->data + (int64_t)t->first * b->row_stride * bytes;
-        if (b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32 && b->row_stride == 1)
+        if (floats && t->rows == 1)
+            *(float *)(void *)to = *column;
+        else if (floats && b->row_stride == 1)
             memcpy(to, column, t->rows * sizeof(float));
         else
             store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
