@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table's columns as a model's inputs, where they lie, and new columns for its outputs. Shared by run and inspect. */
+/* A table's columns as a model's inputs, where they lie, and new columns for its outputs. Shared by run and
+ * inspect. */
 #ifndef STOA_CLI_BINDING_H
 #define STOA_CLI_BINDING_H
 
@@ -8,26 +9,29 @@
 
 /* Columns of one input, in the order that the model takes them. */
 typedef struct cli_input {
-    stoa_column *columns;   /* [count] */
-    const char **names;     /* [count], borrowed from the table */
+    stoa_column *columns; /* [count] */
+    const char **names;   /* [count], borrowed from the table */
     uint32_t count;
 } cli_input;
 
 typedef struct cli_binding {
-    cli_input *inputs;      /* [schema->input_count] */
+    cli_input *inputs; /* [schema->input_count] */
     uint32_t input_count;
-    uint32_t rows;          /* of the table */
+    uint32_t rows; /* of the table */
 } cli_binding;
 
-/* Choose the columns. With `columns` ("a,b,c"): the inputs take them one after another, each as many as it is wide. Without: an input
- * takes the array of its name, or its columns name_0.., or, when it is the only input, all columns but `event` in the file's order.
- * ENAME unknown column; ESHAPE wrong number, both values. */
-stoa_status cli_binding_init(cli_binding *binding, const stoa_schema *schema, const reco_table *table, const char *columns,
-                             stoa_error *err);
+/* Choose the columns. With `columns` ("a,b,c"): the inputs take them one after another, each as many as it is
+ * wide. Without: an input takes the array of its name, or its columns name_0.., or, when it is the only
+ * input, all columns but `event` in the file's order. ENAME unknown column; ESHAPE wrong number, both values.
+ */
+stoa_status cli_binding_init(cli_binding *binding, const stoa_schema *schema, const reco_table *table,
+                             const char *columns, stoa_error *err);
 void cli_binding_deinit(cli_binding *binding);
 /* Bind the inputs of a session on the host. */
-stoa_status cli_bind_inputs(const cli_binding *binding, const stoa_schema *schema, stoa_session *session, stoa_error *err);
+stoa_status cli_bind_inputs(const cli_binding *binding, const stoa_schema *schema, stoa_session *session,
+                            stoa_error *err);
 /* Add the outputs to a table, `name` or `name_0..` when wider, and bind them. */
-stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session, stoa_error *err);
+stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session,
+                             stoa_error *err);
 
 #endif

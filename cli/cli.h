@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the verbs of the `stoa` command share: tables of options, messages, JSON.
  *
- * A verb is a function (argc, argv) -> exit code: 0 done, 1 failed, 2 wrong usage. With --json it prints exactly one object
- * on stdout; everything for the reader's eye goes to stdout otherwise, every message to stderr. */
+ * A verb is a function (argc, argv) -> exit code: 0 done, 1 failed, 2 wrong usage. With --json it prints
+ * exactly one object on stdout; everything for the reader's eye goes to stdout otherwise, every message to
+ * stderr. */
 #ifndef STOA_CLI_H
 #define STOA_CLI_H
 
@@ -36,8 +37,8 @@ typedef enum cli_kind {
 typedef struct cli_option {
     const char *name;
     cli_kind kind;
-    void *value;          /* left alone when the option is not given: initialise it with the default */
-    const char *metavar;  /* NULL for flags */
+    void *value;         /* left alone when the option is not given: initialise it with the default */
+    const char *metavar; /* NULL for flags */
     const char *help;
 } cli_option;
 
@@ -48,10 +49,14 @@ typedef struct cli_syntax {
     int argument_min, argument_max; /* of positional arguments */
 } cli_syntax;
 
-#define CLI_SYNTAX(verb, arguments, min, max, summary, example, options) \
-    {(verb), (arguments), (summary), (example), (options), (uint32_t)(sizeof(options) / sizeof *(options)), (min), (max)}
+#define CLI_SYNTAX(verb, arguments, min, max, summary, example, options)                                     \
+    {                                                                                                        \
+        (verb), (arguments), (summary), (example), (options),                                                \
+            (uint32_t)(sizeof(options) / sizeof *(options)), (min), (max)                                    \
+    }
 
-/* Parse argv in place; CLI_CONTINUE, or the exit code. Positional arguments end up in argv[*first .. argc). */
+/* Parse argv in place; CLI_CONTINUE, or the exit code. Positional arguments end up in argv[*first .. argc).
+ */
 int cli_parse(const cli_syntax *syntax, int argc, char **argv, int *first);
 
 /* ---- Messages. ---- */
@@ -67,7 +72,8 @@ void cli_progress(const char *what, uint64_t done, uint64_t total);
 
 /* ---- JSON. ---- */
 
-/* Print one object on stdout and drop it. Returns CLI_DONE, or CLI_FAILED when there is no memory or stdout is closed. */
+/* Print one object on stdout and drop it. Returns CLI_DONE, or CLI_FAILED when there is no memory or stdout
+ * is closed. */
 int cli_json(json_t *object);
 /* {"calls": c, "bytes": b}. */
 json_t *cli_json_copies(uint64_t calls, uint64_t bytes);
@@ -79,7 +85,8 @@ void cli_tensor_text(const stoa_tensor_schema *tensor, char *text, size_t capaci
 /* ---- Lists in options. ---- */
 
 /* Split "a,b,c" in place of a copy; names[i] point into *copy, which free() releases. */
-stoa_status cli_split(const char *list, char **copy, const char **names, uint32_t capacity, uint32_t *count, stoa_error *err);
+stoa_status cli_split(const char *list, char **copy, const char **names, uint32_t capacity, uint32_t *count,
+                      stoa_error *err);
 /* Parse a whole, non-negative decimal number up to `max`. */
 bool cli_parse_count(const char *text, uint64_t max, uint64_t *value);
 double cli_now_us(void);

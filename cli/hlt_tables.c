@@ -22,7 +22,7 @@ stoa_status hlt_make_dir(const char *dir, stoa_error *err)
     char *path = strdup(dir);
     if (!path) return STOA_FAIL(err, STOA_ENOMEM, "folder '%s': no memory", dir);
     int failed = 0;
-    for (char *slash = path; !failed && slash; ) {
+    for (char *slash = path; !failed && slash;) {
         slash = strchr(slash + 1, '/');
         if (slash) *slash = '\0';
         failed = *path && mkdir(path, 0777) && errno != EEXIST ? errno : 0;
@@ -40,10 +40,12 @@ typedef struct column_of {
     stoa_dtype dtype;
 } column_of;
 
-static stoa_status make_table(reco_table **table, size_t rows, const column_of *columns, size_t count, void **data, stoa_error *err)
+static stoa_status make_table(reco_table **table, size_t rows, const column_of *columns, size_t count,
+                              void **data, stoa_error *err)
 {
     STOA_TRY(reco_table_create(rows, table, err));
-    for (size_t c = 0; c < count; c++) STOA_TRY(reco_table_add(*table, columns[c].name, columns[c].dtype, &data[c], err));
+    for (size_t c = 0; c < count; c++)
+        STOA_TRY(reco_table_add(*table, columns[c].name, columns[c].dtype, &data[c], err));
     return STOA_OK;
 }
 
@@ -68,13 +70,28 @@ static float score_of(const hlt_result *result, uint32_t row, uint32_t *at)
     return *at < result->preselected ? result->score[*at] : NAN;
 }
 
-enum { T_EVENT, T_TRACK, T_PT, T_ETA, T_PHI, T_DXY, T_Z, T_Z_ERR, T_SCORE, T_VERTEX, T_TRUE, T_DUPLICATE, T_COUNT };
+enum {
+    T_EVENT,
+    T_TRACK,
+    T_PT,
+    T_ETA,
+    T_PHI,
+    T_DXY,
+    T_Z,
+    T_Z_ERR,
+    T_SCORE,
+    T_VERTEX,
+    T_TRUE,
+    T_DUPLICATE,
+    T_COUNT
+};
 static const column_of track_columns[T_COUNT] = {
-    {"event", STOA_INT64},  {"track", STOA_INT64},     {"pt", STOA_FLOAT32},    {"eta", STOA_FLOAT32},
-    {"phi", STOA_FLOAT32},  {"dxy", STOA_FLOAT32},     {"z", STOA_FLOAT32},     {"z_err", STOA_FLOAT32},
-    {"score", STOA_FLOAT32}, {"vertex", STOA_INT64},   {"is_true", STOA_INT64}, {"is_duplicate", STOA_INT64}};
+    {"event", STOA_INT64},   {"track", STOA_INT64},  {"pt", STOA_FLOAT32},    {"eta", STOA_FLOAT32},
+    {"phi", STOA_FLOAT32},   {"dxy", STOA_FLOAT32},  {"z", STOA_FLOAT32},     {"z_err", STOA_FLOAT32},
+    {"score", STOA_FLOAT32}, {"vertex", STOA_INT64}, {"is_true", STOA_INT64}, {"is_duplicate", STOA_INT64}};
 
-static void fill_tracks(void **data, size_t at, const hlt_event *event, const hlt_result *result, bool has_truth)
+static void fill_tracks(void **data, size_t at, const hlt_event *event, const hlt_result *result,
+                        bool has_truth)
 {
     const tracks_soa_const t = event->tracks;
     const int64_t state = t.state.stride, covariance = t.covariance.stride;
@@ -97,12 +114,14 @@ static void fill_tracks(void **data, size_t at, const hlt_event *event, const hl
     }
 }
 
-static stoa_status write_tracks(const char *dir, const hlt_input *input, const hlt_job *job, size_t rows, stoa_error *err)
+static stoa_status write_tracks(const char *dir, const hlt_input *input, const hlt_job *job, size_t rows,
+                                stoa_error *err)
 {
     void *data[T_COUNT] = {NULL};
     reco_table *table = NULL;
     size_t at = 0;
-    stoa_status status = make_table(&table, rows, track_columns, input->has_truth ? T_COUNT : (size_t)T_TRUE, data, err);
+    stoa_status status =
+        make_table(&table, rows, track_columns, input->has_truth ? T_COUNT : (size_t)T_TRUE, data, err);
     for (uint32_t e = 0; status == STOA_OK && e < input->count; e++) {
         const hlt_result *result = hlt_job_result(job, e);
         fill_tracks(data, at, &input->events[e], result, input->has_truth);
@@ -115,8 +134,8 @@ static stoa_status write_tracks(const char *dir, const hlt_input *input, const h
 
 enum { V_EVENT, V_VERTEX, V_Z, V_Z_ERR, V_CHI2, V_NDOF, V_PT2, V_TRACKS, V_COUNT };
 static const column_of vertex_columns[V_COUNT] = {
-    {"event", STOA_INT64},   {"vertex", STOA_INT64}, {"z", STOA_FLOAT32},       {"z_err", STOA_FLOAT32},
-    {"chi2", STOA_FLOAT32},  {"ndof", STOA_INT64},   {"pt2_sum", STOA_FLOAT32}, {"tracks", STOA_INT64}};
+    {"event", STOA_INT64},  {"vertex", STOA_INT64}, {"z", STOA_FLOAT32},       {"z_err", STOA_FLOAT32},
+    {"chi2", STOA_FLOAT32}, {"ndof", STOA_INT64},   {"pt2_sum", STOA_FLOAT32}, {"tracks", STOA_INT64}};
 
 static void fill_vertices(void **data, size_t at, const hlt_event *event, const hlt_result *result)
 {
@@ -140,7 +159,8 @@ static void fill_vertices(void **data, size_t at, const hlt_event *event, const 
     }
 }
 
-static stoa_status write_vertices(const char *dir, const hlt_input *input, const hlt_job *job, size_t rows, stoa_error *err)
+static stoa_status write_vertices(const char *dir, const hlt_input *input, const hlt_job *job, size_t rows,
+                                  stoa_error *err)
 {
     void *data[V_COUNT] = {NULL};
     reco_table *table = NULL;

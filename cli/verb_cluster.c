@@ -17,11 +17,13 @@ int verb_cluster(int argc, char **argv)
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
     };
     const cli_syntax syntax =
-        CLI_SYNTAX("cluster", "FILE.csv ", 1, 1, "CLUE clustering. This part is not built yet in this version.", NULL, options);
+        CLI_SYNTAX("cluster", "FILE.csv ", 1, 1,
+                   "CLUE clustering. This part is not built yet in this version.", NULL, options);
     int first;
     const int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
     stoa_error err;
-    (void)STOA_FAIL(&err, STOA_ENOTSUP, "cluster '%s': CLUE is not built in version %s", argv[first], stoa_version());
+    (void)STOA_FAIL(&err, STOA_ENOTSUP, "cluster '%s': CLUE is not built in version %s", argv[first],
+                    stoa_version());
     return cli_fail(&err);
 }

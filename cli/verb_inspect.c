@@ -13,19 +13,23 @@ typedef struct inspect_options {
 static const struct capability {
     const char *name, *yes, *no;
     size_t offset;
-} capabilities[] = {
-    {"any_columns", "each column may lie anywhere", "a tensor must be one strided array", offsetof(stoa_capabilities, any_columns)},
-    {"row_stride_any", "any row stride, scalars included", "rows must be adjacent", offsetof(stoa_capabilities, row_stride_any)},
-    {"outputs_in_place", "outputs go straight into the caller's columns", "outputs are copied",
-     offsetof(stoa_capabilities, outputs_in_place)},
-    {"const_inputs", "read-only inputs are taken", "inputs must be writable", offsetof(stoa_capabilities, const_inputs)},
-    {"row_independent", "rows are independent: run in tiles and batches", "rows depend on each other: one call for all",
-     offsetof(stoa_capabilities, row_independent)},
-    {"device_row_count", "the row count may stay on the device", "the row count must be on the host",
-     offsetof(stoa_capabilities, device_row_count)},
-    {"thread_safe", "sessions run concurrently without a lock", "one session at a time", offsetof(stoa_capabilities, thread_safe)},
-    {"in_place_overlap", "an output column may be an input column", "outputs must not overlap inputs",
-     offsetof(stoa_capabilities, in_place_overlap)}};
+} capabilities[] = {{"any_columns", "each column may lie anywhere", "a tensor must be one strided array",
+                     offsetof(stoa_capabilities, any_columns)},
+                    {"row_stride_any", "any row stride, scalars included", "rows must be adjacent",
+                     offsetof(stoa_capabilities, row_stride_any)},
+                    {"outputs_in_place", "outputs go straight into the caller's columns",
+                     "outputs are copied", offsetof(stoa_capabilities, outputs_in_place)},
+                    {"const_inputs", "read-only inputs are taken", "inputs must be writable",
+                     offsetof(stoa_capabilities, const_inputs)},
+                    {"row_independent", "rows are independent: run in tiles and batches",
+                     "rows depend on each other: one call for all",
+                     offsetof(stoa_capabilities, row_independent)},
+                    {"device_row_count", "the row count may stay on the device",
+                     "the row count must be on the host", offsetof(stoa_capabilities, device_row_count)},
+                    {"thread_safe", "sessions run concurrently without a lock", "one session at a time",
+                     offsetof(stoa_capabilities, thread_safe)},
+                    {"in_place_overlap", "an output column may be an input column",
+                     "outputs must not overlap inputs", offsetof(stoa_capabilities, in_place_overlap)}};
 enum { CAPABILITY_COUNT = sizeof capabilities / sizeof *capabilities };
 
 static bool capability_value(const stoa_capabilities *of, int index)
@@ -33,42 +37,48 @@ static bool capability_value(const stoa_capabilities *of, int index)
     return *(const uint32_t *)((const char *)of + capabilities[index].offset) != 0;
 }
 
-static stoa_status try_bind(const stoa_model *model, stoa_queue *queue, const cli_binding *binding, uint32_t input, uint32_t allow_copies,
-                            stoa_error *err)
+static stoa_status try_bind(const stoa_model *model, stoa_queue *queue, const cli_binding *binding,
+                            uint32_t input, uint32_t allow_copies, stoa_error *err)
 {
     stoa_session *session = NULL;
     stoa_session_options options = STOA_SESSION_OPTIONS_INIT;
     options.allow_copies = allow_copies;
     stoa_status status = stoa_session_create(model, queue, binding->rows, &options, &session, err);
     if (status == STOA_OK)
-        status = stoa_session_bind(session, stoa_model_schema(model)->inputs[input].name,
-                                   stoa_tensor_of(binding->inputs[input].columns, binding->inputs[input].count), err);
+        status = stoa_session_bind(
+            session, stoa_model_schema(model)->inputs[input].name,
+            stoa_tensor_of(binding->inputs[input].columns, binding->inputs[input].count), err);
     stoa_session_destroy(session);
     return status;
 }
 
 /* In place, or by a copy that must be allowed, or not at all; with the reason that the session gives. */
-static json_t *report_input(const stoa_model *model, stoa_queue *queue, const cli_binding *binding, uint32_t input)
+static json_t *report_input(const stoa_model *model, stoa_queue *queue, const cli_binding *binding,
+                            uint32_t input)
 {
     stoa_error err = {.message = ""}, copy_err;
     const stoa_status in_place = try_bind(model, queue, binding, input, 0, &err);
-    const bool copied = in_place != STOA_OK && try_bind(model, queue, binding, input, 1, &copy_err) == STOA_OK;
+    const bool copied =
+        in_place != STOA_OK && try_bind(model, queue, binding, input, 1, &copy_err) == STOA_OK;
     json_t *names = json_array();
     for (uint32_t k = 0; k < binding->inputs[input].count; k++)
         json_array_append_new(names, json_string(binding->inputs[input].names[k]));
-    return json_pack("{s:s, s:o, s:b, s:b, s:s, s:s}", "input", stoa_model_schema(model)->inputs[input].name, "columns", names,
-                     "in_place", in_place == STOA_OK, "with_copies", in_place == STOA_OK || copied, "status",
-                     stoa_status_name(in_place), "reason", in_place == STOA_OK ? "" : err.message);
+    return json_pack("{s:s, s:o, s:b, s:b, s:s, s:s}", "input", stoa_model_schema(model)->inputs[input].name,
+                     "columns", names, "in_place", in_place == STOA_OK, "with_copies",
+                     in_place == STOA_OK || copied, "status", stoa_status_name(in_place), "reason",
+                     in_place == STOA_OK ? "" : err.message);
 }
 
-static stoa_status report_binding(const inspect_options *options, const stoa_model *model, json_t **list, stoa_error *err)
+static stoa_status report_binding(const inspect_options *options, const stoa_model *model, json_t **list,
+                                  stoa_error *err)
 {
     reco_table *table = NULL;
     cli_binding binding = {0};
     stoa_device *host = NULL;
     stoa_queue *queue = NULL;
     stoa_status status = reco_table_read(options->bind, &table, err);
-    if (status == STOA_OK) status = cli_binding_init(&binding, stoa_model_schema(model), table, options->columns, err);
+    if (status == STOA_OK)
+        status = cli_binding_init(&binding, stoa_model_schema(model), table, options->columns, err);
     if (status == STOA_OK) status = stoa_device_open("host", &host, err);
     if (status == STOA_OK) status = stoa_queue_create(host, STOA_QUEUE_BLOCKING, &queue, err);
     *list = json_array();
@@ -88,12 +98,14 @@ static json_t *describe(const stoa_model *model)
     json_t *groups = json_array(), *can = json_object();
     for (uint32_t i = 0; i < stoa_model_plan_count(model); i++)
         json_array_append_new(groups, json_string(stoa_model_plan_step(model, i)));
-    for (int i = 0; i < CAPABILITY_COUNT; i++) json_object_set_new(can, capabilities[i].name, json_boolean(capability_value(caps, i)));
+    for (int i = 0; i < CAPABILITY_COUNT; i++)
+        json_object_set_new(can, capabilities[i].name, json_boolean(capability_value(caps, i)));
     json_object_set_new(can, "tile_rows", json_integer(caps->tile_rows));
     return json_pack("{s:s, s:o, s:o, s:I, s:I, s:o, s:o}", "runtime", stoa_model_runtime(model), "inputs",
                      cli_json_tensors(schema->inputs, schema->input_count), "outputs",
-                     cli_json_tensors(schema->outputs, schema->output_count), "parameters", (json_int_t)schema->parameters,
-                     "flop_per_row", (json_int_t)schema->flop_per_row, "groups", groups, "capabilities", can);
+                     cli_json_tensors(schema->outputs, schema->output_count), "parameters",
+                     (json_int_t)schema->parameters, "flop_per_row", (json_int_t)schema->flop_per_row,
+                     "groups", groups, "capabilities", can);
 }
 
 static void print_tensors(const char *what, const stoa_tensor_schema *tensors, uint32_t count)
@@ -110,9 +122,12 @@ static void print_binding(const json_t *list)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *item = json_array_get(list, i);
         const bool in_place = json_is_true(json_object_get(item, "in_place"));
-        printf("%-12s %-20s %zu columns: %s\n", i ? "" : "binding", json_string_value(json_object_get(item, "input")),
+        printf("%-12s %-20s %zu columns: %s\n", i ? "" : "binding",
+               json_string_value(json_object_get(item, "input")),
                json_array_size(json_object_get(item, "columns")),
-               in_place ? "in place, no copy" : json_is_true(json_object_get(item, "with_copies")) ? "only with --allow-copies" : "no");
+               in_place                                             ? "in place, no copy"
+               : json_is_true(json_object_get(item, "with_copies")) ? "only with --allow-copies"
+                                                                    : "no");
         if (!in_place)
             printf("%-12s %-20s %s: %s\n", "", "", json_string_value(json_object_get(item, "status")),
                    json_string_value(json_object_get(item, "reason")));
@@ -131,21 +146,24 @@ static void print_model(const stoa_model *model, const char *path)
         printf("%-12s %2u  %s\n", i ? "" : "plan", i, stoa_model_plan_step(model, i));
     for (int i = 0; i < CAPABILITY_COUNT; i++)
         printf("%-12s %-20s %s\n", i ? "" : "can", capabilities[i].name,
-               capability_value(stoa_model_capabilities(model), i) ? capabilities[i].yes : capabilities[i].no);
+               capability_value(stoa_model_capabilities(model), i) ? capabilities[i].yes
+                                                                   : capabilities[i].no);
 }
 
 int verb_inspect(int argc, char **argv)
 {
     inspect_options o = {.runtime = "auto"};
     const cli_option options[] = {
-        {"bind", CLI_TEXT, &o.bind, "FILE", "tell which of the file's columns can be bound in place, and why not"},
+        {"bind", CLI_TEXT, &o.bind, "FILE",
+         "tell which of the file's columns can be bound in place, and why not"},
         {"columns", CLI_TEXT, &o.columns, "a,b,..", "columns of that file, in the model's order"},
         {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };
-    const cli_syntax syntax = CLI_SYNTAX("inspect", "MODEL ", 1, 1,
-                                         "Schema, parameters, flop per row and plan of a model; with --bind what a file's columns allow.",
-                                         "stoa inspect model.onnx --bind tracks.csv --columns pt,eta,phi", options);
+    const cli_syntax syntax = CLI_SYNTAX(
+        "inspect", "MODEL ", 1, 1,
+        "Schema, parameters, flop per row and plan of a model; with --bind what a file's columns allow.",
+        "stoa inspect model.onnx --bind tracks.csv --columns pt,eta,phi", options);
     int first;
     const int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `stoa scout`: the L1-scouting tau job. Not built yet: it says so, in the form that the contract asks for. */
+/* `stoa scout`: the L1-scouting tau job. Not built yet: it says so, in the form that the contract asks for.
+ */
 #include "cli.h"
 
 int verb_scout(int argc, char **argv)
@@ -13,12 +14,14 @@ int verb_scout(int argc, char **argv)
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
     };
     const cli_syntax syntax =
-        CLI_SYNTAX("scout", "FILE ", 1, 1, "The L1-scouting tau job. This part is not built yet in this version.", NULL, options);
+        CLI_SYNTAX("scout", "FILE ", 1, 1,
+                   "The L1-scouting tau job. This part is not built yet in this version.", NULL, options);
     int first;
     const int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
     stoa_error err;
-    (void)STOA_FAIL(&err, STOA_ENOTSUP, "scout '%s': the unpackers and the tau job are not built in version %s", argv[first],
+    (void)STOA_FAIL(&err, STOA_ENOTSUP,
+                    "scout '%s': the unpackers and the tau job are not built in version %s", argv[first],
                     stoa_version());
     return cli_fail(&err);
 }

@@ -27,15 +27,15 @@ struct hlt_job {
     stoa_device *device;
     hlt_stream *streams;
     uint32_t stream_count;
-    hlt_slot *slots;             /* [event_count], written by the queues */
-    hlt_result *results;         /* [event_count], what the caller sees */
-    stoa_collection *memory;     /* the arrays of the slots */
-    _Atomic uint32_t next;       /* event that no stream has taken yet */
+    hlt_slot *slots;         /* [event_count], written by the queues */
+    hlt_result *results;     /* [event_count], what the caller sees */
+    stoa_collection *memory; /* the arrays of the slots */
+    _Atomic uint32_t next;   /* event that no stream has taken yet */
 };
 
 typedef struct worker {
     hlt_job *job;
-    uint32_t first, step;        /* its streams: first, first + step, ... */
+    uint32_t first, step; /* its streams: first, first + step, ... */
     pthread_t thread;
 } worker;
 
@@ -55,12 +55,15 @@ const char *hlt_stage_name(uint32_t stage)
 static stoa_status check_options(const hlt_options *options, stoa_error *err)
 {
     if (options->selector == HLT_SELECTOR_FOREST)
-        return STOA_FAIL(err, STOA_ENOTSUP, "selector forest: the forest evaluator is not built; there are dnn, cuts, none");
+        return STOA_FAIL(err, STOA_ENOTSUP,
+                         "selector forest: the forest evaluator is not built; there are dnn, cuts, none");
     if (options->vertexing == HLT_VERTEXING_DIVISIVE)
-        return STOA_FAIL(err, STOA_ENOTSUP, "vertexing divisive: the divisive finder is not built; there is density");
+        return STOA_FAIL(err, STOA_ENOTSUP,
+                         "vertexing divisive: the divisive finder is not built; there is density");
     if (options->threads < 1 || options->streams < 1 || options->streams > STREAMS_MAX)
-        return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", options->threads,
-                         options->streams, STREAMS_MAX);
+        return STOA_FAIL(err, STOA_EINVAL,
+                         "%u threads and %u streams given, at least 1 and at most %d needed",
+                         options->threads, options->streams, STREAMS_MAX);
     return STOA_OK;
 }
 
@@ -71,20 +74,29 @@ static uint32_t track_count(const hlt_event *event)
     return (uint32_t)count < event->tracks.head.rows ? (uint32_t)count : event->tracks.head.rows;
 }
 
-/* A fit that went wrong leaves NaN or infinity in state or covariance; such an event is not to be trusted and fails as a whole. */
+/* A fit that went wrong leaves NaN or infinity in state or covariance; such an event is not to be trusted and
+ * fails as a whole. */
 static stoa_status check_event(const hlt_event *event, stoa_error *err)
 {
     const uint32_t rows = track_count(event);
-    if (rows == 0) return STOA_FAIL(err, STOA_ESHAPE, "event %lld: 0 tracks, at least 1 needed", (long long)event->number);
+    if (rows == 0)
+        return STOA_FAIL(err, STOA_ESHAPE, "event %lld: 0 tracks, at least 1 needed",
+                         (long long)event->number);
     const tracks_soa_const t = event->tracks;
-    const struct { const char *name; const float *data; int64_t stride; uint32_t components; } parts[] = {
-        {"state", t.state.data, t.state.stride, STATES}, {"covariance", t.covariance.data, t.covariance.stride, COVARIANCES}};
+    const struct {
+        const char *name;
+        const float *data;
+        int64_t stride;
+        uint32_t components;
+    } parts[] = {{"state", t.state.data, t.state.stride, STATES},
+                 {"covariance", t.covariance.data, t.covariance.stride, COVARIANCES}};
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
         for (uint32_t k = 0; k < parts[p].components; k++)
             for (uint32_t i = 0; i < rows; i++) {
                 const float value = parts[p].data[(int64_t)k * parts[p].stride + i];
                 if (!isfinite(value))
-                    return STOA_FAIL(err, STOA_EFORMAT, "event %lld: track %u: %s component %u is %g, a finite number needed",
+                    return STOA_FAIL(err, STOA_EFORMAT,
+                                     "event %lld: track %u: %s component %u is %g, a finite number needed",
                                      (long long)event->number, i, parts[p].name, k, (double)value);
             }
     return STOA_OK;
@@ -102,10 +114,11 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
 {
     const uint64_t vertex_rows = (uint64_t)job->event_count * HLT_VERTICES_MAX;
     if (rows > STOA_LAYOUT_ROWS_MAX || vertex_rows > STOA_LAYOUT_ROWS_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "%llu tracks in %u events: results have more than %u rows", (unsigned long long)rows,
-                         job->event_count, STOA_LAYOUT_ROWS_MAX);
-    const stoa_block blocks[] = {{"tracks", &hlt_results_soa_layout, (uint32_t)rows, 0, NULL},
-                                 {"vertices", &hlt_result_vertices_soa_layout, (uint32_t)vertex_rows, 0, NULL}};
+        return STOA_FAIL(err, STOA_ELIMIT, "%llu tracks in %u events: results have more than %u rows",
+                         (unsigned long long)rows, job->event_count, STOA_LAYOUT_ROWS_MAX);
+    const stoa_block blocks[] = {
+        {"tracks", &hlt_results_soa_layout, (uint32_t)rows, 0, NULL},
+        {"vertices", &hlt_result_vertices_soa_layout, (uint32_t)vertex_rows, 0, NULL}};
     hlt_results_soa t;
     hlt_result_vertices_soa v;
     STOA_TRY(stoa_collection_create(job->streams[0].queue, STOA_MEMORY_PINNED, blocks, 2, &job->memory, err));
@@ -115,9 +128,16 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
     for (uint32_t e = 0; e < job->event_count; e++) {
         const size_t first = (size_t)e * HLT_VERTICES_MAX;
         hlt_slot *slot = &job->slots[e];
-        *slot = (hlt_slot){.index = t.index + at, .kept = t.kept + at, .score = t.score + at, .vertex_of = t.vertex_of + at,
-                           .z = v.z + first, .weight = v.weight + first, .chi2 = v.chi2 + first, .pt2_sum = v.pt2_sum + first,
-                           .ndof = v.ndof + first, .by_pt2 = v.by_pt2 + first};
+        *slot = (hlt_slot){.index = t.index + at,
+                           .kept = t.kept + at,
+                           .score = t.score + at,
+                           .vertex_of = t.vertex_of + at,
+                           .z = v.z + first,
+                           .weight = v.weight + first,
+                           .chi2 = v.chi2 + first,
+                           .pt2_sum = v.pt2_sum + first,
+                           .ndof = v.ndof + first,
+                           .by_pt2 = v.by_pt2 + first};
         at += job->events[e].tracks.head.rows;
     }
     return STOA_OK;
@@ -160,7 +180,8 @@ static stoa_status set_up(hlt_job *job, stoa_error *err)
     STOA_TRY(check_options(&job->options, err));
     job->slots = stoa_calloc(job->event_count + 1u, sizeof *job->slots);
     job->results = stoa_calloc(job->event_count + 1u, sizeof *job->results);
-    if (!job->slots || !job->results) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", job->event_count);
+    if (!job->slots || !job->results)
+        return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", job->event_count);
     for (uint32_t e = 0; e < job->event_count; e++) {
         stoa_error event_err;
         const uint32_t event_rows = job->events[e].tracks.head.rows;
@@ -174,7 +195,8 @@ static stoa_status set_up(hlt_job *job, stoa_error *err)
     return warm_up(job, err);
 }
 
-stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count, hlt_job **job, stoa_error *err)
+stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count,
+                           hlt_job **job, stoa_error *err)
 {
     *job = NULL;
     hlt_job *made = stoa_calloc(1, sizeof *made);
@@ -183,15 +205,18 @@ stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, 
     made->events = events;
     made->event_count = event_count;
     const stoa_status status = set_up(made, err);
-    if (status == STOA_OK) *job = made;
-    else hlt_job_destroy(made);
+    if (status == STOA_OK)
+        *job = made;
+    else
+        hlt_job_destroy(made);
     return status;
 }
 
 void hlt_job_destroy(hlt_job *job)
 {
     if (!job) return;
-    stoa_collection_destroy(job->memory); /* released in the order of the first stream's queue, so before the streams */
+    stoa_collection_destroy(
+        job->memory); /* released in the order of the first stream's queue, so before the streams */
     for (uint32_t s = 0; s < job->stream_count; s++) hlt_stream_deinit(&job->streams[s]);
     stoa_free(job->streams, job->options.streams * sizeof *job->streams);
     stoa_device_close(job->device);
@@ -202,8 +227,9 @@ void hlt_job_destroy(hlt_job *job)
 
 /* ---- Run. ---- */
 
-/* Each of the thread's streams takes the next event in turn. On the host that runs it; elsewhere it only enqueues, so that all
- * streams are busy at once. An event's memory on the stream is safe: the queue is in order. */
+/* Each of the thread's streams takes the next event in turn. On the host that runs it; elsewhere it only
+ * enqueues, so that all streams are busy at once. An event's memory on the stream is safe: the queue is in
+ * order. */
 static void *drive(void *user)
 {
     const worker *self = user;
@@ -224,7 +250,8 @@ static void *drive(void *user)
 static stoa_status drive_all(hlt_job *job, stoa_error *err)
 {
     worker workers[STREAMS_MAX];
-    const uint32_t count = job->options.threads < job->stream_count ? job->options.threads : job->stream_count;
+    const uint32_t count =
+        job->options.threads < job->stream_count ? job->options.threads : job->stream_count;
     uint32_t started = 1;
     int failed = 0;
     atomic_store(&job->next, 0);
@@ -234,7 +261,9 @@ static stoa_status drive_all(hlt_job *job, stoa_error *err)
     drive(&workers[0]); /* takes all events if no thread started */
     for (uint32_t t = 1; t < started; t++) pthread_join(workers[t].thread, NULL);
     for (uint32_t s = 0; s < job->stream_count; s++) STOA_TRY(stoa_queue_wait(job->streams[s].queue, err));
-    if (failed) return stoa_error_set(err, STOA_EDEVICE, failed, STOA_HERE, "thread %u of %u cannot be started", started, count);
+    if (failed)
+        return stoa_error_set(err, STOA_EDEVICE, failed, STOA_HERE, "thread %u of %u cannot be started",
+                              started, count);
     return STOA_OK;
 }
 
@@ -311,7 +340,8 @@ stoa_status hlt_job_run(hlt_job *job, hlt_summary *summary, stoa_error *err)
     summary->copy_calls -= calls;
     summary->copy_bytes -= bytes;
     sum_up(job, summary);
-    if (job->options.progress) job->options.progress(job->options.progress_user, job->event_count, job->event_count);
+    if (job->options.progress)
+        job->options.progress(job->options.progress_user, job->event_count, job->event_count);
     return STOA_OK;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** The HLT pixel-track job: tracks -> preselection -> 17 features -> selector -> compaction -> vertices.
  *
- *  Each event runs on the one queue of one stream; the host waits nowhere in the middle, for every count stays where the tracks are. All memory is
- *  made by hlt_job_create. Events are handed to whichever stream is free, and results lie in places fixed before, so they do
- *  not depend on the number of threads or streams. A reference for jobs, not an installed library.
+ *  Each event runs on the one queue of one stream; the host waits nowhere in the middle, for every count
+ * stays where the tracks are. All memory is made by hlt_job_create. Events are handed to whichever stream is
+ * free, and results lie in places fixed before, so they do not depend on the number of threads or streams. A
+ * reference for jobs, not an installed library.
  *
  *      hlt_options options = HLT_OPTIONS_INIT;
  *      options.model = model;
@@ -32,78 +33,85 @@ typedef enum hlt_vertexing {
     HLT_VERTEXING_DIVISIVE /**< not built: STOA_ENOTSUP */
 } hlt_vertexing;
 
-/** The cut selector: a track stays when all three hold. The simple part of the classifier that the DNN replaced: chi2, hits
- *  and impact parameter of the track alone, without the vertex-dependent windows. */
+/** The cut selector: a track stays when all three hold. The simple part of the classifier that the DNN
+ * replaced: chi2, hits and impact parameter of the track alone, without the vertex-dependent windows. */
 typedef struct hlt_cuts {
-    float chi2_max;    /**< chi2 over degrees of freedom at most this */
-    float hits_min;    /**< at least this many hits */
-    float dxy_max_cm;  /**< |dxy| to the beam spot at most this */
+    float chi2_max;   /**< chi2 over degrees of freedom at most this */
+    float hits_min;   /**< at least this many hits */
+    float dxy_max_cm; /**< |dxy| to the beam spot at most this */
 } hlt_cuts;
-#define HLT_CUTS_INIT {3.0f, 4.0f, 0.1f}
+#define HLT_CUTS_INIT                                                                                        \
+    {                                                                                                        \
+        2.0f, 5.0f, 0.1f                                                                                     \
+    }
 
 /** One event on the host. Views are borrowed as long as the job lives. */
 typedef struct hlt_event {
     int64_t number;
     tracks_soa_const tracks;
     track_truth_soa_const truth; /**< rows 0: none */
-    float vertex_z;              /**< hard-scatter vertex as generated, or of another finder, cm; NaN: unknown */
+    float vertex_z; /**< hard-scatter vertex as generated, or of another finder, cm; NaN: unknown */
 } hlt_event;
 
-#define HLT_STAGE_MAP(X)                                         \
-    X(UPLOAD, "upload")       /* tracks to the device; nothing on the host */ \
-    X(PRESELECT, "preselect")                                    \
-    X(FEATURES, "features")                                      \
-    X(SELECTOR, "selector")   /* DNN or cuts */                  \
-    X(COMPACT, "compact")     /* cut on the score, prefix sum, gather */ \
-    X(VERTICES, "vertices")                                      \
-    X(DELIVER, "deliver")     /* results to the event's place */
+#define HLT_STAGE_MAP(X)                                                                                     \
+    X(UPLOAD, "upload") /* tracks to the device; nothing on the host */                                      \
+    X(PRESELECT, "preselect")                                                                                \
+    X(FEATURES, "features")                                                                                  \
+    X(SELECTOR, "selector") /* DNN or cuts */                                                                \
+    X(COMPACT, "compact")   /* cut on the score, prefix sum, gather */                                       \
+    X(VERTICES, "vertices")                                                                                  \
+    X(DELIVER, "deliver") /* results to the event's place */
 typedef enum hlt_stage {
 #define HLT_STAGE_ENUM(name, text) HLT_STAGE_##name,
     HLT_STAGE_MAP(HLT_STAGE_ENUM)
 #undef HLT_STAGE_ENUM
-    HLT_STAGE_COUNT
+        HLT_STAGE_COUNT
 } hlt_stage;
 
 #define HLT_VERTICES_MAX 256u
 
 typedef struct hlt_options {
-    const char *device;           /**< "host" */
+    const char *device; /**< "host" */
     hlt_selector selector;
     hlt_vertexing vertexing;
-    const stoa_model *model;      /**< of the DNN selector: one input [N, 17] in the order of track_features.def, one output [N, 1] */
-    float score_min;              /**< of the DNN selector */
+    const stoa_model *model; /**< [N, 17], order of track_features.def -> [N, 1]; for the DNN */
+    float score_min;         /**< of the DNN selector */
     hlt_cuts cuts;
     reco_vertex_options vertex;
-    float vertex_pt_min;          /**< GeV */
-    uint32_t threads, streams;    /**< at least 1; more threads than streams are not used */
-    void (*progress)(void *user, uint32_t done, uint32_t total); /**< NULL: none; called by the first thread */
+    float vertex_pt_min;       /**< GeV */
+    uint32_t threads, streams; /**< at least 1; more threads than streams are not used */
+    /** NULL: none; called by the first thread. */
+    void (*progress)(void *user, uint32_t done, uint32_t total);
     void *progress_user;
 } hlt_options;
-#define HLT_OPTIONS_INIT                                                                                            \
-    {"host", HLT_SELECTOR_DNN, HLT_VERTEXING_DENSITY, NULL, 0.4f, HLT_CUTS_INIT, RECO_VERTEX_OPTIONS_INIT, 0.5f, 1, 1, NULL, NULL}
+#define HLT_OPTIONS_INIT                                                                                     \
+    {                                                                                                        \
+        "host", HLT_SELECTOR_DNN, HLT_VERTEXING_DENSITY, NULL, 0.4f, HLT_CUTS_INIT,                          \
+            RECO_VERTEX_OPTIONS_INIT, 0.5f, 1, 1, NULL, NULL                                                 \
+    }
 
 /** Results of one event, on the host; arrays belong to the job. */
 typedef struct hlt_result {
-    stoa_status status;            /**< other than STOA_OK: skipped, `reason` tells why and all counts but `tracks` are 0 */
-    char reason[160];
+    stoa_status status; /**< not STOA_OK: skipped, all counts but `tracks` are 0 */
+    char reason[160];   /**< why */
     uint32_t tracks, preselected, selected, usable, vertices, tops;
-    const uint32_t *index;         /**< [preselected] rows of the event's tracks */
-    const float *score;            /**< [preselected] */
-    const uint32_t *kept;          /**< [selected] rows of the event's tracks, ascending */
-    const int16_t *vertex_of;      /**< [selected] vertex, -1 none */
+    const uint32_t *index;                    /**< [preselected] rows of the event's tracks */
+    const float *score;                       /**< [preselected] */
+    const uint32_t *kept;                     /**< [selected] rows of the event's tracks, ascending */
+    const int16_t *vertex_of;                 /**< [selected] vertex, -1 none */
     const float *z, *weight, *chi2, *pt2_sum; /**< [vertices] cm, 1/cm^2, -, GeV^2 */
-    const int32_t *ndof;           /**< [vertices] */
-    const uint16_t *by_pt2;        /**< [vertices] numbers of the vertices, ascending in pt2_sum */
+    const int32_t *ndof;                      /**< [vertices] */
+    const uint16_t *by_pt2;                   /**< [vertices] numbers of the vertices, ascending in pt2_sum */
     double us[HLT_STAGE_COUNT];
 } hlt_result;
 
 typedef struct hlt_summary {
-    uint32_t events, failed;       /**< failed ones are part of events */
+    uint32_t events, failed; /**< failed ones are part of events */
     uint64_t tracks, preselected, selected, vertices;
-    uint64_t copy_calls, copy_bytes; /**< of the sessions */
-    uint64_t allocations;          /**< stoa_alloc calls while events ran */
+    uint64_t copy_calls, copy_bytes;      /**< of the sessions */
+    uint64_t allocations;                 /**< stoa_alloc calls while events ran */
     double us_per_event[HLT_STAGE_COUNT]; /**< mean over the events that ran */
-    double wall_us_per_event;      /**< of the whole job, all threads at work */
+    double wall_us_per_event;             /**< of the whole job, all threads at work */
 } hlt_summary;
 
 typedef struct hlt_job hlt_job;
@@ -111,34 +119,39 @@ typedef struct hlt_job hlt_job;
 /** Name of a stage.   owns static   threads any   errors NULL outside the range   since 0.1 */
 const char *hlt_stage_name(uint32_t stage);
 
-/** Make the streams: queue, session, memory for the largest event; check the events; run one event on each stream as a warm-up.
+/** Make the streams: queue, session, memory for the largest event; check the events; run one event on each
+ * stream as a warm-up.
  *
  *  owns     caller destroys; borrows events, model and options' strings     alloc all of it
- *  threads  any      errors ENOTSUP selector, vertexing or device that is not built; EINVAL; as stoa_session_bind; ENOMEM
- *  since    0.1 */
-STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count, hlt_job **job,
-                                           stoa_error *err);
+ *  threads  any      errors ENOTSUP selector, vertexing or device that is not built; EINVAL; as
+ * stoa_session_bind; ENOMEM since    0.1 */
+STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events,
+                                           uint32_t event_count, hlt_job **job, stoa_error *err);
 /** Run all events. An event that fails is marked in its result and skipped.
- *  owns fills caller's summary   sync blocks until all are done   alloc none but threads   threads one at a time   errors EDEVICE; ERUNTIME   since 0.1 */
+ *  owns fills caller's summary   sync blocks until all are done   alloc none but threads   threads one at a
+ * time   errors EDEVICE; ERUNTIME   since 0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_run(hlt_job *job, hlt_summary *summary, stoa_error *err);
-/** Input of the index-th event.   owns borrowed from hlt_job_create   threads any   errors NULL out of range   since 0.1 */
+/** Input of the index-th event.   owns borrowed from hlt_job_create   threads any   errors NULL out of range
+ * since 0.1 */
 const hlt_event *hlt_job_event(const hlt_job *job, uint32_t index);
-/** Result of the index-th event.   owns borrowed until destroy   threads any   errors NULL out of range   since 0.1 */
+/** Result of the index-th event.   owns borrowed until destroy   threads any   errors NULL out of range since
+ * 0.1 */
 const hlt_result *hlt_job_result(const hlt_job *job, uint32_t index);
 /** Destroy; NULL is a no-op.   owns takes `job`   threads one at a time   errors none   since 0.1 */
 void hlt_job_destroy(hlt_job *job);
 
 /** How the results compare with the truth. Rates are NaN where nothing is to be compared. */
 typedef struct hlt_quality {
-    uint64_t true_tracks;          /**< in the input of the events that ran: matched, first of their particle */
+    uint64_t true_tracks; /**< in the input of the events that ran: matched, first of their particle */
     uint64_t selected_true, selected_duplicate, selected_fake;
-    double efficiency;             /**< selected_true / true_tracks */
+    double efficiency;                /**< selected_true / true_tracks */
     double fake_rate, duplicate_rate; /**< of the selected tracks */
-    uint64_t vertex_events;        /**< events with a known vertex and at least 3 tracks that enter the finder */
-    uint64_t vertex_found;         /**< of these, with a vertex within 1 mm */
+    uint64_t vertex_events; /**< events with a known vertex and at least 3 tracks that enter the finder */
+    uint64_t vertex_found;  /**< of these, with a vertex within 1 mm */
 } hlt_quality;
 
-/** Compare all results with the truth.   owns fills caller's struct   threads any   errors none   since 0.1 */
+/** Compare all results with the truth.   owns fills caller's struct   threads any   errors none   since 0.1
+ */
 void hlt_job_quality(const hlt_job *job, hlt_quality *quality);
 
 #endif

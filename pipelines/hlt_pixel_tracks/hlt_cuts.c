@@ -35,9 +35,11 @@ STOA_KERNEL(hlt_select_all, all_args)
     STOA_FOR(i, grid, count) args->score[i] = 1.0f;
 }
 
-stoa_status hlt_cuts_enqueue(stoa_queue *queue, const hlt_cuts *cuts, track_features_soa features, const uint32_t *count,
-                             stoa_error *err)
+stoa_status hlt_cuts_enqueue(stoa_queue *queue, const hlt_cuts *cuts, track_features_soa features,
+                             const uint32_t *count, stoa_error *err)
 {
-    if (!cuts) return stoa_queue_launch(queue, &hlt_select_all_kernel, &(all_args){features.score, count, features.head.rows}, err);
+    if (!cuts)
+        return stoa_queue_launch(queue, &hlt_select_all_kernel,
+                                 &(all_args){features.score, count, features.head.rows}, err);
     return stoa_queue_launch(queue, &hlt_cuts_kernel, &(cuts_args){features, count, *cuts}, err);
 }

@@ -10,7 +10,8 @@
 #define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_work.def"
 #include "stoa/layout_gen.h"
 
-/* Where an event's results go: arrays of the job, on the host. Counts are pointers so that the queue can write them. */
+/* Where an event's results go: arrays of the job, on the host. Counts are pointers so that the queue can
+ * write them. */
 typedef struct hlt_slot {
     uint32_t *index, *kept;
     float *score;
@@ -26,10 +27,10 @@ typedef struct hlt_slot {
 typedef struct hlt_stream {
     const hlt_options *options;
     stoa_queue *queue;
-    stoa_session *session;       /* NULL without a DNN */
-    stoa_collection *memory;     /* all blocks below in one blob */
-    stoa_buffer *finder;         /* workspace of the vertex finder */
-    stoa_buffer *upload;         /* an event's tracks; NULL on the host, where they are read where they lie */
+    stoa_session *session;   /* NULL without a DNN */
+    stoa_collection *memory; /* all blocks below in one blob */
+    stoa_buffer *finder;     /* workspace of the vertex finder */
+    stoa_buffer *upload;     /* an event's tracks; NULL on the host, where they are read where they lie */
     hlt_work_soa work;
     track_features_soa features;
     tracks_soa selected;
@@ -38,14 +39,17 @@ typedef struct hlt_stream {
 } hlt_stream;
 
 /* `capacity` rows, `event_bytes` of the largest event's blob. */
-STOA_MUST_CHECK stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa_device *device, uint32_t capacity,
-                                            size_t event_bytes, stoa_error *err);
+STOA_MUST_CHECK stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options,
+                                            stoa_device *device, uint32_t capacity, size_t event_bytes,
+                                            stoa_error *err);
 void hlt_stream_deinit(hlt_stream *stream);
 /* Enqueue one event; returns before it is done where the queue is asynchronous. */
-STOA_MUST_CHECK stoa_status hlt_stream_enqueue(hlt_stream *stream, const hlt_event *event, hlt_slot *slot, stoa_error *err);
+STOA_MUST_CHECK stoa_status hlt_stream_enqueue(hlt_stream *stream, const hlt_event *event, hlt_slot *slot,
+                                               stoa_error *err);
 
 /* score = 1 for rows that pass, 0 otherwise; NULL cuts: 1 for all. */
-STOA_MUST_CHECK stoa_status hlt_cuts_enqueue(stoa_queue *queue, const hlt_cuts *cuts, track_features_soa features,
-                                             const uint32_t *count, stoa_error *err);
+STOA_MUST_CHECK stoa_status hlt_cuts_enqueue(stoa_queue *queue, const hlt_cuts *cuts,
+                                             track_features_soa features, const uint32_t *count,
+                                             stoa_error *err);
 
 #endif

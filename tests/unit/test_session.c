@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -363,7 +364,7 @@ static void tiles_of_the_runtime(void **state)
 
 static void hold(void *user)
 {
-    while (!*(volatile int *)user) usleep(100);
+    while (!atomic_load((atomic_int *)user)) usleep(100);
 }
 
 /* Runs that are queued keep the bindings they were enqueued with, whatever is bound later. */
@@ -375,10 +376,10 @@ static void generations_hold(void **state)
     static float sums[RUNS + 1][ROWS];
     fixture *f = malloc(sizeof *f);
     stoa_error err = {0};
-    volatile int go = 0;
+    atomic_int go = 0;
     open_session(f, STOA_QUEUE_ASYNC, NULL, ROWS);
     bind_all(f);
-    assert_int_equal(stoa_queue_enqueue(f->queue, hold, (void *)(uintptr_t)&go, &err), STOA_OK);
+    assert_int_equal(stoa_queue_enqueue(f->queue, hold, &go, &err), STOA_OK);
     stoa_status status = STOA_OK;
     int runs = 0;
     for (; runs < RUNS + 1 && status == STOA_OK; runs++) {
@@ -388,7 +389,7 @@ static void generations_hold(void **state)
     }
     assert_int_equal(status, STOA_ESTATE); /* the ninth binding waits for nobody: it is refused */
     assert_int_equal(runs, RUNS + 1);
-    go = 1;
+    atomic_store(&go, 1);
     assert_int_equal(stoa_queue_wait(f->queue, &err), STOA_OK);
     for (int r = 0; r < RUNS; r++)
         for (int i = 0; i < 20; i++) assert_true(sums[r][i] == (i >= r && i < r + 10 ? expected_sum(i) : 0.0f));

@@ -14,7 +14,9 @@
 #define GRAPH_RANK_MAX ONNX_RANK_MAX
 #define GRAPH_COLUMNS_MAX ((uint32_t)1 << 20)
 
-enum { GRAPH_CONSTANT = 0xffffffffu, GRAPH_ROWS = 0xfffffffeu }; /* what a column number can also be */
+/* What a column number can also be. */
+#define GRAPH_CONSTANT UINT32_MAX
+#define GRAPH_ROWS (UINT32_MAX - 1u)
 
 typedef struct graph_element {
     union {
@@ -107,7 +109,7 @@ double stoai_attribute_float(const lowering *l, const char *name, double otherwi
 graph_tensor *stoai_input(const lowering *l, size_t index);
 /* `axis` counted from the front, checked against `rank` (rank itself is allowed where `end` is 1). */
 bool stoai_axis(lowering *l, int64_t axis, uint32_t rank, uint32_t end, uint32_t *result);
- * Sets mask[axis]. */
+/* Axes from the attribute, or from input `input` since opset `since`: sets mask[axis]; `given`: whether there are any. */
 bool stoai_axes(lowering *l, size_t input, int64_t since, uint32_t rank, bool *mask, bool *given);
 
 /* ---- steps ----------------------------------------------------------------------------------------------------------- */
@@ -132,6 +134,9 @@ bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, doub
 graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rank, const uint32_t *dims, uint32_t first_value);
 bool stoai_emit_store(lowering *l, graph_tensor *t, uint32_t first_value);
 
+/* Wraps a result that a narrow integer type cannot hold; what arithmetic of int8, uint32 and the like needs. */
+graph_tensor *stoai_emit_wrap(lowering *l, graph_tensor *t);
+
 /* One operation on constants: real for F32 (result to be rounded) and F64, integer otherwise. */
 void stoai_fold(native_op op, native_type type, const native_step *parameters, const graph_element in[3],
                 graph_element *out);
@@ -141,8 +146,9 @@ void stoai_fold_cast(stoa_dtype from, stoa_dtype to, graph_element *value);
 
 /* ---- the passes ------------------------------------------------------------------------------------------------------ */
 
-/* Operators; false: unknown. */
-typedef void (*lower_function)(lowering *l);
+/* Operators, a table for each family, a NULL name at its end. A function makes the node's outputs: it returns the first one and
+ * puts others into l->out; NULL with the status set when it cannot. */
+typedef graph_tensor *(*lower_function)(lowering *l);
 typedef struct lower_operator {
     const char *name;
     uint8_t inputs_min, inputs_max;  /* 255: any number */

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `stoa hlt`: the HLT pixel-track job over a file of events. */
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hlt_files.h"
+
+#define MODEL_FILE "hlt_high_purity.onnx"
+
+typedef struct hlt_command {
+    const char *in, *out, *selector, *vertexing, *model;
+    hlt_options job;
+    float errmax, eps; /* NaN: by the kind of input */
+    bool no_pictures, json;
+} hlt_command;
+
+typedef struct hlt_state {
+    hlt_input input;
+    stoa_model *model;
+    hlt_job *job;
+    hlt_summary summary;
+    hlt_quality quality;
+    bool drawn;
+} hlt_state;
+
+static const char *const selectors[] = {"dnn", "cuts", "forest", "none"};
+static const char *const vertexings[] = {"density", "divisive"};
+
+static int choose(const char *option, const char *text, const char *const *names, int count, int *value)
+{
+    for (*value = 0; *value < count; ++*value)
+        if (!strcmp(names[*value], text)) return CLI_CONTINUE;
+    return cli_usage("hlt", "--%s: '%s' given, one of %s, %s%s%s%s%s needed", option, text, names[0],
+                     names[1], count > 2 ? ", " : "", count > 2 ? names[2] : "", count > 3 ? ", " : "",
+                     count > 3 ? names[3] : "");
+}
+
+/* ---- The model: named, installed, or in the source tree. ---- */
+
+static bool find_model(char *path, size_t capacity)
+{
+    char self[PATH_MAX] = "";
+    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length > 0) {
+        self[length] = '\0';
+        char *slash = strrchr(self, '/');
+        if (slash) *slash = '\0';
+        static const char *const places[] = {"../share/stoa/models", "../share/stoa"};
+        for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+            const int used = snprintf(path, capacity, "%s/%s/%s", self, places[i], MODEL_FILE);
+            if (used > 0 && (size_t)used < capacity && !access(path, R_OK)) return true;
+        }
+    }
+    snprintf(path, capacity, "%s/models/%s", STOA_SOURCE_DIR, MODEL_FILE);
+    return !access(path, R_OK);
+}
+
+static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error *err)
+{
+    char path[2 * PATH_MAX];
+    if (command->job.selector != HLT_SELECTOR_DNN) return STOA_OK;
+    if (command->model)
+        snprintf(path, sizeof path, "%s", command->model);
+    else if (!find_model(path, sizeof path))
+        return STOA_FAIL(err, STOA_EIO,
+                         "selector model '%s': not beside the program, not at '%s'; name one by --model",
+                         MODEL_FILE, path);
+    STOA_TRY(stoa_model_load(path, NULL, &state->model, err));
+    command->job.model = state->model;
+    return STOA_OK;
+}
+
+/* ---- Run. ---- */
+
+/* The finder's defaults are scales of the CMS pixel detector; ATLAS's tracks have errors some five times
+ * larger. */
+static void choose_scales(hlt_command *command, reco_events_source source)
+{
+    const bool physlite = source == RECO_EVENTS_PHYSLITE;
+    reco_vertex_options *vertex = &command->job.vertex;
+    vertex->error_max = !isnan(command->errmax) ? command->errmax : physlite ? 0.05f : vertex->error_max;
+    vertex->eps = !isnan(command->eps) ? command->eps : physlite ? 0.1f : vertex->eps;
+    if (physlite && (isnan(command->errmax) || isnan(command->eps)))
+        cli_note("PHYSLITE tracks: vertex finder with errmax %g cm, eps %g cm instead of CMS's 0.01, 0.07; "
+                 "--errmax and --eps choose",
+                 (double)vertex->error_max, (double)vertex->eps);
+}
+
+static void progress(void *user, uint32_t done, uint32_t total)
+{
+    (void)user;
+    cli_progress("events", done, total);
+}
+
+static void report_failures(const hlt_state *state)
+{
+    for (uint32_t e = 0; e < state->input.count; e++) {
+        const hlt_result *result = hlt_job_result(state->job, e);
+        if (result->status != STOA_OK)
+            fprintf(stderr, "stoa: %s: skipped: %s\n", stoa_status_name(result->status), result->reason);
+    }
+}
+
+static stoa_status run(hlt_command *command, hlt_state *state, stoa_error *err)
+{
+    STOA_TRY(load_model(command, state, err));
+    STOA_TRY(hlt_input_read(&state->input, command->in, err));
+    choose_scales(command, reco_events_origin(state->input.file));
+    STOA_TRY(hlt_job_create(&command->job, state->input.events, state->input.count, &state->job, err));
+    STOA_TRY(hlt_job_run(state->job, &state->summary, err));
+    hlt_job_quality(state->job, &state->quality);
+    report_failures(state);
+    if (state->input.count && state->summary.failed == state->input.count)
+        return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %u events could be run", command->in,
+                         state->input.count);
+    return STOA_OK;
+}
+
+/* ---- Report. ---- */
+
+static json_t *number_or_null(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *describe_times(const hlt_summary *summary)
+{
+    json_t *times = json_object();
+    double sum = 0;
+    for (uint32_t k = 0; k < HLT_STAGE_COUNT; k++) {
+        sum += summary->us_per_event[k];
+        json_object_set_new(times, hlt_stage_name(k), json_real(summary->us_per_event[k]));
+    }
+    json_object_set_new(times, "total", json_real(sum));
+    json_object_set_new(times, "wall", json_real(summary->wall_us_per_event));
+    return times;
+}
+
+static json_t *describe(const hlt_command *command, const hlt_state *state)
+{
+    const hlt_summary *s = &state->summary;
+    const hlt_quality *q = &state->quality;
+    json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I}", "events",
+                               (json_int_t)s->events, "failed_events", (json_int_t)s->failed, "tracks",
+                               (json_int_t)s->tracks, "preselected", (json_int_t)s->preselected, "selected",
+                               (json_int_t)s->selected, "vertices", (json_int_t)s->vertices, "us_per_event",
+                               describe_times(s), "copies", cli_json_copies(s->copy_calls, s->copy_bytes),
+                               "allocations_in_run", (json_int_t)s->allocations);
+    json_object_set_new(object, "selector", json_string(command->selector));
+    json_object_set_new(object, "vertexing", json_string(command->vertexing));
+    json_object_set_new(object, "device", json_string(command->job.device));
+    json_object_set_new(object, "threads", json_integer(command->job.threads));
+    json_object_set_new(object, "streams", json_integer(command->job.streams));
+    json_object_set_new(object, "efficiency", number_or_null(q->efficiency));
+    json_object_set_new(object, "fake_rate", number_or_null(q->fake_rate));
+    json_object_set_new(object, "duplicate_rate", number_or_null(q->duplicate_rate));
+    json_object_set_new(object, "vertex_events", json_integer((json_int_t)q->vertex_events));
+    json_object_set_new(object, "vertex_within_1mm", json_integer((json_int_t)q->vertex_found));
+    return object;
+}
+
+static void print_quality(const hlt_state *state)
+{
+    const hlt_quality *q = &state->quality;
+    const bool atlas = reco_events_origin(state->input.file) == RECO_EVENTS_PHYSLITE;
+    if (isfinite(q->efficiency))
+        printf("  efficiency      %9.2f %%    of %llu true tracks\n", 100 * q->efficiency,
+               (unsigned long long)q->true_tracks);
+    if (isfinite(q->fake_rate))
+        printf("  fake rate       %9.2f %%    of the selected; duplicates %.2f %%\n", 100 * q->fake_rate,
+               100 * q->duplicate_rate);
+    if (q->vertex_events)
+        printf("  vertex found    %9.2f %%    %llu of %llu: %s within 1 mm (events with 3 usable tracks or "
+               "more)\n",
+               100.0 * (double)q->vertex_found / (double)q->vertex_events,
+               (unsigned long long)q->vertex_found, (unsigned long long)q->vertex_events,
+               atlas ? "ATLAS's primary vertex" : "generated hard scatter");
+}
+
+static void print_table(const hlt_command *command, const hlt_state *state)
+{
+    const hlt_summary *s = &state->summary;
+    const double ran = s->events > s->failed ? s->events - s->failed : 1;
+    double total = 0;
+    for (uint32_t k = 0; k < HLT_STAGE_COUNT; k++) total += s->us_per_event[k];
+    printf("HLT pixel tracks: %s by selector %s, vertices by %s, on %s (threads %u, streams %u)\n",
+           command->in, command->selector, command->vertexing, command->job.device, command->job.threads,
+           command->job.streams);
+    printf("  events          %9u", s->events);
+    if (s->failed) printf("      %u failed and skipped", s->failed);
+    printf("\n  tracks          %9llu      %.1f per event\n", (unsigned long long)s->tracks,
+           (double)s->tracks / (s->events ? s->events : 1));
+    printf("  preselected     %9llu      %.1f per event\n", (unsigned long long)s->preselected,
+           (double)s->preselected / ran);
+    printf("  selected        %9llu      %.1f per event\n", (unsigned long long)s->selected,
+           (double)s->selected / ran);
+    print_quality(state);
+    printf("  vertices        %9llu      %.1f per event\n", (unsigned long long)s->vertices,
+           (double)s->vertices / ran);
+    printf("  time            %9.1f us   per event in its stream; %.1f us wall per event\n", total,
+           s->wall_us_per_event);
+    for (uint32_t k = 0; k < HLT_STAGE_COUNT; k++)
+        if (s->us_per_event[k] >= 0.05)
+            printf("    %-13s %9.1f us   %4.1f %%\n", hlt_stage_name(k), s->us_per_event[k],
+                   total > 0 ? 100 * s->us_per_event[k] / total : 0.0);
+    printf("  copies          %9llu      %llu bytes, by the session\n", (unsigned long long)s->copy_calls,
+           (unsigned long long)s->copy_bytes);
+    printf("  allocations     %9llu      while the events ran\n", (unsigned long long)s->allocations);
+    printf("written to %s: tracks.csv, vertices.csv, summary.json%s\n", command->out,
+           state->drawn ? ", pictures *.png" : "");
+}
+
+static stoa_status write_files(const hlt_command *command, hlt_state *state, stoa_error *err)
+{
+    STOA_TRY(hlt_make_dir(command->out, err));
+    STOA_TRY(hlt_write_tables(command->out, &state->input, state->job, err));
+    json_t *summary = describe(command, state);
+    const stoa_status status = hlt_write_summary(command->out, summary, err);
+    json_decref(summary);
+    STOA_TRY(status);
+    if (command->no_pictures) return STOA_OK;
+    const float threshold = command->job.selector == HLT_SELECTOR_DNN ? command->job.score_min : 0.5f;
+    stoa_error picture_err;
+    if (hlt_write_pictures(command->out, &state->input, state->job, command->job.selector, threshold,
+                           &state->drawn, &picture_err) != STOA_OK)
+        (void)cli_fail(&picture_err); /* said, but the physics is done: no failure of the job */
+    return STOA_OK;
+}
+
+int verb_hlt(int argc, char **argv)
+{
+    hlt_command c = {
+        .selector = "dnn", .vertexing = "density", .job = HLT_OPTIONS_INIT, .errmax = NAN, .eps = NAN};
+    c.job.progress = progress;
+    const cli_option options[] = {
+        {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
+        {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, none; forest is not built yet (dnn)"},
+        {"model", CLI_TEXT, &c.model, "FILE", "model of the dnn selector (the installed " MODEL_FILE ")"},
+        {"score-min", CLI_REAL, &c.job.score_min, "X", "dnn: least score of a selected track (0.4)"},
+        {"cut-chi2", CLI_REAL, &c.job.cuts.chi2_max, "X", "cuts: largest chi2 over degrees of freedom (2)"},
+        {"cut-hits", CLI_REAL, &c.job.cuts.hits_min, "N", "cuts: least number of hits (5)"},
+        {"cut-dxy", CLI_REAL, &c.job.cuts.dxy_max_cm, "D", "cuts: largest impact parameter, cm (0.1)"},
+        {"vertexing", CLI_TEXT, &c.vertexing, "NAME", "density; divisive is not built yet (density)"},
+        {"errmax", CLI_REAL, &c.errmax, "E",
+         "largest z error of a track that can found a vertex, cm (0.01; PHYSLITE 0.05)"},
+        {"eps", CLI_REAL, &c.eps, "E", "largest distance of neighbours, cm (0.07; PHYSLITE 0.1)"},
+        {"min-t", CLI_COUNT, &c.job.vertex.neighbours_min, "N", "least neighbours of a vertex (2)"},
+        {"chi2max", CLI_REAL, &c.job.vertex.chi2_max, "X", "largest dz^2 over the sum of squared errors (9)"},
+        {"pt-min", CLI_REAL, &c.job.vertex_pt_min, "P",
+         "least pt of a track in the vertex finder, GeV (0.5)"},
+        {"device", CLI_TEXT, &c.job.device, "D", "host or cuda:N (host)"},
+        {"threads", CLI_COUNT, &c.job.threads, "T", "threads that drive the streams (1)"},
+        {"streams", CLI_COUNT, &c.job.streams, "S", "events in flight; results do not depend on T and S (1)"},
+        {"no-pictures", CLI_FLAG, &c.no_pictures, NULL, "leave the pictures out"},
+        {"json", CLI_FLAG, &c.json, NULL, "one JSON object on standard output"},
+    };
+    const cli_syntax syntax =
+        CLI_SYNTAX("hlt", "FILE --out DIR ", 1, 1,
+                   "The HLT pixel-track job: preselection, features, selector, compaction, vertices, in "
+                   "place on one queue a stream.\n"
+                   "FILE: events of 'stoa generate hlt' or ATLAS PHYSLITE tracks, known by their columns.",
+                   "stoa hlt events.h5 --out results --threads 4 --streams 8", options);
+    int first, value;
+    int code = cli_parse(&syntax, argc, argv, &first);
+    if (code != CLI_CONTINUE) return code;
+    if (!c.out) return cli_usage("hlt", "no --out DIR given");
+    if ((code = choose("selector", c.selector, selectors, 4, &value)) != CLI_CONTINUE) return code;
+    c.job.selector = (hlt_selector)value;
+    if ((code = choose("vertexing", c.vertexing, vertexings, 2, &value)) != CLI_CONTINUE) return code;
+    c.job.vertexing = (hlt_vertexing)value;
+    if (c.job.threads < 1 || c.job.streams < 1)
+        return cli_usage("hlt", "--threads and --streams: 0 given, at least 1 needed");
+    c.in = argv[first];
+    hlt_state state = {.model = NULL};
+    stoa_error err;
+    stoa_status status = run(&c, &state, &err);
+    if (status == STOA_OK) status = write_files(&c, &state, &err);
+    if (status != STOA_OK)
+        code = cli_fail(&err);
+    else if (c.json)
+        code = cli_json(describe(&c, &state));
+    else
+        print_table(&c, &state), code = CLI_DONE;
+    hlt_job_destroy(state.job);
+    hlt_input_deinit(&state.input);
+    stoa_model_destroy(state.model);
+    return code;
+}

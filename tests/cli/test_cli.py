@@ -1,0 +1,557 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as other tools call it: verbs, exit codes, JSON keys, messages, files.
+
+STOA_BUILD_DIR names the build folder that holds cli/stoa; STOA_DATA the folder of real inputs
+(default: ../shared/data beside the source tree). One line a check; exit 1 when one
+failed. What cannot run here is skipped with its reason.
+"""
+
+import csv
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+SOURCE = pathlib.Path(os.environ.get("STOA_SOURCE_DIR") or pathlib.Path(__file__).resolve().parents[2])
+BUILD = pathlib.Path(os.environ.get("STOA_BUILD_DIR") or SOURCE / "build" / "release")
+DATA = pathlib.Path(os.environ.get("STOA_DATA") or SOURCE.parent / "shared" / "data")
+STOA = BUILD / "cli" / "stoa"
+VERBS = "run inspect layout devices hlt scout cluster vertices generate bench".split()
+MESSAGE = re.compile(r"^stoa: STOA_[A-Z]+: \S.*$")
+
+failures = 0
+
+
+def check(name, condition, detail=""):
+    global failures
+    failures += not condition
+    print(
+        f"{'ok  ' if condition else 'FAIL'}  {name}" + (f": {detail}" if detail and not condition else ""),
+        flush=True,
+    )
+    return condition
+
+
+def skip(name, reason):
+    print(f"skip  {name}: {reason}", flush=True)
+
+
+def stoa(*args, env=None):
+    return subprocess.run(
+        [str(STOA), *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def stoa_json(*args):
+    """The one object that --json prints; None, with a failed check, when it is anything else."""
+    done = stoa(*args, "--json")
+    try:
+        result = json.loads(done.stdout)
+    except ValueError:
+        result = None
+    ok = done.returncode == 0 and isinstance(result, dict)
+    check(f"{args[0]} --json prints one object", ok, f"exit {done.returncode}: {done.stderr.strip()[-300:]}")
+    return result if ok else None
+
+
+def has_keys(name, found, *keys):
+    missing = [key for key in keys if key not in found]
+    check(f"{name}: keys {', '.join(keys)}", not missing, f"missing {missing}")
+
+
+def fails(name, exit_code, status, *args):
+    done = stoa(*args)
+    lines = done.stderr.strip().splitlines()
+    ok = (
+        done.returncode == exit_code
+        and lines
+        and all(MESSAGE.match(line) for line in lines)
+        and status in lines[-1]
+    )
+    check(
+        f"{name}: exit {exit_code}, {status}",
+        bool(ok),
+        f"exit {done.returncode}: {done.stderr.strip()[-300:]}",
+    )
+    check(f"{name}: nothing on stdout", done.stdout == "", done.stdout[:200])
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+# ---- Usage. ----
+
+
+def test_usage():
+    for verb in VERBS:
+        done = stoa(verb, "--help")
+        check(
+            f"{verb} --help",
+            done.returncode == 0 and verb in done.stdout and done.stderr == "",
+            f"exit {done.returncode}: {done.stderr[:200]}",
+        )
+    check("--help", stoa("--help").returncode == 0)
+    check("--version", re.match(r"stoa \d+\.\d+\.\d+ \(.+\)\n$", stoa("--version").stdout) is not None)
+    check("no verb: exit 2", stoa().returncode == 2)
+    fails("unknown verb", 2, "STOA_EINVAL", "fly")
+    fails("unknown option", 2, "STOA_EINVAL", "run", "m.onnx", "--fly")
+    fails("missing value", 2, "STOA_EINVAL", "hlt", "f.csv", "--threads")
+    fails("missing argument", 2, "STOA_EINVAL", "inspect")
+    fails("argument too many", 2, "STOA_EINVAL", "layout", "tracks", "vertices")
+    fails("negative count", 2, "STOA_EINVAL", "hlt", "f.csv", "--out", "d", "--threads", "-1")
+    fails("number that is none", 2, "STOA_EINVAL", "vertices", "f.csv", "--out", "d", "--eps", "nan")
+    fails("unknown selector", 2, "STOA_EINVAL", "hlt", "f.csv", "--out", "d", "--selector", "magic")
+    fails("no --in", 2, "STOA_EINVAL", "run", "m.onnx")
+    fails("no --out", 2, "STOA_EINVAL", "vertices", "f.csv")
+    fails("rows that are none", 2, "STOA_EINVAL", "layout", "tracks", "--rows", "1,x")
+    fails("scout is not built", 1, "STOA_ENOTSUP", "scout", "f.raw", "--out", "d")
+    fails(
+        "cluster is not built",
+        1,
+        "STOA_ENOTSUP",
+        "cluster",
+        "f.csv",
+        "--dc",
+        "1",
+        "--rhoc",
+        "1",
+        "--dm",
+        "1",
+        "--out",
+        "o.csv",
+    )
+    fails("file that is not there", 1, "STOA_EIO", "vertices", "/nonexistent.csv", "--out", "o.csv")
+
+
+# ---- Layouts: numbers of CMSSW's own test of SoA data types. ----
+
+TYPES = [
+    {"name": "a", "dtype": "float64", "kind": "vector", "shape": [3]},
+    {"name": "b", "dtype": "float64", "kind": "vector", "shape": [3]},
+    {"name": "c", "dtype": "float32", "kind": "matrix", "shape": [2, 2]},
+    {"name": "x", "dtype": "float64", "kind": "column"},
+    {"name": "y", "dtype": "float64", "kind": "column"},
+    {"name": "z", "dtype": "float64", "kind": "column"},
+    {"name": "type", "dtype": "float32", "kind": "scalar"},
+    {"name": "someNumber", "dtype": "int32", "kind": "scalar"},
+    {"name": "v", "dtype": "float64", "kind": "column"},
+    {"name": "w", "dtype": "float64", "kind": "column"},
+]
+
+
+def padded(rows, size):
+    return -(-rows * size // 128) * 128
+
+
+def test_layout(work):
+    path = work / "types.json"
+    path.write_text(json.dumps(TYPES))
+    result = stoa_json("layout", path, "--rows", 64)
+    if not result:
+        return
+    has_keys("layout", result, "bytes", "alignment", "columns")
+    has_keys("layout column", result["columns"][0], "name", "dtype", "offset", "shape", "strides")
+    column = {c["name"]: c for c in result["columns"]}
+    check("layout: 64 rows are 6912 bytes", result["bytes"] == 6912, result["bytes"])
+    expected = {
+        "x": ([64, 1], [1, 64]),
+        "a": ([64, 3], [1, 64]),
+        "c": ([64, 2, 2], [1, 64, 128]),
+        "type": ([64, 1], [0, 32]),
+    }
+    for name, (shape, strides) in expected.items():
+        found = column[name]["shape"], column[name]["strides"]
+        check(f"layout: {name} is {shape} / {strides}", found == (shape, strides), found)
+    for rows in (0, 1, 10, 33, 1000):
+        result = stoa_json("layout", path, "--rows", rows)
+        sizes = [padded(rows, 8)] * 11 + [padded(rows, 4)] * 4 + [128, 128]
+        check(
+            f"layout: {rows} rows are {sum(sizes)} bytes",
+            result and result["bytes"] == sum(sizes),
+            result and result["bytes"],
+        )
+    both = stoa_json("layout", "tracks,vertices", "--rows", "100,10")
+    parts = [
+        stoa_json("layout", name, "--rows", rows)["bytes"]
+        for name, rows in (("tracks", 100), ("vertices", 10))
+    ]
+    check("layout: blocks add up", both and both["bytes"] == sum(parts))
+    fails("layout of no such name", 1, "STOA_ENAME", "layout", "trucks")
+    for name, text, status in (
+        ("cut", "[{", "STOA_EFORMAT"),
+        ("kind", '[{"name":"a","dtype":"int8","kind":"row"}]', "STOA_EFORMAT"),
+        ("dtype", '[{"name":"a","dtype":"int9"}]', "STOA_EDTYPE"),
+        ("twice", '[{"name":"a","dtype":"int8"},{"name":"a","dtype":"int8"}]', "STOA_ENAME"),
+        ("shape", '[{"name":"a","dtype":"int8","kind":"matrix","shape":[2]}]', "STOA_ESHAPE"),
+    ):
+        bad = work / f"bad_{name}.json"
+        bad.write_text(text)
+        fails(f"layout: {name} wrong", 1, status, "layout", bad)
+
+
+def test_devices():
+    result = stoa_json("devices")
+    if not result:
+        return {}
+    has_keys("devices", result, "devices", "runtimes")
+    check("devices: host found", any(d["name"] == "host" and d["found"] for d in result["devices"]))
+    for item in result["devices"] + result["runtimes"]:
+        check(f"devices: {item['name']} found, or missing with a reason", item["found"] or item.get("reason"))
+    return {r["name"]: r["found"] for r in result["runtimes"]}
+
+
+# ---- Inference. ----
+
+
+def tiny_model(path):
+    """y = x W + b, sigmoid: 3 -> 2, with rows named N."""
+    import numpy
+    import onnx
+    from onnx import helper, numpy_helper
+
+    w = numpy.array([[0.5, -1.0], [0.25, 2.0], [-0.75, 0.125]], numpy.float32)
+    b = numpy.array([0.1, -0.2], numpy.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["x", "w", "b"], ["h"]), helper.make_node("Sigmoid", ["h"], ["y"])],
+        "tiny",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 2])],
+        [numpy_helper.from_array(w, "w"), numpy_helper.from_array(b, "b")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return lambda x: 1 / (1 + numpy.exp(-(x @ w + b)))
+
+
+def worst(found, expected):
+    return max((abs(f - e) / (abs(e) + 1e-6) for f, e in zip(found, expected)), default=0.0)
+
+
+def test_run(work, runtimes):
+    if not runtimes.get("native"):
+        return skip("run", "the native runtime is not in this build")
+    try:
+        import numpy
+        import onnx  # noqa: F401
+    except ImportError as missing:
+        return skip("run", f"{missing.name} is not in this Python")
+    model, table, out = work / "tiny.onnx", work / "tiny.csv", work / "tiny_out.csv"
+    reference = tiny_model(model)
+    x = numpy.random.default_rng(7).normal(size=(1001, 3)).astype(numpy.float32)
+    write_csv(table, [{"event": i, "c": r[2], "a": r[0], "b": r[1]} for i, r in enumerate(x.tolist())])
+    for extra in ([], ["--batch", 100], ["--batch", 1], ["--repeat", 3]):
+        result = stoa_json("run", model, "--in", table, "--columns", "a,b,c", "--out", out, *extra)
+        if not result:
+            continue
+        rows = read_csv(out)
+        found = [float(r[f"y_{k}"]) for r in rows for k in range(2)]
+        error = worst(found, reference(x.astype(numpy.float64)).ravel())
+        check(
+            f"run {' '.join(map(str, extra))}: 1001 rows equal NumPy, rtol 1e-5",
+            len(rows) == 1001 and error < 1e-5,
+            error,
+        )
+        check(
+            "run: no copy, no allocation",
+            result["copies"] == {"calls": 0, "bytes": 0} and result["allocations_in_run"] == 0,
+        )
+    has_keys(
+        "run",
+        result,
+        "runtime",
+        "device",
+        "rows",
+        "inputs",
+        "outputs",
+        "copies",
+        "allocations_in_run",
+        "median_us",
+        "min_us",
+    )
+    numpy.savez(work / "tiny.npz", x=x)
+    stoa_json("run", model, "--in", work / "tiny.npz", "--out", work / "tiny_out.npz")
+    y = numpy.load(work / "tiny_out.npz")["y"]
+    check("run: .npz in and out", y.shape == (1001, 2) and worst(y.ravel(), reference(x).ravel()) < 1e-5)
+    numpy.savez(work / "none.npz", x=x[:0])
+    none = stoa_json("run", model, "--in", work / "none.npz")
+    check("run: 0 rows", none and none["rows"] == 0)
+    fails("run: too few columns", 1, "STOA_ESHAPE", "run", model, "--in", table, "--columns", "a,b")
+    fails("run: too many columns", 1, "STOA_ESHAPE", "run", model, "--in", table, "--columns", "a,b,c,a")
+    fails("run: unknown column", 1, "STOA_ENAME", "run", model, "--in", table, "--columns", "a,b,q")
+    fails("run: no such file", 1, "STOA_EIO", "run", model, "--in", work / "nothing.csv")
+    (work / "broken.onnx").write_bytes(model.read_bytes()[:60])
+    fails("run: cut model", 1, "STOA_EFORMAT", "run", work / "broken.onnx", "--in", table)
+    test_inspect(model, table)
+
+
+def test_inspect(model, table):
+    result = stoa_json("inspect", model, "--bind", table, "--columns", "a,b,c")
+    if not result:
+        return
+    has_keys("inspect", result, "inputs", "outputs", "parameters", "flop_per_row", "groups")
+    check("inspect: 8 parameters", result["parameters"] == 8, result["parameters"])
+    check("inspect: columns bind in place", result["binding"][0]["in_place"], result["binding"])
+
+
+def test_acts(work, runtimes):
+    name, path = (
+        "run: ACTS duplicate classifier equals ONNX Runtime",
+        DATA / "models" / "acts_duplicate_classifier.onnx",
+    )
+    if not path.exists():
+        return skip(name, f"no {path} (STOA_DATA names another folder)")
+    if not runtimes.get("native"):
+        return skip(name, "the native runtime is not in this build")
+    try:
+        import numpy
+        import onnxruntime
+    except ImportError as missing:
+        return skip(name, f"{missing.name} is not in this Python")
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    x = numpy.random.default_rng(11).normal(size=(500, 8)).astype(numpy.float32)
+    expected = session.run(None, {session.get_inputs()[0].name: x})[0]
+    numpy.save(work / "acts.npy", x)
+    result = stoa_json("run", path, "--in", work / "acts.npy", "--out", work / "acts_out.npz")
+    if result:
+        found = numpy.load(work / "acts_out.npz")
+        error = worst(found[found.files[0]].ravel(), expected.ravel())
+        check(f"{name}, rtol 1e-5", error < 1e-5, error)
+
+
+# ---- The jobs. ----
+
+
+def test_generate(work):
+    path = work / "events.csv"
+    result = stoa_json("generate", "hlt", "--events", 6, "--seed", 3, "--pileup", 30, "--out", path)
+    if not result:
+        return None
+    has_keys("generate", result, "events", "rows")
+    check("generate: rows are those of the file", result["rows"] == len(read_csv(path)))
+    fails("generate scout is not built", 1, "STOA_ENOTSUP", "generate", "scout", "--out", work / "x")
+    return path
+
+
+def test_hlt(work, path):
+    keys = "events tracks selected vertices us_per_event copies allocations_in_run".split()
+    reference = None
+    for threads, streams in ((1, 1), (1, 3), (2, 2), (4, 3)):
+        out = work / f"hlt_{threads}_{streams}"
+        result = stoa_json(
+            "hlt",
+            path,
+            "--selector",
+            "cuts",
+            "--no-pictures",
+            "--out",
+            out,
+            "--threads",
+            threads,
+            "--streams",
+            streams,
+        )
+        if not result:
+            return
+        has_keys("hlt", result, *keys)
+        check(
+            "hlt: no copy, no allocation in the run",
+            result["copies"] == {"calls": 0, "bytes": 0} and result["allocations_in_run"] == 0,
+            result,
+        )
+        files = [(out / name).read_bytes() for name in ("tracks.csv", "vertices.csv")]
+        reference = reference or files
+        check(f"hlt: {threads} threads, {streams} streams give the same files", files == reference)
+        check(
+            "hlt: counts are those of the files",
+            result["selected"] == len(read_csv(out / "tracks.csv"))
+            and result["vertices"] == len(read_csv(out / "vertices.csv")),
+        )
+    rows = read_csv(path)
+    next(r for r in rows if r["event"] == rows[0]["event"])["covariance_14"] = "nan"
+    write_csv(work / "bad.csv", rows)
+    done = stoa(
+        "hlt", work / "bad.csv", "--selector", "none", "--no-pictures", "--out", work / "bad", "--json"
+    )
+    result = json.loads(done.stdout)
+    check(
+        "hlt: an event with NaN is skipped, counted and named",
+        done.returncode == 0
+        and result["failed_events"] == 1
+        and MESSAGE.match(done.stderr.strip())
+        and "covariance" in done.stderr,
+        done.stderr,
+    )
+    fails(
+        "hlt: forest is not built",
+        1,
+        "STOA_ENOTSUP",
+        "hlt",
+        path,
+        "--selector",
+        "forest",
+        "--out",
+        work / "f",
+    )
+    fails(
+        "hlt: divisive is not built",
+        1,
+        "STOA_ENOTSUP",
+        "hlt",
+        path,
+        "--selector",
+        "none",
+        "--vertexing",
+        "divisive",
+        "--out",
+        work / "f",
+    )
+    fails(
+        "hlt: folder that cannot be", 1, "STOA_EIO", "hlt", path, "--selector", "none", "--out", "/dev/null/x"
+    )
+    done = stoa("hlt", path, "--selector", "cuts", "--out", work / "pictures", env={"PATH": str(work)})
+    check(
+        "hlt: without gnuplot one line says so",
+        done.returncode == 0 and done.stderr.count("\n") == 1 and "gnuplot" in done.stderr,
+        done.stderr,
+    )
+    check(
+        "hlt: scripts are there all the same",
+        (work / "pictures" / "roc.gp").exists() and (work / "pictures" / "event.gp").exists(),
+    )
+
+
+def test_hlt_dnn(work, path, runtimes):
+    if not runtimes.get("native"):
+        return skip("hlt by the DNN", "the native runtime is not in this build")
+    if not (SOURCE / "models" / "hlt_high_purity.onnx").exists():
+        return skip("hlt by the DNN", "no models/hlt_high_purity.onnx in the source tree")
+    one = stoa_json("hlt", path, "--no-pictures", "--out", work / "dnn")
+    two = stoa_json("hlt", path, "--no-pictures", "--out", work / "dnn2", "--threads", 2, "--streams", 3)
+    if not one or not two:
+        return
+    check(
+        "hlt dnn: no copy, no allocation in the run",
+        one["copies"] == {"calls": 0, "bytes": 0} and one["allocations_in_run"] == 0,
+    )
+    check(
+        "hlt dnn: threads and streams give the same files",
+        all(
+            (work / "dnn" / n).read_bytes() == (work / "dnn2" / n).read_bytes()
+            for n in ("tracks.csv", "vertices.csv")
+        ),
+    )
+
+
+def test_vertices(work):
+    table = work / "z.csv"
+    write_csv(
+        table,
+        [
+            {"event": e, "z": v + 0.001 * k, "z_err": 0.005, "pt": 1 + k}
+            for e in (4, 2)
+            for v in (-3.0, 1.0)
+            for k in range(6)
+        ],
+    )
+    result = stoa_json("vertices", table, "--out", work / "v.csv")
+    if result:
+        has_keys("vertices", result, "events", "tracks", "vertices", "us_per_event")
+        rows = read_csv(work / "v.csv")
+        check(
+            "vertices: columns",
+            list(rows[0]) == "event z z_err chi2 ndof pt2_sum tracks".split(),
+            list(rows[0]),
+        )
+        found = sorted((int(r["event"]), round(float(r["z"]), 2), int(r["tracks"])) for r in rows)
+        check("vertices: two in each event", found == [(e, v, 6) for e in (2, 4) for v in (-3.0, 1.0)], found)
+    fails(
+        "vertices: missing column", 1, "STOA_ENAME", "vertices", write_pt_less(work), "--out", work / "v.csv"
+    )
+    test_physlite(work)
+
+
+def write_pt_less(work):
+    write_csv(work / "no_pt.csv", [{"event": 0, "z": 0.0, "z_err": 0.01}])
+    return work / "no_pt.csv"
+
+
+def test_physlite(work):
+    tracks, vertices = DATA / "tracks" / "physlite_tracks.csv", DATA / "tracks" / "physlite_vertices.csv"
+    if not tracks.exists():
+        return skip("vertices on PHYSLITE", f"no {tracks} (STOA_DATA names another folder)")
+    primary = {r["event"]: float(r["z"]) / 10 for r in read_csv(vertices) if r["vertexType"] == "1"}
+    rows = [
+        {
+            "event": r["event"],
+            "z": (float(r["z0"]) + float(r["vz"])) / 10,
+            "z_err": math.sqrt(float(r["varZ0"])) / 10,
+            "pt": abs(math.sin(float(r["theta"])) / float(r["qOverP"])) / 1000,
+        }
+        for r in read_csv(tracks)
+    ]
+    write_csv(work / "physlite.csv", rows)
+    stoa_json(
+        "vertices", work / "physlite.csv", "--errmax", 0.05, "--eps", 0.1, "--out", work / "physlite_v.csv"
+    )
+    found = {}
+    for r in read_csv(work / "physlite_v.csv"):
+        found.setdefault(r["event"], []).append(float(r["z"]))
+    usable = {}
+    for r in rows:
+        usable[r["event"]] = usable.get(r["event"], 0) + (r["pt"] >= 0.5)
+    events = [e for e, z in primary.items() if usable.get(e, 0) >= 3]
+    hits = sum(any(abs(z - primary[e]) <= 0.1 for z in found.get(e, [])) for e in events)
+    check(
+        f"vertices on PHYSLITE: AMVF's primary within 1 mm in {hits} of {len(events)} events, 85 % needed",
+        hits >= 0.85 * len(events),
+    )
+    result = stoa_json("hlt", tracks, "--selector", "none", "--no-pictures", "--out", work / "physlite")
+    if result:
+        check(
+            f"hlt on PHYSLITE: {result['vertex_within_1mm']} of {result['vertex_events']}, 85 % needed",
+            result["vertex_within_1mm"] >= 0.85 * result["vertex_events"] > 0,
+        )
+
+
+def main():
+    cache = BUILD / "CMakeCache.txt"
+    if not STOA.exists() and cache.exists() and "STOA_BUILD_CLI:BOOL=OFF" in cache.read_text():
+        skip("the command line", "this build was configured with STOA_BUILD_CLI=OFF")
+        return 0
+    if not STOA.exists():
+        print(f"FAIL  no {STOA}: build first, or let STOA_BUILD_DIR name the build folder")
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        test_usage()
+        test_layout(work)
+        runtimes = test_devices()
+        test_run(work, runtimes)
+        test_acts(work, runtimes)
+        events = test_generate(work)
+        if events:
+            test_hlt(work, events)
+            test_hlt_dnn(work, events, runtimes)
+        test_vertices(work)
+    print(f"{failures} checks failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
