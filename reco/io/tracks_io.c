@@ -453,8 +453,8 @@ static stoa_status check_view(const char *what, const stoa_view_head *head, uint
 {
     if (head->rows < rows)
         return STOA_FAIL(err, STOA_ESHAPE, "%s: the event has %u tracks, the view %u rows", what, (unsigned)rows, (unsigned)head->rows);
-    if (head->place.kind != STOA_DEVICE_HOST)
-        return STOA_FAIL(err, STOA_EPLACE, "%s: view of device kind %d, host memory needed", what, (int)head->place.kind);
+    if (head->place.type != STOA_PLACE_HOST)
+        return STOA_FAIL(err, STOA_EPLACE, "%s: view of place type %d, host memory needed", what, (int)head->place.type);
     return STOA_OK;
 }
 
