@@ -73,7 +73,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_model_load(const char *path, const sto
 STOA_API STOA_MUST_CHECK stoa_status stoa_model_load_memory(const void *data, size_t bytes, const stoa_model_options *options,
                                                             stoa_model **model, stoa_error *err);
 
-/** Destroy a model; NULL is a no-op.   owns takes `model`   threads no session may be alive   errors none   since 0.1 */
+/** Destroy a model; NULL is a no-op. Work that its destroyed sessions left on a queue still runs.
+ *  owns takes `model`   threads no session may be alive   errors none   since 0.1 */
 STOA_API void stoa_model_destroy(stoa_model *model);
 
 /** What it takes and gives.   owns borrowed until destroy   threads any   errors none   since 0.1 */

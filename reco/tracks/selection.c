@@ -86,23 +86,10 @@ STOA_KERNEL(reco_tracks_features_zero, reco_features)
 {
     const track_features_soa *f = &args->features;
     const uint32_t first = rows_below(args->count, f->head.rows), rows = f->head.rows - first;
-    float *const columns[17] = {f->chi2,
-                                f->dz_error,
-                                f->dxy_error,
-                                f->eta,
-                                f->hits,
-                                f->phi,
-                                f->phi_error,
-                                f->pt,
-                                f->q_over_pt_error,
-                                f->dz_bs,
-                                f->dxy_bs,
-                                f->layers,
-                                f->cot_theta_error,
-                                f->cov_cot_theta_dz,
-                                f->cov_dxy_q_over_pt,
-                                f->cov_phi_dxy,
-                                f->cov_phi_q_over_pt};
+    float *const columns[17] = {f->chi2, f->dz_error, f->dxy_error, f->eta, f->hits, f->phi, f->phi_error,
+                                f->pt, f->q_over_pt_error, f->dz_bs, f->dxy_bs, f->layers,
+                                f->cot_theta_error, f->cov_cot_theta_dz, f->cov_dxy_q_over_pt,
+                                f->cov_phi_dxy, f->cov_phi_q_over_pt};
     for (uint32_t c = 0; c < 17; c++) {
         float *column = columns[c] + first;
         STOA_FOR(i, grid, rows) column[i] = 0.0f;
@@ -194,8 +181,8 @@ stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args, st
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_score_mask_kernel, args, err));
     const stoa_compact compact = {args->mask, args->count, capacity, args->slot, args->kept_count};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
-    const stoa_gather gather = {args->index, args->kept,       sizeof(uint32_t),
-                                args->slot,  args->kept_count, capacity};
+    const stoa_gather gather = {args->index, args->kept, sizeof(uint32_t), args->slot, args->kept_count,
+                                capacity};
     return stoa_algo_gather(queue, &gather, err);
 }
 

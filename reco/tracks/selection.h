@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Selection of pixel tracks: preselection, inputs of the selector model, cut on its score, new collection of
- * tracks.
+/** Selection of pixel tracks: preselection, inputs of the selector model, cut on its score, new collection.
  *
  *  All counts stay in memory, a device's where the tracks are: nothing here comes back to the host, and cost
- * follows the count and not the capacity. The model itself runs in between, in place on the feature columns
- * (stoa/session.h).
+ *  follows the count and not the capacity. The model itself runs in between, in place on the feature columns
+ *  (stoa/session.h).
  *
- *      reco_tracks_preselect(queue, &(reco_preselection){tracks, RECO_QUALITY_TIGHT, 0, mask, index, count},
- * &err); reco_tracks_features(queue, &(reco_features){tracks, index, count, features, 0}, &err);
+ *      reco_preselection first = {tracks, RECO_QUALITY_TIGHT, 0, mask, index, count};
+ *      reco_features inputs = {tracks, index, count, features, 0};
+ *      reco_selection cut = {features, index, count, 0.4f, mask, slot, kept, kept_count};
+ *      reco_track_gather last = {tracks, kept, kept_count, selected};
+ *      reco_tracks_preselect(queue, &first, &err);
+ *      reco_tracks_features(queue, &inputs, &err);
  *      stoa_session_run_counted(session, count, &err);
- *      reco_tracks_select(queue, &(reco_selection){features, index, count, 0.4f, mask, slot, kept,
- * kept_count}, &err); reco_tracks_gather(queue, &(reco_track_gather){tracks, kept, kept_count, selected},
- * &err);
+ *      reco_tracks_select(queue, &cut, &err);
+ *      reco_tracks_gather(queue, &last, &err);
  *
  *  Source: CMSSW's PixelTrackTorchHighPuritySelector, described in its steps; the code is our own. */
 #ifndef RECO_TRACKS_SELECTION_H
@@ -24,7 +26,7 @@
 STOA_BEGIN_DECLS
 
 /** Tracks with quality >= min_quality and at least min_hits hits. Rows are those below *tracks.nTracks; a
- * count outside [0, tracks.head.rows] is clipped to it. */
+ *  count above tracks.head.rows is clipped to it, one below 0 selects nothing. */
 typedef struct reco_preselection {
     tracks_soa_const tracks;
     uint32_t min_quality;      /**< RECO_QUALITY_TIGHT upstream */
@@ -34,15 +36,14 @@ typedef struct reco_preselection {
     uint32_t *count;           /**< out [1]: preselected tracks */
 } reco_preselection;
 
-/** The model's 17 inputs for the preselected tracks, one float column each, in the order of
- * track_features.def. */
+/** The model's 17 inputs for the preselected tracks, one float column each, as in track_features.def. */
 typedef struct reco_features {
     tracks_soa_const tracks;
     const uint32_t *index;         /**< [count] rows of `tracks` */
-    const uint32_t
-        *count; /**< clipped to features.head.rows: later tracks are left out, as upstream's 9,984 slots do */
+    const uint32_t *count;         /**< clipped to features.head.rows: later tracks are left out, as they are
+                                        of upstream's 9,984 slots */
     track_features_soa features;   /**< out rows [0, count); `score` is left alone */
-    uint32_t zero_unused; /**< 1: rows from count on become 0, for models that are run over all slots */
+    uint32_t zero_unused;          /**< 1: rows from count on become 0, for models that run over all slots */
 } reco_features;
 
 /** Tracks whose score reaches the threshold; a score that is NaN does not. */
@@ -52,8 +53,8 @@ typedef struct reco_selection {
     const uint32_t *count;         /**< clipped to features.head.rows */
     float threshold;               /**< 0.4 upstream */
     uint8_t *mask;                 /**< scratch [features.head.rows] */
-    uint32_t *slot; /**< out [features.head.rows]: rows of `features` that were selected, ascending */
-    uint32_t *kept; /**< out [features.head.rows]: the same tracks as rows of the original collection */
+    uint32_t *slot;                /**< out [features.head.rows]: selected rows of `features`, ascending */
+    uint32_t *kept;                /**< out [features.head.rows]: the same as rows of the original tracks */
     uint32_t *kept_count;          /**< out [1] */
 } reco_selection;
 
@@ -62,8 +63,8 @@ typedef struct reco_track_gather {
     tracks_soa_const tracks;
     const uint32_t *index;   /**< [count] rows of `tracks` */
     const uint32_t *count;   /**< clipped to out.head.rows */
-    tracks_soa out; /**< out: all columns; hitOffsets of the kept hits laid end to end; nTracks. Must not
-                       overlap `tracks` */
+    tracks_soa out;          /**< out: all columns and nTracks; hitOffsets is that of the kept hits laid end
+                                  to end. Must not overlap `tracks` */
 } reco_track_gather;
 
 /** Enqueue the preselection.
@@ -77,21 +78,27 @@ RECO_API STOA_MUST_CHECK stoa_status reco_tracks_preselect(stoa_queue *queue, co
                                                            stoa_error *err);
 
 /** Enqueue the filling of the features: copies, square roots of the covariance's diagonal (NaN where it is
- * negative, which the model's preprocessing turns to 0), hits as the difference of hitOffsets. units as
- * track_features.def   owns, sync, alloc, threads, errors as reco_tracks_preselect source step 2 of
- * PixelTrackTorchHighPuritySelector   since 0.1 */
+ *  negative, which the model's preprocessing turns to 0), hits as the difference of hitOffsets.
+ *
+ *  units    as track_features.def
+ *  owns, sync, alloc, threads, errors as reco_tracks_preselect
+ *  source   step 2 of PixelTrackTorchHighPuritySelector        since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_tracks_features(stoa_queue *queue, const reco_features *args,
                                                           stoa_error *err);
 
 /** Enqueue the cut on the score.
- *  owns, sync, alloc, threads, errors as reco_tracks_preselect   source step 4 of
- * PixelTrackTorchHighPuritySelector   since 0.1 */
+ *
+ *  owns, sync, alloc, threads, errors as reco_tracks_preselect
+ *  source   step 4 of PixelTrackTorchHighPuritySelector        since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args,
                                                         stoa_error *err);
 
 /** Enqueue the gathering of tracks into a new collection. The hits themselves are not in tracks.def and stay
- * where they are. owns, sync, alloc, threads as reco_tracks_preselect   errors EINVAL; EOVERLAP out is
- * tracks; as stoa_queue_launch source step 5 of PixelTrackTorchHighPuritySelector   since 0.1 */
+ *  where they are.
+ *
+ *  owns, sync, alloc, threads as reco_tracks_preselect
+ *  errors   EINVAL a null pointer; EOVERLAP out is tracks; as stoa_queue_launch
+ *  source   step 5 of PixelTrackTorchHighPuritySelector        since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args,
                                                         stoa_error *err);
 

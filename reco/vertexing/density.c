@@ -14,8 +14,8 @@
 enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 8 };
 enum { FIND_NOISE = -1, FIND_DROPPED = -2 };
 #define FIND_REFIT_CHI2_MAX 5000.0f
-#define FIND_WEIGHT_MAX                                                                                      \
-    1e30f /* tracks of a larger 1/e would overflow the sums: left out with the infinite ones */
+/* Tracks of a larger 1/e would overflow the sums: left out with the infinite ones. */
+#define FIND_WEIGHT_MAX 1e30f
 
 /* The workspace: arrays of `in.capacity` 4-byte elements. Below, "place" is a track's place in z order. */
 typedef struct find_space {
@@ -97,8 +97,7 @@ STOA_DEVICE void find_neighbours_of(const find_space *s, const uint32_t *seed, u
                                     float eps, float chi2_max)
 {
     const float *zs = s->z + low, *es = s->e + low;
-    const uint32_t quads =
-        (high - low + 3) / 4; /* whole vectors; what is too much is out of reach, or padding */
+    const uint32_t quads = (high - low + 3) / 4; /* whole vectors: the surplus is out of reach, or padding */
     float z[FIND_LANES], e[FIND_LANES];
     int32_t count[FIND_LANES];
     for (int l = 0; l < FIND_LANES; l++) {
@@ -190,8 +189,7 @@ STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args
     }
     for (uint32_t i = 0; i < rows; i++) {
         uint32_t top = i;
-        while (s->parent[top] !=
-               top) { /* halving the path keeps long chains from being walked again and again */
+        while (s->parent[top] != top) { /* halving the path: long chains are not walked again and again */
             s->parent[top] = s->parent[s->parent[top]];
             top = s->parent[top];
         }
@@ -202,8 +200,8 @@ STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args
 }
 
 /* Neighbours in z mostly share a vertex, and each addition would wait for the one before. So sums take the
- * tracks of four far places in turn: place(0), place(0) + q, place(0) + 2 q, ... for k = 0 to 4 q - 1. Places
- * from rows on are to be skipped. */
+ * tracks of four far places in turn: 0, q, 2 q, 3 q, 1, q + 1, ... for k = 0 to 4 q - 1. Places from `rows`
+ * on are to be skipped. */
 STOA_DEVICE uint32_t find_spread(uint32_t k, uint32_t quarter)
 {
     return (k & 3u) * quarter + (k >> 2);
@@ -241,8 +239,7 @@ STOA_DEVICE void find_fit(const find_space *s, const reco_vertex_find *args, uin
         sums.w[v] += s->w[i];
     }
     for (int32_t v = -2; v < (int32_t)vertices; v++)
-        sums.z[v] =
-            sums.w[v] > 0.0f ? sums.z[v] / sums.w[v] : 0.0f; /* no track is left: z 0, weight 0, ndof -1 */
+        sums.z[v] = sums.w[v] > 0.0f ? sums.z[v] / sums.w[v] : 0.0f; /* none left: z 0, weight 0, ndof -1 */
     for (uint32_t k = 0; k < 4 * quarter; k++) {
         const uint32_t i = find_spread(k, quarter);
         if (i >= rows) continue;
@@ -453,10 +450,10 @@ stoa_status reco_vertices_load(stoa_queue *queue, const reco_vertex_load *args, 
 
 static stoa_status check_options(const reco_vertex_options *o, stoa_error *err)
 {
-    const float values[] = {o->eps,          o->error_max,  o->chi2_max,
-                            o->fit_chi2_max, o->split_chi2, o->split_distance2};
-    static const char *const names[] = {"eps",          "error_max",  "chi2_max",
-                                        "fit_chi2_max", "split_chi2", "split_distance2"};
+    static const char *const names[] = {"eps", "error_max", "chi2_max", "fit_chi2_max", "split_chi2",
+                                        "split_distance2"};
+    const float values[] = {o->eps, o->error_max, o->chi2_max, o->fit_chi2_max, o->split_chi2,
+                            o->split_distance2};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (!(values[i] >= 0.0f))
             return STOA_FAIL(err, STOA_EINVAL, "vertices: %s is %g", names[i], (double)values[i]);

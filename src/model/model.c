@@ -52,6 +52,7 @@ static stoa_status load(const stoa_runtime_api *api, const void *data, size_t by
         stoa_free(model, sizeof *model);
         return status;
     }
+    atomic_init(&model->references, 1);
     model->api = api;
     model->schema = api->schema(model->handle);
     model->capabilities = api->capabilities(model->handle);
@@ -126,11 +127,21 @@ stoa_status stoa_model_load(const char *path, const stoa_model_options *options,
     return status;
 }
 
-void stoa_model_destroy(stoa_model *model)
+void stoai_model_retain(stoa_model *model)
 {
-    if (!model) return;
+    atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);
+}
+
+void stoai_model_release(stoa_model *model)
+{
+    if (atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) != 1) return;
     model->api->unload(model->handle);
     stoa_free(model, sizeof *model);
+}
+
+void stoa_model_destroy(stoa_model *model)
+{
+    if (model) stoai_model_release(model);
 }
 
 const stoa_schema *stoa_model_schema(const stoa_model *model)

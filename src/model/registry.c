@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registered runtimes; applications and plugins append. */
+/* The registered runtimes. The native one is always first; applications and plugins append. */
 #include "stoa/runtime.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/native/native.h"
+
 #define RUNTIMES_MAX 16u
 
 _Static_assert(offsetof(stoa_runtime_api, run) == 96 || sizeof(void *) != 8, "runtime ABI 1 is frozen");
 
-static const stoa_runtime_api *runtimes[RUNTIMES_MAX];
+static const stoa_runtime_api *runtimes[RUNTIMES_MAX] = {&stoai_native_api};
 
 const stoa_runtime_api *stoa_runtime_at(uint32_t index)
 {

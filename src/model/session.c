@@ -33,7 +33,7 @@ typedef struct generation {
 } generation;
 
 struct stoa_session {
-    const stoa_model *model;
+    stoa_model *model;
     stoa_queue *queue;
     stoa_session_options options;
     uint32_t max_rows, tensor_count, input_values, value_count, current;
@@ -142,7 +142,8 @@ stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint
                          sizeof *options);
     stoa_session *session = stoa_calloc(1, sizeof *session);
     if (!session) return STOA_FAIL(err, STOA_ENOMEM, "session: %zu bytes", sizeof *session);
-    session->model = model;
+    session->model = (stoa_model *)(uintptr_t)model; /* only its count of references changes */
+    stoai_model_retain(session->model);
     session->queue = queue;
     session->max_rows = max_rows;
     if (options) session->options = *options;
@@ -161,6 +162,7 @@ static void free_session(void *user)
 {
     stoa_session *session = user;
     if (session->instance) session->model->api->close(session->instance);
+    stoai_model_release(session->model);
     stoa_free(session->first_value, session->heap_bytes);
     stoa_free(session, sizeof *session);
 }

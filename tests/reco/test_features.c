@@ -14,8 +14,8 @@
 
 enum { ROWS = 6, STRIDE = 32, SLOTS = 4 };
 
-/* Two collections of tracks and one of features in plain arrays. Value of component c of row i: 100 c + i,
- * signed by `sign`. */
+/* Two collections of tracks and one of features in plain arrays. Component c of row i is 100 c + i in the
+ * state and one more in the covariance. */
 typedef struct track_memory {
     uint8_t quality[ROWS];
     float chi2[ROWS], eta[ROWS], pt[ROWS], state[5 * STRIDE], covariance[15 * STRIDE];
@@ -185,8 +185,7 @@ static void test_more_tracks_than_slots(void **state)
     fixture *f = *state;
     preselect(f, RECO_QUALITY_BAD, 0);
     assert_int_equal(f->count, ROWS);
-    f->in.covariance[14 * STRIDE] =
-        -1.0f; /* the root of a negative variance is NaN, and a score of NaN is no selection */
+    f->in.covariance[14 * STRIDE] = -1.0f; /* the root of a negative variance is NaN */
     const reco_features args = {view_const(&f->in), f->index, &f->count, feature_view(f), 1};
     assert_int_equal(reco_tracks_features(f->queue, &args, NULL), STOA_OK);
     assert_true(isnan(f->features[1][0]));
@@ -199,8 +198,8 @@ static void test_select_and_gather(void **state)
     preselect(f, RECO_QUALITY_TIGHT, 0); /* rows 0 2 3 5 */
     static const float score[SLOTS] = {0.4f, 0.39f, NAN, 0.9f};
     memcpy(f->features[17], score, sizeof score);
-    const reco_selection select = {feature_view(f), f->index, &f->count, 0.4f,
-                                   f->mask,         f->slot,  f->kept,   &f->kept_count};
+    const reco_selection select = {feature_view(f), f->index, &f->count, 0.4f, f->mask, f->slot, f->kept,
+                                   &f->kept_count};
     assert_int_equal(reco_tracks_select(f->queue, &select, NULL), STOA_OK);
     static const uint32_t slot[] = {0, 3}, kept[] = {0, 5};
     assert_int_equal(f->kept_count, 2);
@@ -241,8 +240,8 @@ static void test_errors(void **state)
     assert_int_equal(reco_tracks_preselect(f->queue, &args, &err), STOA_EINVAL);
     const reco_features features = {view_const(&f->in), NULL, &f->count, feature_view(f), 0};
     assert_int_equal(reco_tracks_features(f->queue, &features, &err), STOA_EINVAL);
-    const reco_selection select = {feature_view(f), f->index, NULL,    0.4f,
-                                   f->mask,         f->slot,  f->kept, &f->kept_count};
+    const reco_selection select = {feature_view(f), f->index, NULL, 0.4f, f->mask, f->slot, f->kept,
+                                   &f->kept_count};
     assert_int_equal(reco_tracks_select(f->queue, &select, &err), STOA_EINVAL);
 }
 

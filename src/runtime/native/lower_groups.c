@@ -9,7 +9,7 @@
 /* t with the axes of `mask` moved behind the others and joined into one. */
 static graph_tensor *gather_axes(lowering *l, graph_tensor *t, const bool *mask)
 {
-    uint32_t order[GRAPH_RANK_MAX], dims[GRAPH_RANK_MAX], rank = 0, length = 1;
+    uint32_t order[GRAPH_RANK_MAX], dims[GRAPH_RANK_MAX + 1], rank = 0, length = 1;
     for (uint32_t axis = 0; axis < t->rank; axis++)
         if (!mask[axis]) dims[rank] = t->dims[axis], order[rank++] = axis;
     uint32_t at = rank;
@@ -17,7 +17,8 @@ static graph_tensor *gather_axes(lowering *l, graph_tensor *t, const bool *mask)
         if (mask[axis]) order[at++] = axis, length *= t->dims[axis];
     dims[rank] = length;
     graph_tensor *moved = t->rank ? stoai_graph_permute(l, t, order) : t;
-    return rank < GRAPH_RANK_MAX ? stoai_graph_view(l, moved, t->rows, rank + 1, dims) : moved;
+    if (rank == GRAPH_RANK_MAX) return stoai_graph_refuse(l, "a rank above %d", GRAPH_RANK_MAX);
+    return stoai_graph_view(l, moved, t->rows, rank + 1, dims);
 }
 
 static graph_tensor *reduce(lowering *l, native_reduce kind, bool last, graph_tensor *t, const bool *mask, bool keep)
@@ -131,7 +132,8 @@ static graph_tensor *norm_constant(lowering *l, graph_tensor *s, const graph_ten
     graph_tensor shape = tail, *both[2] = {s, &shape};
     memcpy(shape.dims, t->dims + axis, (t->rank - axis) * sizeof *shape.dims);
     const graph_tensor *common = stoai_graph_common(l, both, 2);
-    return common ? stoai_graph_broadcast(l, s, false, common->rank, common->dims) : NULL;
+    if (!common || memcmp(common->dims, shape.dims, common->rank * sizeof *shape.dims) != 0) return NULL;
+    return stoai_graph_broadcast(l, s, false, common->rank, common->dims);
 }
 
 /* The optional outputs: mean and 1 / sqrt(variance + epsilon), with the normalised axes of extent 1. */
@@ -164,8 +166,8 @@ static graph_tensor *lower_layer_norm(lowering *l)
     y = stoai_graph_view(l, y, t->rows, t->rank, t->dims);
     if (!fixed) y = stoai_emit(l, NATIVE_MUL, y, scale);
     if (!fixed && bias) y = stoai_emit(l, NATIVE_ADD, y, bias);
+    if (l->out_count > 1 && joined) norm_statistics(l, joined, t, axis, epsilon);
     return y;
-    if (l->out_count > 1) norm_statistics(l, joined, t, axis, epsilon);
 }
 
 static graph_tensor *lower_rms_norm(lowering *l)

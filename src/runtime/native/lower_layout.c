@@ -495,8 +495,7 @@ static graph_tensor *lower_dropout(lowering *l)
     const graph_tensor *training = stoai_input(l, 2);
     if (training && !(stoai_graph_is_constant(training) && training->count == 1 && !training->elements[0].integer))
         return stoai_graph_refuse(l, "it is in training mode");
-    return l->in[0];
-    if (l->out_count < 2) return NULL;
+    if (l->out_count < 2) return l->in[0];
     graph_tensor *mask = l->out[1] = stoai_graph_like(l, l->model->opset >= 10 ? STOA_BOOL : l->in[0]->dtype, l->in[0]);
     for (uint32_t i = 0; mask && i < mask->count; i++) {
         mask->elements[i].column = GRAPH_CONSTANT;
@@ -505,22 +504,23 @@ static graph_tensor *lower_dropout(lowering *l)
         else
             mask->elements[i].real = 1.0;
     }
+    return l->in[0];
 }
 
 static graph_tensor *lower_trilu(lowering *l)
 {
     const graph_tensor *t = l->in[0], *offset = stoai_input(l, 1);
     const bool upper = stoai_attribute_int(l, "upper", 1) != 0;
-    const int64_t *k = offset ? stoai_graph_need_integers(l, offset, "k", NULL) : NULL;
-    if (offset && (!k || offset->count != 1)) return stoai_graph_refuse(l, "k is not one number");
+    const int64_t *given = offset ? stoai_graph_need_integers(l, offset, "k", NULL) : NULL;
+    if (offset && (!given || offset->count != 1)) return stoai_graph_refuse(l, "k is not one number");
+    const int64_t k = given ? *given : 0;
     if (t->rank < 2 + (uint32_t)t->rows) return keep_rows(l, "it masks along");
     const int64_t columns = t->dims[t->rank - 1], rows = t->dims[t->rank - 2];
     graph_tensor *out = stoai_graph_like(l, t->dtype, t);
     for (uint32_t i = 0; out && i < t->count; i++) {
-        const int64_t distance = clamp(i % columns - i / columns % rows, -INT32_MAX, INT32_MAX);
-        const bool keep = upper ? !k || distance >= *k : !k || distance <= *k;
-        const bool diagonal_keep = k ? keep : upper ? distance >= 0 : distance <= 0;
-        out->elements[i] = diagonal_keep ? t->elements[i] : (graph_element){.column = GRAPH_CONSTANT};
+        const int64_t distance = i % columns - i / columns % rows;
+        const bool keep = upper ? distance >= k : distance <= k;
+        out->elements[i] = keep ? t->elements[i] : (graph_element){.column = GRAPH_CONSTANT};
     }
     return out;
 }

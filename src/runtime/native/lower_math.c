@@ -22,7 +22,8 @@ static graph_tensor *lower_unary(lowering *l) { return stoai_emit(l, (native_op)
 
 static graph_tensor *lower_binary(lowering *l)
 {
-    return modern_broadcast(l) && same_types(l, l->in[0], l->in[1]) ? stoai_emit(l, (native_op)stoai_lower_code(l), l->in[0], l->in[1]) : NULL;
+    if (!modern_broadcast(l) || !same_types(l, l->in[0], l->in[1])) return NULL;
+    return stoai_emit(l, (native_op)stoai_lower_code(l), l->in[0], l->in[1]);
 }
 
 static graph_tensor *lower_comparison(lowering *l)
