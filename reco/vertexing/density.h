@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** Vertices along the beam by density: tracks climb to a neighbour in a denser place, the tops are the
-vertices.
+/** Vertices along the beam by density: tracks climb to a neighbour in a denser place, the tops are vertices.
  *
  *  One event a call. The caller gives the workspace, nothing is allocated, and there is no cap on tracks but
  *  the workspace. Single precision. Units: cm, GeV. The columns may be a file's own (`row` NULL) or loaded
@@ -13,16 +12,16 @@ vertices.
  *      reco_vertices_find(queue, &find, &err);
  *
  *  Definition, over the tracks with finite z and a squared error e that is above 1e-30 and finite; the others
- *  are noise. Each difference, product and sum is rounded to float. Two tracks are *compatible* when dz <=
- *  eps and dz * dz <= chi2_max * (e1 + e2).
+ *  are noise. Each difference, product and sum is rounded to float. Two tracks are *compatible* when
+ *  dz <= eps and dz * dz <= chi2_max * (e1 + e2).
  *   1. nn: for a track with e <= error_max^2 the number of compatible others, else 0.
  *   2. Height: larger nn is higher; at equal nn smaller z; at equal z (-0 before +0) the earlier track.
  *   3. Each track points to the closest compatible one above it. At equal distance the one later in (z,
  *      input) order wins. A track with none above it is a top.
  *   4. Tops with nn >= neighbours_min are vertices, numbered in the order of the input; tracks that end at
  *      another top are noise.
- *   5. Fit: z = sum(z/e) / sum(1/e). Tracks with (z - zv)^2/e > fit_chi2_max are dropped; chi2 and ndof = n -
- *      1 are those of the others, z and weight keep all. weight *= ndof / chi2 where both are above 0.
+ *   5. Fit: z = sum(z/e) / sum(1/e). Tracks with (z - zv)^2/e > fit_chi2_max are dropped; chi2 and
+ *      ndof = n - 1 are those of the others, z and weight keep all. weight *= ndof / chi2 where both are > 0.
  *   6. Split vertices with 4 <= ndof < split_ndof_end and chi2 >= split_chi2 * ndof: two means weighted by
  *      1/e, from the sign of z - zv, at most split_rounds rounds. Accepted when neither part is empty and
  *      (z0 - z1)^2 >= split_distance2 * (1/w0 + 1/w1). The upper part gets the next free number, in the order
@@ -32,8 +31,7 @@ vertices.
  *
  *  Patatrack looks only into bins of 1 mm on either side; with eps <= 0.1 cm that is the same. It leaves
  *  equal z and nn unordered, and its "later" goes by its bins: steps 2 and 3 are the same up to such ties.
- *  Steps 1 to 4 are exact; the fits are float sums in a fixed order, so the same input gives the same bits.
- *  */
+ *  Steps 1 to 4 are exact; fits are float sums in a fixed order: same input, same bits. */
 #ifndef RECO_VERTEXING_DENSITY_H
 #define RECO_VERTEXING_DENSITY_H
 

@@ -166,7 +166,8 @@ static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32
     const size_t two = t->vectors % 3 == 1 && t->vectors > 1 ? 2 : t->vectors % 3 == 2, three = (t->vectors - 2 * two) / 3;
     b.in = x;
     b.out = y;
-    kernels[3][column](&b, three);
+    if (three > 0) /* with one vector there is no block of three for eight neurons */
+        kernels[3][column](&b, three);
     b.in += three * 3 * LANES;
     b.out += three * 3 * LANES;
     if (two > 0)
