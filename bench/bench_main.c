@@ -77,18 +77,16 @@ static int print_json(const bench *run)
     return printed && fflush(stdout) == 0 ? 0 : 1;
 }
 
-/* One core for the whole run: the first that this thread may use already, so that taskset still chooses. */
+/* One core for the whole run: the last that this thread may use, as the first serves more interrupts. taskset still chooses. */
 static bool pin(cpu_set_t *before)
 {
     cpu_set_t one;
     if (sched_getaffinity(0, sizeof *before, before) != 0) return false;
-    for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--) {
-        if (!CPU_ISSET(cpu, before)) continue;
-        CPU_ZERO(&one); /* the last core: the first one serves more interrupts */
-        CPU_SET(cpu, &one);
-        return sched_setaffinity(0, sizeof one, &one) == 0;
-    }
-    return false;
+    size_t cpu = CPU_SETSIZE - 1;
+    while (cpu > 0 && !CPU_ISSET(cpu, before)) cpu--;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return sched_setaffinity(0, sizeof one, &one) == 0;
 }
 
 static void run_all(bench *run, int count, char **names)
