@@ -330,8 +330,9 @@ def test_acts(work, runtimes):
     result = stoa_json("run", path, "--in", work / "acts.npy", "--out", work / "acts_out.npz")
     if result:
         found = numpy.load(work / "acts_out.npz")
-        error = worst(found[found.files[0]].ravel(), expected.ravel())
-        check(f"{name}, rtol 1e-5", error < 1e-5, error)
+        # An absolute bound: below 1e-6 ONNX Runtime's own sigmoid is off by more than its value.
+        error = float(numpy.abs(found[found.files[0]].ravel() - expected.ravel()).max())
+        check(f"{name}, atol 2e-6", error < 2e-6, error)
 
 
 # ---- The jobs. ----
