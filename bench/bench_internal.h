@@ -49,8 +49,8 @@ typedef struct bench_task {
 } bench_task;
 
 double bench_now_ns(void);
-/* Time all tasks, one sample of each in turn, so that a disturbance hits all alike. A sample is run->sample_ns of calls,
- * or one call. */
+/* Time all tasks, one sample of each in turn, so that a disturbance hits all alike. A sample is
+ * run->sample_ns of calls, or one call. */
 void bench_measure(const bench *run, bench_task *tasks, uint32_t count, uint32_t rounds);
 /* Rounds for n rows: fewer for long calls. */
 uint32_t bench_rounds(const bench *run, uint64_t n);
@@ -74,7 +74,8 @@ uint64_t bench_rss_kib(void);
 /* ---- Results and files. ---- */
 void bench_add(bench *run, const bench_result *result);
 /* Add the tasks' results; the ratio is to the task named "native". flop is that of a call, 0: none. */
-void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count, double flop);
+void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count,
+                     double flop);
 /* Say on stderr that something failed, and count it. */
 void bench_fail(bench *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* One line on stderr that is no failure. */

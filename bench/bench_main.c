@@ -30,8 +30,10 @@ static const struct {
 static void help(void)
 {
     puts("usage: stoa bench [NAME..] --out DIR [--json] [--quick]\n"
-         "Benchmarks beside their peers: CSV, plots and index.html in DIR; all of them without a NAME.\n\nbenchmarks:");
-    for (size_t i = 0; i < BENCHMARK_COUNT; i++) printf("  %-18s %s\n", benchmarks[i].name, benchmarks[i].summary);
+         "Benchmarks beside their peers: CSV, plots and index.html in DIR; all of them without a "
+         "NAME.\n\nbenchmarks:");
+    for (size_t i = 0; i < BENCHMARK_COUNT; i++)
+        printf("  %-18s %s\n", benchmarks[i].name, benchmarks[i].summary);
     puts("\noptions:\n"
          "  --out DIR   where the files go; made when missing\n"
          "  --json      print {\"results\": [{name, contender, n, median_ns, min_ns, ratio}]}; ns per call\n"
@@ -65,19 +67,22 @@ static int print_json(const bench *run)
     json_t *results = json_array(), *root = json_object();
     for (size_t i = 0; i < run->result_count; i++) {
         const bench_result *result = &run->results[i];
-        json_t *line = json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "name", result->name, "contender", result->contender, "n",
-                                 (json_int_t)result->n, "median_ns", json_number(result->median_ns), "min_ns",
-                                 json_number(result->min_ns), "ratio", json_number(result->ratio));
+        json_t *line =
+            json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "name", result->name, "contender", result->contender,
+                      "n", (json_int_t)result->n, "median_ns", json_number(result->median_ns), "min_ns",
+                      json_number(result->min_ns), "ratio", json_number(result->ratio));
         if (isfinite(result->gflops)) json_object_set_new(line, "gflops", json_real(result->gflops));
         json_array_append_new(results, line);
     }
     json_object_set_new(root, "results", results);
-    const bool printed = json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(7)) == 0 && puts("") >= 0;
+    const bool printed =
+        json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(7)) == 0 && puts("") >= 0;
     json_decref(root);
     return printed && fflush(stdout) == 0 ? 0 : 1;
 }
 
-/* One core for the whole run: the last that this thread may use, as the first serves more interrupts. taskset still chooses. */
+/* One core for the whole run: the last that this thread may use, as the first serves more interrupts. taskset
+ * still chooses. */
 static bool pin(cpu_set_t *before)
 {
     cpu_set_t one;

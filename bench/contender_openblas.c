@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a careful user writes with BLAS: the SoA columns read in place through transA, weights transposed at load, tiles of
- * 192 rows so that the activations stay in cache, vectorised activations between. */
+/* What a careful user writes with BLAS: the SoA columns read in place through transA, weights transposed at
+ * load, tiles of 192 rows so that the activations stay in cache, vectorised activations between. */
 #include "mlp.h"
 
 #include <math.h>
@@ -45,8 +45,10 @@ INLINE float exp_near(float x)
     const float clipped = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
     const float whole = (clipped * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to nearest */
     const float r = (clipped - whole * 0.693359375f) + whole * 2.12194440e-4f;
-    const float p = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * (4.16666667e-2f + r * (8.33333333e-3f +
-                    r * 1.38888889e-3f)))));
+    const float p =
+        1.0f +
+        r * (1.0f + r * (0.5f + r * (1.66666667e-1f +
+                                     r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
     const int32_t bits = ((int32_t)whole + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
@@ -133,12 +135,13 @@ static void run_tile(const blas *b, uint32_t first, uint32_t rows)
         const int inputs = (int)spec->widths[l], outputs = (int)spec->widths[l + 1];
         float *out = b->tile[l % 2];
         if (outputs == 1) {
-            cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)rows, inputs, 1.0f, in, pitch, b->weight[l], 1, 0.0f, out, 1);
+            cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)rows, inputs, 1.0f, in, pitch, b->weight[l], 1,
+                        0.0f, out, 1);
             sigmoid(b, b->mlp.out + first, out, b->mlp.weights->bias[l][0], rows);
             return;
         }
-        cblas_sgemm(CblasRowMajor, l == 0 ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)rows, outputs, inputs, 1.0f, in,
-                    pitch, b->weight[l], outputs, 0.0f, out, outputs);
+        cblas_sgemm(CblasRowMajor, l == 0 ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)rows, outputs,
+                    inputs, 1.0f, in, pitch, b->weight[l], outputs, 0.0f, out, outputs);
         relu(b, out, b->mlp.weights->bias[l], rows, (uint32_t)outputs);
         in = out;
         pitch = outputs;

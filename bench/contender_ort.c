@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ONNX Runtime through its C interface, loaded at run time: nothing of it is needed to build.
  *
- * OrtApi is a table of functions that only ever grows at its end, so the first 102 slots, frozen as version 1, are addressed
- * by their number. Numbers are from the order in onnxruntime_c_api.h; a wrong one would show at once in the results. */
+ * OrtApi is a table of functions that only ever grows at its end, so the first 102 slots, frozen as version
+ * 1, are addressed by their number. Numbers are from the order in onnxruntime_c_api.h; a wrong one would show
+ * at once in the results. */
 #include "mlp.h"
 
 #include <dlfcn.h>
@@ -26,10 +27,22 @@ typedef struct ort_api_base {
 } ort_api_base;
 
 enum {
-    ORT_ERROR_MESSAGE = 2, ORT_CREATE_ENV = 3, ORT_CREATE_SESSION = 7, ORT_RUN = 9, ORT_CREATE_OPTIONS = 10,
-    ORT_SET_OPTIMIZATION = 23, ORT_SET_INTRA_THREADS = 24, ORT_SET_INTER_THREADS = 25, ORT_TENSOR_WITH_DATA = 49,
-    ORT_CPU_MEMORY_INFO = 69, ORT_RELEASE_ENV = 92, ORT_RELEASE_STATUS = 93, ORT_RELEASE_MEMORY_INFO = 94,
-    ORT_RELEASE_SESSION = 95, ORT_RELEASE_VALUE = 96, ORT_RELEASE_OPTIONS = 100
+    ORT_ERROR_MESSAGE = 2,
+    ORT_CREATE_ENV = 3,
+    ORT_CREATE_SESSION = 7,
+    ORT_RUN = 9,
+    ORT_CREATE_OPTIONS = 10,
+    ORT_SET_OPTIMIZATION = 23,
+    ORT_SET_INTRA_THREADS = 24,
+    ORT_SET_INTER_THREADS = 25,
+    ORT_TENSOR_WITH_DATA = 49,
+    ORT_CPU_MEMORY_INFO = 69,
+    ORT_RELEASE_ENV = 92,
+    ORT_RELEASE_STATUS = 93,
+    ORT_RELEASE_MEMORY_INFO = 94,
+    ORT_RELEASE_SESSION = 95,
+    ORT_RELEASE_VALUE = 96,
+    ORT_RELEASE_OPTIONS = 100
 };
 enum { ORT_LOG_ERROR = 3, ORT_ALL_OPTIMIZATIONS = 99, ORT_FLOAT = 1, ORT_ARENA = 1, ORT_MEMORY_DEFAULT = 0 };
 
@@ -37,13 +50,14 @@ typedef const char *(*message_function)(const ort_status *);
 typedef ort_status *(*env_function)(int level, const char *id, void **env);
 typedef ort_status *(*make_function)(void **object);
 typedef ort_status *(*set_function)(void *options, int value);
-typedef ort_status *(*session_function)(const void *env, const char *path, const void *options, void **session);
+typedef ort_status *(*session_function)(const void *env, const char *path, const void *options,
+                                        void **session);
 typedef ort_status *(*memory_function)(int allocator, int kind, void **info);
-typedef ort_status *(*tensor_function)(const void *info, void *data, size_t bytes, const int64_t *shape, size_t rank, int type,
-                                       void **value);
+typedef ort_status *(*tensor_function)(const void *info, void *data, size_t bytes, const int64_t *shape,
+                                       size_t rank, int type, void **value);
 typedef ort_status *(*run_function)(void *session, const void *options, const char *const *input_names,
-                                    const void *const *inputs, size_t input_count, const char *const *output_names,
-                                    size_t output_count, void **outputs);
+                                    const void *const *inputs, size_t input_count,
+                                    const char *const *output_names, size_t output_count, void **outputs);
 typedef void (*release_function)(void *object);
 
 typedef struct ort {
@@ -78,8 +92,10 @@ static void *load_library(char *why)
         if (!library) snprintf(why, MLP_WHY, "STOA_ONNXRUNTIME: %.400s", dlerror());
         return library;
     }
-    const char *pattern = STOA_BENCH_SOURCE_DIR "/.venv/lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*";
-    snprintf(why, MLP_WHY, "no libonnxruntime.so: set STOA_ONNXRUNTIME to it, or install onnxruntime into .venv");
+    const char *pattern =
+        STOA_BENCH_SOURCE_DIR "/.venv/lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*";
+    snprintf(why, MLP_WHY,
+             "no libonnxruntime.so: set STOA_ONNXRUNTIME to it, or install onnxruntime into .venv");
     if (glob(pattern, 0, NULL, &found) == 0) {
         library = dlopen(found.gl_pathv[0], RTLD_NOW | RTLD_LOCAL);
         if (!library) snprintf(why, MLP_WHY, "%.400s", dlerror());
@@ -135,11 +151,14 @@ static bool ort_open(const mlp_case *mlp, void **self, char *why)
            check(o, ((set_function)table[ORT_SET_INTRA_THREADS])(o->options, 1), why) &&
            check(o, ((set_function)table[ORT_SET_INTER_THREADS])(o->options, 1), why) &&
            check(o, ((set_function)table[ORT_SET_OPTIMIZATION])(o->options, ORT_ALL_OPTIMIZATIONS), why) &&
-           check(o, ((session_function)table[ORT_CREATE_SESSION])(o->env, mlp->path, o->options, &o->session), why) &&
-           check(o, ((memory_function)table[ORT_CPU_MEMORY_INFO])(ORT_ARENA, ORT_MEMORY_DEFAULT, &o->memory), why);
+           check(o, ((session_function)table[ORT_CREATE_SESSION])(o->env, mlp->path, o->options, &o->session),
+                 why) &&
+           check(o, ((memory_function)table[ORT_CPU_MEMORY_INFO])(ORT_ARENA, ORT_MEMORY_DEFAULT, &o->memory),
+                 why);
 }
 
-static bool make_tensor(const ort *o, const float *data, uint32_t rows, uint32_t width, void **value, char *why)
+static bool make_tensor(const ort *o, const float *data, uint32_t rows, uint32_t width, void **value,
+                        char *why)
 {
     const int64_t shape[2] = {rows, width};
     void *mutable_data = NULL;
@@ -173,7 +192,8 @@ static void ort_run(void *self)
     static const char *const inputs[] = {ONNX_INPUT}, *const outputs[] = {ONNX_OUTPUT};
     ort *o = self;
     char why[MLP_WHY];
-    (void)check(o, o->run(o->session, NULL, inputs, (const void *const[]){o->input}, 1, outputs, 1, &o->output), why);
+    (void)check(
+        o, o->run(o->session, NULL, inputs, (const void *const[]){o->input}, 1, outputs, 1, &o->output), why);
 }
 
 static void packed_run(void *self)
@@ -184,4 +204,5 @@ static void packed_run(void *self)
 }
 
 const mlp_contender mlp_ort = {"onnxruntime", ort_open, ort_prepare, ort_run, ort_close, true};
-const mlp_contender mlp_ort_packed = {"onnxruntime_packed", ort_open, packed_prepare, packed_run, ort_close, true};
+const mlp_contender mlp_ort_packed = {"onnxruntime_packed", ort_open,  packed_prepare,
+                                      packed_run,           ort_close, true};

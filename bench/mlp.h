@@ -11,11 +11,12 @@
 
 #define MLP_WHY 512u /* bytes of a reason */
 
-/* The case at hand. The input is one blob: a float column of `pitch` values for each input, `rows` of them used. */
+/* The case at hand. The input is one blob: a float column of `pitch` values for each input, `rows` of them
+ * used. */
 typedef struct mlp_case {
     const mlp_spec *spec;
     const mlp_weights *weights;
-    const char *path;       /* the .onnx file */
+    const char *path; /* the .onnx file */
     uint32_t rows, pitch;
     const float *columns;   /* [inputs][pitch] */
     const float *row_major; /* [rows][inputs], for the contender that gets it as a gift */
@@ -23,9 +24,10 @@ typedef struct mlp_case {
     float *out;             /* [pitch] */
 } mlp_case;
 
-/* A contender is opened for a model, prepared for each number of rows, run, closed. Reasons go to why[MLP_WHY]; close takes
- * NULL and what a failed open or prepare left. prepare may be called again; run neither allocates nor fails visibly: a failed
- * run leaves its output as it was, which the comparison finds. */
+/* A contender is opened for a model, prepared for each number of rows, run, closed. Reasons go to
+ * why[MLP_WHY]; close takes NULL and what a failed open or prepare left. prepare may be called again; run
+ * neither allocates nor fails visibly: a failed run leaves its output as it was, which the comparison finds.
+ */
 typedef struct mlp_contender {
     const char *name;
     bool (*open)(const mlp_case *mlp, void **self, char *why);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Protocol buffers by hand: a message is fields in order, a submessage is its length and its bytes. Field numbers are those
- * of onnx.proto, named beside each use. */
+/* Protocol buffers by hand: a message is fields in order, a submessage is its length and its bytes. Field
+ * numbers are those of onnx.proto, named beside each use. */
 #include "onnx_writer.h"
 
 #include <errno.h>
@@ -93,8 +93,10 @@ static void put_tensor(bytes *out, const char *name, const float *data, uint32_t
     end(out, tensor);
 }
 
-/* NodeProto: input 1, output 2, name 3, op_type 4, attribute 5; AttributeProto: name 1, i 3, type 20 (INT 2). */
-static void put_node(bytes *out, const char *op, const char *const inputs[3], const char *output, const char *flag)
+/* NodeProto: input 1, output 2, name 3, op_type 4, attribute 5; AttributeProto: name 1, i 3, type 20 (INT 2).
+ */
+static void put_node(bytes *out, const char *op, const char *const inputs[3], const char *output,
+                     const char *flag)
 {
     const size_t node = begin(out, 1);
     for (uint32_t i = 0; i < 3 && inputs[i]; i++) put_text(out, 1, inputs[i]);
@@ -111,7 +113,8 @@ static void put_node(bytes *out, const char *op, const char *const inputs[3], co
     end(out, node);
 }
 
-/* ValueInfoProto: name 1, type 2 / tensor_type 1 / {elem_type 1, shape 2 / dim 1 / {dim_value 1, dim_param 2}}. */
+/* ValueInfoProto: name 1, type 2 / tensor_type 1 / {elem_type 1, shape 2 / dim 1 / {dim_value 1, dim_param
+ * 2}}. */
 static void put_value(bytes *out, uint32_t field, const char *name, uint32_t width)
 {
     const size_t value = begin(out, field);
@@ -166,8 +169,8 @@ static bool save(const char *path, bytes *out)
     return done;
 }
 
-/* ModelProto: ir_version 1, producer_name 2, graph 7, opset_import 8 / version 2; GraphProto: name 2, input 11, output 12.
- * weights NULL: the trivial model. */
+/* ModelProto: ir_version 1, producer_name 2, graph 7, opset_import 8 / version 2; GraphProto: name 2, input
+ * 11, output 12. weights NULL: the trivial model. */
 static bool write_model(const char *path, const mlp_spec *spec, const mlp_weights *weights)
 {
     bytes out = {0};

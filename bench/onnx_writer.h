@@ -23,7 +23,8 @@ typedef struct mlp_weights {
 #define ONNX_INPUT "features"
 #define ONNX_OUTPUT "score"
 
-/* Gemm (transB = 1), Relu, ..., Sigmoid from [N, inputs] to [N, outputs]. False with errno set when it cannot be written. */
+/* Gemm (transB = 1), Relu, ..., Sigmoid from [N, inputs] to [N, outputs]. False with errno set when it cannot
+ * be written. */
 bool onnx_write_mlp(const char *path, const mlp_spec *spec, const mlp_weights *weights);
 /* One Relu on [N, 1]: the least there is to run, for the cost of a call. */
 bool onnx_write_trivial(const char *path);

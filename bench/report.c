@@ -57,7 +57,8 @@ void bench_add(bench *run, const bench_result *result)
     run->results[run->result_count++] = *result;
 }
 
-void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count, double flop)
+void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count,
+                     double flop)
 {
     double native_ns = NAN;
     for (uint32_t t = 0; t < count; t++)
@@ -178,8 +179,8 @@ static void cpu_field(const char *key, char *text, size_t capacity)
 
 static void html_machine(FILE *out)
 {
-    static const char *const shown[] = {"sse4_2", "avx", "avx2", "fma", "f16c", "bmi2", "avx512f", "avx512bw", "avx512_bf16",
-                                        "amx_tile", "asimd", "sve"};
+    static const char *const shown[] = {"sse4_2",  "avx",      "avx2",        "fma",      "f16c",  "bmi2",
+                                        "avx512f", "avx512bw", "avx512_bf16", "amx_tile", "asimd", "sve"};
     char model[256], flags[8192], date[32] = "", *rest = flags, *flag;
     const time_t now = time(NULL);
     struct tm utc;
@@ -192,20 +193,26 @@ static void html_machine(FILE *out)
     while ((flag = strsep(&rest, " ")) != NULL)
         for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
             if (!strcmp(flag, shown[i])) fprintf(out, " %s", flag);
-    fprintf(out, "; compiler " __VERSION__ "; stoa %s (%s); %s</p>\n", stoa_version(), stoa_build_info(), date);
+    fprintf(out, "; compiler " __VERSION__ "; stoa %s (%s); %s</p>\n", stoa_version(), stoa_build_info(),
+            date);
 }
 
 void bench_page(bench *run)
 {
     FILE *out = bench_create(run, "index.html");
     if (!out) return;
-    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Stoa benchmarks</title>\n<style>body{font:15px "
-          "sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:.15em .8em;text-align:right;border-bottom:1px solid "
-          "#ddd}td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}img{max-width:100%}</style>\n<h1>Stoa benchmarks</h1>\n",
+    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Stoa "
+          "benchmarks</title>\n<style>body{font:15px "
+          "sans-serif;margin:2em}table{border-collapse:collapse}td,th{padding:.15em "
+          ".8em;text-align:right;border-bottom:1px solid "
+          "#ddd}td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}img{max-width:100%}</style>\n<h1>Stoa "
+          "benchmarks</h1>\n",
           out);
     html_machine(out);
-    fputs("<p>One core, all contenders of a table in one run, one sample of each in turn. median and min over rounds, per call; "
-          "ratio = contender / native; peak_fraction = gflops / that of a register-only FMA loop in the same rounds.</p>\n",
+    fputs("<p>One core, all contenders of a table in one run, one sample of each in turn. median and min "
+          "over rounds, per call; "
+          "ratio = contender / native; peak_fraction = gflops / that of a register-only FMA loop in the same "
+          "rounds.</p>\n",
           out);
     if (run->quick) fputs("<p><strong>--quick: few rounds and rows. Not for comparison.</strong></p>\n", out);
     for (uint32_t i = 0; i < run->file_count; i++)

@@ -88,7 +88,8 @@ double bench_gauss(bench_rng *rng)
     return radius * cos(6.283185307179586 * bench_uniform(rng));
 }
 
-/* Knuth's product of uniforms, in parts of at most 30 so that exp does not underflow: sums of Poissons are Poisson. */
+/* Knuth's product of uniforms, in parts of at most 30 so that exp does not underflow: sums of Poissons are
+ * Poisson. */
 uint32_t bench_poisson(bench_rng *rng, double mean)
 {
     uint32_t total = 0;

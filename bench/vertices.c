@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The density vertex finder on generated events: Poisson(mean) vertices, z normal with 3.5 cm, Poisson(10) tracks each with an
- * error flat in 0.005-0.025 cm, and 2 * Poisson(10) noise tracks (error 0.03 cm, z flat in +-13 cm). A call is one event of
- * many distinct ones, in turn: repeated events would be learnt by the branch predictor. */
+/* The density vertex finder on generated events: Poisson(mean) vertices, z normal with 3.5 cm, Poisson(10)
+ * tracks each with an error flat in 0.005-0.025 cm, and 2 * Poisson(10) noise tracks (error 0.03 cm, z flat
+ * in +-13 cm). A call is one event of many distinct ones, in turn: repeated events would be learnt by the
+ * branch predictor. */
 #include "bench_internal.h"
 
 #include <errno.h>
@@ -94,10 +95,10 @@ static bool open_finder(finder *f)
         return false;
     }
     const stoa_place place = stoa_device_place(f->device);
-    return stoa_layout_bind(&vertices_soa_layout, VERTICES_MAX, f->blob[0], bytes[0], place, &f->vertices.head, &f->err) ==
-               STOA_OK &&
-           stoa_layout_bind(&vertex_tracks_soa_layout, TRACKS_MAX, f->blob[1], bytes[1], place, &f->tracks.head, &f->err) ==
-               STOA_OK;
+    return stoa_layout_bind(&vertices_soa_layout, VERTICES_MAX, f->blob[0], bytes[0], place,
+                            &f->vertices.head, &f->err) == STOA_OK &&
+           stoa_layout_bind(&vertex_tracks_soa_layout, TRACKS_MAX, f->blob[1], bytes[1], place,
+                            &f->tracks.head, &f->err) == STOA_OK;
 }
 
 static void close_finder(finder *f)
@@ -146,12 +147,14 @@ static void time_mean(bench *run, finder *f, FILE *out, uint32_t mean)
         bench_fail(run, "vertices_%u: %s: %s", mean, stoa_status_name(f->err.status), f->err.message);
         return;
     }
-    if (near < 0.8 * generated) bench_fail(run, "vertices_%u: %g of %g generated vertices found", mean, near, generated);
+    if (near < 0.8 * generated)
+        bench_fail(run, "vertices_%u: %g of %g generated vertices found", mean, near, generated);
     result.median_ns = bench_median(times, passes);
     result.min_ns = times[0];
     bench_add(run, &result);
-    fprintf(out, "%s,native,%u,%.1f,%.2f,%.2f,%.1f,%.1f,%.3f\n", result.name, mean, tracks / EVENTS, 1e-3 * result.median_ns,
-            1e-3 * result.min_ns, result.median_ns * EVENTS / tracks, found / EVENTS, near / generated);
+    fprintf(out, "%s,native,%u,%.1f,%.2f,%.2f,%.1f,%.1f,%.3f\n", result.name, mean, tracks / EVENTS,
+            1e-3 * result.median_ns, 1e-3 * result.min_ns, result.median_ns * EVENTS / tracks, found / EVENTS,
+            near / generated);
 }
 
 void bench_vertices(bench *run, const char *name)
@@ -162,7 +165,9 @@ void bench_vertices(bench *run, const char *name)
     f = (finder){0};
     FILE *out = bench_create(run, "vertices.csv");
     if (!out) return;
-    fputs("name,contender,mean_vertices,tracks,median_us_per_event,min_us_per_event,ns_per_track,found,generated_found_fraction\n", out);
+    fputs("name,contender,mean_vertices,tracks,median_us_per_event,min_us_per_event,ns_per_track,found,"
+          "generated_found_fraction\n",
+          out);
     if (!open_finder(&f)) bench_fail(run, "vertices: %s: %s", stoa_status_name(f.err.status), f.err.message);
     else
         for (size_t i = 0; i < sizeof means / sizeof *means; i++) time_mean(run, &f, out, means[i]);

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the high-purity selector of the HLT job on simulated tracks and writes it as .onnx.
+
+    for p in 200:40:11 140:60:12 50:200:13 10:100:14; do IFS=: read pileup events seed <<< $p
+        build/release/cli/stoa generate hlt --events $events --seed $seed --pileup $pileup --out out/train_$pileup.npz; done
+    build/release/cli/stoa generate hlt --events 20 --seed 99 --pileup 200 --out out/test_200.npz
+    .venv/bin/python tools/train_hlt.py --train out/train_*0.npz --test out/test_200.npz --out models/hlt_high_purity.onnx
+
+The net is 17 -> 32 -> 32 -> 32 -> 1, ReLU and sigmoid, on the features of CMS's selector in their order; log10, clamps and
+normalisation are part of the model. Duplicates are left out of the training and counted as wrong in the evaluation.
+"""
+import argparse
+import pathlib
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+# Name, whether the model takes its log10, and the track column it comes from (COV: square root of the diagonal).
+FEATURES = [
+    ("chi2", True), ("dz_error", True), ("dxy_error", True), ("eta", False), ("hits", False), ("phi", False),
+    ("phi_error", True), ("pt", True), ("q_over_pt_error", True), ("dz_bs", False), ("dxy_bs", False), ("layers", False),
+    ("cot_theta_error", True), ("cov_cot_theta_dz", False), ("cov_dxy_q_over_pt", False), ("cov_phi_dxy", False),
+    ("cov_phi_q_over_pt", False),
+]
+LOGS = [i for i, (_, log) in enumerate(FEATURES) if log]
+REST = [i for i, (_, log) in enumerate(FEATURES) if not log]
+EPSILON = 1e-8
+
+
+def features(path):
+    """The 17 columns of the preselected tracks (quality at least tight), their truth and duplicate flags."""
+    table = np.load(path)
+    tight = table["quality"] >= 5
+    state, covariance = table["state"], table["covariance"]
+    root = lambda index: np.sqrt(covariance[:, index])
+    columns = [
+        table["chi2"], root(14), root(5), table["eta"], table["nHits"], state[:, 0], root(0), table["pt"], root(9), state[:, 4],
+        state[:, 1], table["nLayers"], root(12), covariance[:, 13], covariance[:, 6], covariance[:, 1], covariance[:, 2],
+    ]
+    x = np.stack([column.astype(np.float32) for column in columns], axis=1)[tight]
+    return x, table["is_true"][tight] > 0, table["is_duplicate"][tight] > 0
+
+
+class Selector(torch.nn.Module):
+    """Columns with a logarithm first, then the rest: the order that the exported graph has."""
+
+    def __init__(self, x):
+        super().__init__()
+        z = self.listed(torch.from_numpy(x)).double()
+        low, high = torch.quantile(z[:100_000], torch.tensor([0.0005, 0.9995], dtype=torch.float64), dim=0)
+        clamped = z.clamp(low, high)
+        for name, value in (("low", low), ("high", high), ("mean", clamped.mean(0)), ("scale", 1 / (clamped.std(0) + EPSILON))):
+            self.register_buffer(name, value.float())
+        widths = [17, 32, 32, 32, 1]
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
+
+    @staticmethod
+    def listed(x):
+        return torch.cat([torch.log10(x[:, LOGS] + EPSILON), x[:, REST]], dim=1)
+
+    def forward(self, x):
+        h = (self.listed(x).clamp(self.low, self.high) - self.mean) * self.scale
+        h = torch.where(torch.isnan(h), torch.zeros_like(h), h)
+        for layer in self.layers[:-1]:
+            h = torch.relu(layer(h))
+        return self.layers[-1](h)
+
+
+def train(x, y, epochs, seed):
+    torch.manual_seed(seed)
+    model, data = Selector(x), (torch.from_numpy(x), torch.from_numpy(y.astype(np.float32))[:, None])
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    batch, steps = 2048, len(x) // 2048
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=epochs * steps)
+    loss_of = torch.nn.BCEWithLogitsLoss()
+    for epoch in range(epochs):
+        order, total = torch.randperm(len(x)), 0.0
+        for step in range(steps):
+            rows = order[step * batch : (step + 1) * batch]
+            optimiser.zero_grad()
+            loss = loss_of(model(data[0][rows]), data[1][rows])
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        print(f"epoch {epoch + 1:2d}: loss {total / steps:.4f}", flush=True)
+    return model.eval()
+
+
+def export(model, path):
+    weights, nodes = {}, []
+
+    def constant(name, value):
+        weights[name] = np.asarray(value, dtype=np.float32) if np.asarray(value).dtype != np.int64 else np.asarray(value)
+        return name
+
+    def node(op, inputs, output, **attributes):
+        nodes.append(helper.make_node(op, inputs, [output], **attributes))
+        return output
+
+    logs = node("Gather", ["features", constant("log_columns", np.array(LOGS, np.int64))], "to_log", axis=1)
+    logs = node("Log", [node("Add", [logs, constant("epsilon", [EPSILON])], "shifted")], "ln")
+    logs = node("Mul", [logs, constant("log10_e", [1 / np.log(10)])], "log10")
+    rest = node("Gather", ["features", constant("other_columns", np.array(REST, np.int64))], "others", axis=1)
+    h = node("Concat", [logs, rest], "listed", axis=1)
+    h = node("Min", [node("Max", [h, constant("low", model.low.numpy()[None])], "raised"), constant("high", model.high.numpy()[None])], "clamped")
+    h = node("Mul", [node("Sub", [h, constant("mean", model.mean.numpy()[None])], "centred"), constant("scale", model.scale.numpy()[None])], "scaled")
+    h = node("Where", [node("IsNaN", [h], "missing"), constant("zero", [[0.0]]), h], "normalised")
+    for i, layer in enumerate(model.layers):
+        last = i == len(model.layers) - 1
+        parts = [h, constant(f"weight_{i}", layer.weight.detach().numpy()), constant(f"bias_{i}", layer.bias.detach().numpy())]
+        h = node("Gemm", parts, f"sum_{i}", transB=1)
+        h = node("Sigmoid" if last else "Relu", [h], "score" if last else f"hidden_{i}")
+    value = lambda name, width: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tracks", width])
+    graph = helper.make_graph(nodes, "hlt_high_purity", [value("features", 17)], [value("score", 1)],
+                              [numpy_helper.from_array(array, name) for name, array in weights.items()])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="tools/train_hlt.py")
+    onnx.checker.check_model(made)
+    onnx.save(made, path)
+
+
+def auc(score, truth):
+    order = np.argsort(score, kind="stable")
+    ranks = np.empty(len(score))
+    ranks[order] = np.arange(1, len(score) + 1)
+    positives = truth.sum()
+    return (ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * (len(score) - positives))
+
+
+def report(model, path, threshold=None):
+    """ROC on held-out tracks; the threshold that keeps 97 % of the true ones unless one is given."""
+    x, truth, _ = features(path)
+    with torch.no_grad():
+        score = torch.sigmoid(model(torch.from_numpy(x)))[:, 0].numpy()
+    if threshold is None:
+        threshold = float(np.quantile(score[truth], 0.03))
+    chosen = score >= threshold
+    print(f"{pathlib.Path(path).name}: {len(x)} tracks, AUC {auc(score, truth):.4f}, threshold {threshold:.3f}: "
+          f"efficiency {chosen[truth].mean():.4f}, wrong among selected {1 - truth[chosen].mean():.4f} (before: {1 - truth.mean():.4f})")
+    return threshold
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", nargs="+", required=True)
+    parser.add_argument("--test", nargs="+", required=True)
+    parser.add_argument("--out", default="models/hlt_high_purity.onnx")
+    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    parts = [features(path) for path in options.train]
+    x, truth, duplicate = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    model = train(x[~duplicate], truth[~duplicate], options.epochs, options.seed)
+    export(model, options.out)
+    threshold = None
+    for path in options.test:
+        threshold = report(model, path, threshold)
+
+
+if __name__ == "__main__":
+    main()
