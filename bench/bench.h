@@ -7,9 +7,12 @@
 #ifndef STOA_BENCH_H
 #define STOA_BENCH_H
 
-/** Run the benchmarks named in argv[1..], all when none is, and write CSV, plots and one HTML page to --out
- * DIR. owns borrows argv, may reorder it   threads one at a time: pins the calling thread and restores it
- *  errors 1 a benchmark failed or its results are wrong, 2 wrong usage; messages on stderr   since 0.1 */
+/** Run the benchmarks named in argv[1..], all when none is; CSV, plots and one HTML page go to --out DIR.
+ *
+ *  owns     borrows argv, may reorder it
+ *  threads  one at a time: pins the calling thread to one core and restores it
+ *  errors   1 a benchmark failed or its results are wrong, 2 wrong usage; messages on stderr
+ *  since    0.1 */
 int stoa_bench_main(int argc, char **argv);
 
 #endif

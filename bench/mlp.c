@@ -257,8 +257,7 @@ static void cold_start(bench *run, mlp_case *mlp, FILE *out)
     free_memory(&memory);
 }
 
-/* A model of one Relu on one value: all of it is the call. n = 0 for native alone: peers refuse or skip it.
- */
+/* A model of one Relu on one value: all of it is the call. n = 0 for native alone. */
 static void call_overhead(bench *run, const char *path, FILE *out)
 {
     static const mlp_spec spec = {"trivial", 1, {1, 1}};

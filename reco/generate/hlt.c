@@ -23,7 +23,7 @@ typedef struct track {
     double truth[5];
     double state[5], covariance[15];
     double sigma[5]; /* square roots of the diagonal */
-    double chi2, scale, correlation;
+    double chi2, correlation[4]; /* correlation: how much of the four largest ones it has */
     int32_t layers, hits, vertex;
     uint8_t quality, is_true, is_duplicate;
 } track;
@@ -114,25 +114,30 @@ static void set_sigmas(track *t, double scale)
     t->sigma[RECO_STATE_QPT] = short_lever * hypot(0.0035, 0.0110 * scatter);
     t->sigma[RECO_STATE_COT_THETA] = short_lever * hypot(0.0006, 0.0016 / pt) * inverse_sin;
     t->sigma[RECO_STATE_ZIP] = short_lever * hypot(0.0022, 0.0050 * scatter) * inverse_sin;
-    t->scale = short_lever;
 }
 
-/* Upper triangle by rows; CMSSW's broken line leaves 3, 4, 7, 8, 10, 11 at 0. `c` scales the correlations of a matrix
- * that is positive definite at c = 1, so it is for 0 <= c <= 1. */
-static void set_covariance(track *t, double c)
+/* No two fits have the same hits and material: each error is off the parametrisation by a factor of its own, and each
+ * correlation is a part of the largest one. The matrix is positive definite for all parts from 0.8 to 1. */
+static void spread_errors(reco_random *r, track *t, double sigma_spread, double least_part)
 {
-    const double *s = t->sigma;
+    for (int k = 0; k < 5; ++k) t->sigma[k] *= exp(sigma_spread * reco_random_normal(r));
+    for (int k = 0; k < 4; ++k) t->correlation[k] = least_part + (0.99 - least_part) * reco_random_uniform(r);
+}
+
+/* Upper triangle by rows; CMSSW's broken line leaves 3, 4, 7, 8, 10, 11 at 0. */
+static void set_covariance(track *t)
+{
+    const double *s = t->sigma, *c = t->correlation;
     memset(t->covariance, 0, sizeof t->covariance);
     t->covariance[0] = s[0] * s[0];
-    t->covariance[1] = -0.88 * c * s[0] * s[1];
-    t->covariance[2] = 0.72 * c * s[0] * s[2];
+    t->covariance[1] = -0.88 * c[0] * s[0] * s[1];
+    t->covariance[2] = 0.72 * c[1] * s[0] * s[2];
     t->covariance[5] = s[1] * s[1];
-    t->covariance[6] = -0.60 * c * s[1] * s[2];
+    t->covariance[6] = -0.60 * c[2] * s[1] * s[2];
     t->covariance[9] = s[2] * s[2];
     t->covariance[12] = s[3] * s[3];
-    t->covariance[13] = -0.92 * c * s[3] * s[4];
+    t->covariance[13] = -0.92 * c[3] * s[3] * s[4];
     t->covariance[14] = s[4] * s[4];
-    t->correlation = c;
 }
 
 /* state = truth + L g, L the Cholesky factor of the covariance: two blocks, 3 x 3 and 2 x 2. */
@@ -176,7 +181,8 @@ static void measure(reco_random *r, track *t)
     int tail = reco_random_uniform(r) < 0.03;
     draw_hits(r, t);
     set_sigmas(t, exp(0.18 * reco_random_normal(r)));
-    set_covariance(t, 0.90 + 0.09 * reco_random_uniform(r));
+    spread_errors(r, t, 0.18, 0.82);
+    set_covariance(t);
     smear(r, t, tail ? 2.0 : 1.0);
     /* A track of four hits that reaches us has passed the automaton's own cut on chi2. */
     do t->chi2 = draw_chi2(r, t->hits, tail ? 1.3 : 0.75);
@@ -213,7 +219,7 @@ static void add_duplicate(event *e, const track *original)
     if (t->hits < 4) t->hits = 4;
     double worse = 1 + 0.12 * (original->layers - t->layers);
     for (int k = 0; k < 5; ++k) t->sigma[k] *= worse;
-    set_covariance(t, t->correlation);
+    set_covariance(t);
     t->chi2 = draw_chi2(r, t->hits, 0.8);
     set_quality(r, t);
     if (reco_random_uniform(r) < 0.5) t->quality = RECO_QUALITY_DUP; /* half of them the cleaner knows */
@@ -263,10 +269,10 @@ static void add_fake(event *e)
     t->layers = 3 + (int32_t)reco_random_binomial(r, 5, 0.30);
     t->hits = t->layers + (int32_t)reco_random_binomial(r, (uint32_t)t->layers, 0.06);
     if (t->hits < 4) t->hits = 4;
-    set_sigmas(t, exp(0.22 + 0.30 * reco_random_normal(r)));
-    /* The fit has no common particle behind it: each error is off by a factor of its own. */
-    for (int k = 0; k < 5; ++k) t->sigma[k] *= exp(0.22 * reco_random_normal(r));
-    set_covariance(t, 0.80 + 0.19 * reco_random_uniform(r));
+    set_sigmas(t, exp(0.18 + 0.24 * reco_random_normal(r)));
+    /* The fit has no common particle behind it: its errors scatter more. */
+    spread_errors(r, t, 0.25, 0.80);
+    set_covariance(t);
     smear(r, t, 1.5);
     double chi2_max = t->hits <= 4 ? 1.0 : t->hits == 5 ? 3.0 : 5.0;
     /* The automaton's cut again: most of what would fail it is not made. */

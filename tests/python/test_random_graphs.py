@@ -236,6 +236,12 @@ def classes(array):
     return numpy.where(numpy.isnan(array), 2, numpy.where(numpy.isposinf(array), 1, numpy.where(numpy.isneginf(array), -1, 0)))
 
 
+def is_nan_defined(model):
+    """Whether the operators say what becomes of NaN. ReduceMin and ReduceMax do not: ONNX Runtime's answer depends on where in
+    the row the NaN stands."""
+    return not any(node.op_type in ("ReduceMin", "ReduceMax") for node in model.graph.node)
+
+
 def check(seed):
     """The list of what is wrong, and the worst ratio of errors."""
     model, rng = build(seed), numpy.random.default_rng(seed + 1_000_000)
@@ -253,7 +259,7 @@ def check(seed):
         worst = max(worst, ours / max(peers, floor))
         if not ours <= 2.0 * peers + floor:
             wrong.append(f"{output.name}: error {ours:.3g}, ONNX Runtime's {peers:.3g}, floor {floor:.3g}")
-    odd = special_rows(feeds, rng)
+    odd = special_rows(feeds, rng) if is_nan_defined(model) else feeds
     for output, got, theirs in zip(model.graph.output, native.run(odd), peer.run(None, odd)):
         differ = numpy.argwhere(classes(got) != classes(theirs))
         if len(differ):

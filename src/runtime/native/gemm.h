@@ -21,8 +21,6 @@
 #define WIDEST 4u
 #endif
 
-INLINE vf relu(vf x) { return (vf)((vi)x & ~(x < 0.0f)); /* NaN stays */ }
-
 typedef struct gemm_block {
     const float *in;        /* first row of the blocks in column 0, or of ref 0 where refs != NULL */
     const uint32_t *refs;
@@ -74,7 +72,7 @@ INLINE void micro(const gemm_block *b, size_t blocks, const uint32_t R, const ui
         for (uint32_t n = 0; n < N; n++)
 #pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++)
-                v_store(out + n * pitch + r * LANES, b->relu ? relu(sum[r][n]) : sum[r][n]);
+                v_store(out + n * pitch + r * LANES, b->relu ? v_relu(sum[r][n]) : sum[r][n]);
     }
 }
 
@@ -108,7 +106,7 @@ INLINE void chain(const gemm_block *b, const float *in, float *out, const uint32
 #undef CHAIN_ADD
     for (uint32_t r = 0; r < R; r++) {
         const vf total = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);
-        v_store(out + r * LANES, b->relu ? relu(total) : total);
+        v_store(out + r * LANES, b->relu ? v_relu(total) : total);
     }
 }
 
@@ -218,25 +216,13 @@ INLINE void row_groups(const native_step *s, const float *x, const uint32_t G, c
     vg sum[GROUPS_AT_ONCE * GROUP_PARTS];
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
         sum[i] = vg_load(s->bias + o + i * GROUP_LANES);
-    /* Two k at a time, a group's weights of both next to each other: that is one cache line. */
-#define ROW_ADD(i, k, value)                                                                              \
-    sum[i] += vg_load(w + (i) / GROUP_PARTS * group + (k) * NATIVE_GROUP + (i) % GROUP_PARTS * GROUP_LANES) * (value)
-    uint32_t k = 0;
-    for (; k + 2 <= length; k += 2, w += 2 * NATIVE_GROUP) {
-        const float first = x[with_refs ? refs[k] : k], second = x[with_refs ? refs[k + 1] : k + 1];
-#pragma GCC unroll 16
-        for (uint32_t i = 0; i < G * GROUP_PARTS; i++) {
-            ROW_ADD(i, 0, first);
-            ROW_ADD(i, 1, second);
-        }
-    }
-    if (k < length) {
+#pragma GCC unroll 2
+    for (uint32_t k = 0; k < length; k++, w += NATIVE_GROUP) {
         const float value = x[with_refs ? refs[k] : k];
 #pragma GCC unroll 16
         for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-            ROW_ADD(i, 0, value);
+            sum[i] += vg_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * GROUP_LANES) * value;
     }
-#undef ROW_ADD
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
         vg_finish(out + o + i * GROUP_LANES, sum[i], s->op == NATIVE_RELU);

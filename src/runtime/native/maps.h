@@ -83,7 +83,7 @@ INLINE vf v_min(vf a, vf b) { return v_select((a < b) | (a != a), a, b); }
     X(SIGMOID, v_sigmoid(a)) X(TANH, v_tanh(a)) X(SIN, v_sin(a)) X(COS, v_cos(a)) X(TAN, v_tan(a))            \
     X(ASIN, v_asin(a)) X(ACOS, v_acos(a)) X(ATAN, v_atan(a)) X(SINH, v_sinh(a)) X(COSH, v_cosh(a))            \
     X(ASINH, v_asinh(a)) X(ACOSH, v_acosh(a)) X(ATANH, v_atanh(a)) X(ISNAN, v_bool(a != a))                   \
-    X(ISINF, v_is_inf(a, alpha, beta)) X(RELU, v_select(a < 0.0f, v_splat(0.0f), a))                          \
+    X(ISINF, v_is_inf(a, alpha, beta)) X(RELU, v_relu(a))                          \
     X(LEAKY_RELU, v_select(a < 0.0f, a * alpha, a)) X(ELU, v_elu(a, alpha))                                   \
     X(SELU, beta * v_elu(a, alpha)) X(CELU, v_celu(a, alpha))                                                 \
     X(THRESHOLDED_RELU, v_select(a > alpha, a, v_splat(0.0f)))                                                \

@@ -45,6 +45,17 @@ INLINE vf v_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & 
 INLINE vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 INLINE vi v_sign_bit(vf x) { return (vi)((vu)x & 0x80000000u); }
 INLINE vf v_copysign(vf magnitude, vf sign) { return (vf)(((vi)magnitude & 0x7fffffff) | v_sign_bit(sign)); }
+/* x < 0 ? 0 : x, and so NaN for NaN. One instruction where the compiler has it under a name, as it costs the matrix kernel. */
+INLINE vf v_relu(vf x)
+{
+#if defined(__AVX2__) && VECTOR_BYTES == 32
+    return __builtin_ia32_maxps256((vf){0}, x);
+#elif defined(__SSE2__) && VECTOR_BYTES == 16
+    return __builtin_ia32_maxps((vf){0}, x);
+#else
+    return (vf)((vi)x & ~(x < 0.0f));
+#endif
+}
 /* x into [low, high]; NaN stays NaN, a NaN bound does not bind: as ONNX Runtime's Clip. */
 INLINE vf v_clamp(vf x, vf low, vf high)
 {
