@@ -19,9 +19,7 @@ build: setup  ## configure and build (PRESET=release)
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 
 demo: build  ## generate events, run the HLT pixel-track job on them and, where they are, on the real tracks
-	@if [ -x build/$(PRESET)/cli/stoa ]; then tools/demo build/$(PRESET) $(OUT)/demo; else \
-	    echo "demo: the stoa command and the native runtime are not finished; see docs/limits.md. What runs today:"; \
-	    build/$(PRESET)/tests/test_vertices; fi
+	@tools/demo build/$(PRESET) $(OUT)/demo
 
 test: test-release test-asan test-tsan  ## every test; the short ones under ASan and UBSan, the threaded ones under TSan too
 	@tools/test-summary build/release build/asan build/tsan
