@@ -6,6 +6,10 @@
     build/release/cli/stoa generate hlt --events 20 --seed 99 --pileup 200 --out out/test_200.npz
     .venv/bin/python tools/train_hlt.py --train out/train_*0.npz --test out/test_200.npz --out models/hlt_high_purity.onnx
 
+Without --train the model that is there is judged, beside the cuts of `stoa hlt --selector cuts`, on simulated and real tracks:
+
+    .venv/bin/python tools/train_hlt.py --test out/test_200.npz --physlite ../shared/data/tracks/physlite_tracks.csv
+
 The net is 17 -> 32 -> 32 -> 32 -> 1, ReLU and sigmoid, on the features of CMS's selector in their order; log10, clamps and
 normalisation are part of the model. Duplicates are left out of the training and counted as wrong in the evaluation.
 """
@@ -41,6 +45,31 @@ def features(path):
     ]
     x = np.stack([column.astype(np.float32) for column in columns], axis=1)[tight]
     return x, table["is_true"][tight] > 0, table["is_duplicate"][tight] > 0
+
+
+def physlite_features(path):
+    """The same of ATLAS tracks: units and covariance converted as reco_atlas_to_cms does, the truth link for truth."""
+    t = np.genfromtxt(path, delimiter=",", names=True)
+    sin, cos, zeros = np.sin(t["theta"]), np.cos(t["theta"]), np.zeros((len(t), 5, 5))
+    sigma = np.sqrt([t["varD0"], t["varZ0"], t["varPhi"], t["varTheta"], t["varQoverP"]])
+    atlas, jacobian = zeros.copy(), zeros.copy()
+    for k, (a, b) in enumerate((a, b) for a in range(5) for b in range(a)):
+        atlas[:, a, b] = atlas[:, b, a] = t[f"corr{k}"] * sigma[a] * sigma[b]
+    for a in range(5):
+        atlas[:, a, a] = sigma[a] ** 2
+    for (row, column), value in {(0, 2): 1, (1, 0): 0.1, (2, 3): -1000 * t["qOverP"] * cos / sin**2, (2, 4): 1000 / sin,
+                                 (3, 3): -1 / sin**2, (4, 1): 0.1}.items():
+        jacobian[:, row, column] = value
+    v = jacobian @ atlas @ jacobian.transpose(0, 2, 1)
+    root = lambda index: np.sqrt(v[:, index, index])
+    columns = [
+        t["chiSquared"] / t["numberDoF"], root(4), root(1), -np.log(np.tan(t["theta"] / 2)),
+        t["numberOfPixelHits"] + t["numberOfSCTHits"], t["phi"], root(0), np.abs(sin / t["qOverP"]) / 1000, root(2),
+        0.1 * (t["z0"] + t["vz"]), 0.1 * t["d0"], t["numberOfPixelHits"], root(3), v[:, 3, 4], v[:, 1, 2], v[:, 0, 1], v[:, 0, 2],
+    ]
+    x = np.stack([column.astype(np.float32) for column in columns], axis=1)
+    truth = t["truth_linked"] > 0
+    return x, truth, np.zeros_like(truth)
 
 
 class Selector(torch.nn.Module):
@@ -142,14 +171,33 @@ def report(model, path, threshold=None):
     return threshold
 
 
+def judge(model, path, thresholds):
+    """The written model, through ONNX Runtime, and the cuts of cli/verb_hlt.c, on the same tracks."""
+    import onnxruntime
+
+    x, truth, duplicate = physlite_features(path) if str(path).endswith(".csv") else features(path)
+    score = onnxruntime.InferenceSession(model).run(None, {"features": x})[0][:, 0]
+    name, kept = pathlib.Path(path).name, ~duplicate
+    print(f"{name}: {len(x)} tracks, wrong {1 - truth.mean():.4f}, AUC {auc(score, truth):.4f}, "
+          f"{auc(score[kept], truth[kept]):.4f} without duplicates")
+    cuts = (x[:, 0] <= 2) & (x[:, 4] >= 5) & (np.abs(x[:, 10]) <= 0.1)
+    for label, chosen in [("cuts", cuts)] + [(f"score >= {value}", score >= value) for value in thresholds]:
+        print(f"  {label}: efficiency {chosen[truth].mean():.4f}, wrong among selected {1 - truth[chosen].mean():.4f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", nargs="+", required=True)
-    parser.add_argument("--test", nargs="+", required=True)
+    parser.add_argument("--train", nargs="+", help="left out: judge the model that --out names")
+    parser.add_argument("--test", nargs="+", default=[])
+    parser.add_argument("--physlite", nargs="+", default=[], help="physlite_tracks.csv")
     parser.add_argument("--out", default="models/hlt_high_purity.onnx")
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    if not options.train:
+        for path in options.test + options.physlite:
+            judge(options.out, path, [0.4, 0.541])
+        return
     parts = [features(path) for path in options.train]
     x, truth, duplicate = (np.concatenate([part[i] for part in parts]) for i in range(3))
     model = train(x[~duplicate], truth[~duplicate], options.epochs, options.seed)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The distributions are those of the table in docs/hlt.md; numbers here and there are changed together. */
+/* The distributions are those of the table in docs/hlt.md; numbers here and there are changed together. One
+ * random number a full expression: C leaves the order of calls within one open, and the sample must not hang
+ * on a compiler. */
 #include "reco/generate/hlt.h"
 
 #include "reco/formats/formats.h"
@@ -19,10 +21,10 @@
 #define VERTICES_MAX 1024u
 
 typedef struct track {
-    double order;   /* rows are sorted by it: a random place, a duplicate behind its original */
+    double order; /* rows are sorted by it: a random place, a duplicate behind its original */
     double truth[5];
     double state[5], covariance[15];
-    double sigma[5]; /* square roots of the diagonal */
+    double sigma[5];             /* square roots of the diagonal */
     double chi2, correlation[4]; /* correlation: how much of the four largest ones it has */
     int32_t layers, hits, vertex;
     uint8_t quality, is_true, is_duplicate;
@@ -54,7 +56,8 @@ static double draw_eta(reco_random *r, int hard)
 {
     for (;;) {
         double eta = hard ? 1.7 * reco_random_normal(r) : ETA_MAX * (2 * reco_random_uniform(r) - 1);
-        if (fabs(eta) < ETA_MAX && reco_random_uniform(r) * (1 + exp((fabs(eta) - 3.6) / 0.2)) < 1) return eta;
+        if (fabs(eta) < ETA_MAX && reco_random_uniform(r) * (1 + exp((fabs(eta) - 3.6) / 0.2)) < 1)
+            return eta;
     }
 }
 
@@ -65,14 +68,17 @@ static double draw_phi(reco_random *r)
 
 static void draw_particle(reco_random *r, const vertex *from, int hard, track *t)
 {
-    double pt = hard ? draw_pt(r, 1.5, 5.5) : draw_pt(r, 0.45, 6.5), eta = draw_eta(r, hard), phi = draw_phi(r);
+    double pt = hard ? draw_pt(r, 1.5, 5.5) : draw_pt(r, 0.45, 6.5), eta = draw_eta(r, hard),
+           phi = draw_phi(r);
     double charge = reco_random_uniform(r) < 0.5 ? -1 : 1, cot = sinh(eta);
     double tip = -(double)from->x * sin(phi) + (double)from->y * cos(phi);
     double zip = (double)from->z - ((double)from->x * cos(phi) + (double)from->y * sin(phi)) * cot;
     if (reco_random_uniform(r) < 0.04) { /* from a decay or an interaction: off the vertex, in tip and in z */
-        double away = (0.01 + 0.05 * reco_random_exponential(r)) * (reco_random_uniform(r) < 0.5 ? -1 : 1);
+        double size = 0.01 + 0.05 * reco_random_exponential(r);
+        double away = reco_random_uniform(r) < 0.5 ? -size : size;
         tip += away;
-        zip += away * cot * 0.3 * reco_random_normal(r) + 0.02 * reco_random_normal(r);
+        double along = away * cot * 0.3 * reco_random_normal(r);
+        zip += along + 0.02 * reco_random_normal(r);
     }
     const double truth[5] = {phi, tip, charge / pt, cot, zip};
     memcpy(t->truth, truth, sizeof truth);
@@ -80,7 +86,8 @@ static void draw_particle(reco_random *r, const vertex *from, int hard, track *t
 
 /* ---- detector ---- */
 
-/* Layers that a particle crosses: barrel pixels with three outer-tracker layers, then discs, then the edge of them. */
+/* Layers that a particle crosses: barrel pixels with three outer-tracker layers, then discs, then the edge of
+ * them. */
 static double expected_layers(double eta)
 {
     double a = fabs(eta);
@@ -96,14 +103,16 @@ static void draw_hits(reco_random *r, track *t)
     uint32_t crossed = (uint32_t)(expected + reco_random_uniform(r));
     uint32_t layers = reco_random_binomial(r, crossed, 0.94);
     /* The automaton stops early on some tracks. */
-    if (layers > 4 && reco_random_uniform(r) < 0.22) layers = 4 + (uint32_t)(reco_random_uniform(r) * (layers - 4));
+    if (layers > 4 && reco_random_uniform(r) < 0.22)
+        layers = 4 + (uint32_t)(reco_random_uniform(r) * (layers - 4));
     if (layers < 3) layers = 3;
     t->layers = (int32_t)layers;
     t->hits = (int32_t)(layers + reco_random_binomial(r, layers, 0.10));
     if (t->hits < 4) t->hits = 4; /* minHitsPerNtuplet */
 }
 
-/* Resolutions: measurement (+) multiple scattering, worse with fewer layers; `scale` is how far this track's differ. */
+/* Resolutions: measurement (+) multiple scattering, worse with fewer layers; `scale` is how far this track's
+ * differ. */
 static void set_sigmas(track *t, double scale)
 {
     double pt = fabs(1 / t->truth[RECO_STATE_QPT]), cot = t->truth[RECO_STATE_COT_THETA];
@@ -116,8 +125,9 @@ static void set_sigmas(track *t, double scale)
     t->sigma[RECO_STATE_ZIP] = short_lever * hypot(0.0022, 0.0050 * scatter) * inverse_sin;
 }
 
-/* No two fits have the same hits and material: each error is off the parametrisation by a factor of its own, and each
- * correlation is a part of the largest one. The matrix is positive definite for all parts from 0.8 to 1. */
+/* No two fits have the same hits and material: each error is off the parametrisation by a factor of its own,
+ * and each correlation is a part of the largest one. The matrix is positive definite for all parts from 0.8
+ * to 1. */
 static void spread_errors(reco_random *r, track *t, double sigma_spread, double least_part)
 {
     for (int k = 0; k < 5; ++k) t->sigma[k] *= exp(sigma_spread * reco_random_normal(r));
@@ -171,11 +181,15 @@ static void set_quality(reco_random *r, track *t)
     double pt = fabs(1 / t->state[RECO_STATE_QPT]), u = reco_random_uniform(r);
     int good = t->chi2 <= chi2_max && pt >= PT_MIN && fabs(t->state[RECO_STATE_TIP]) <= TIP_MAX &&
                fabs(t->state[RECO_STATE_ZIP]) <= ZIP_MAX;
-    if (good) t->quality = t->layers >= 5 && t->chi2 < 0.3 * chi2_max && u < 0.5 ? RECO_QUALITY_HIGH_PURITY : RECO_QUALITY_TIGHT;
-    else t->quality = u < 0.10 ? RECO_QUALITY_BAD : u < 0.55 ? RECO_QUALITY_LOOSE : RECO_QUALITY_STRICT;
+    if (good)
+        t->quality = t->layers >= 5 && t->chi2 < 0.3 * chi2_max && u < 0.5 ? RECO_QUALITY_HIGH_PURITY
+                                                                           : RECO_QUALITY_TIGHT;
+    else
+        t->quality = u < 0.10 ? RECO_QUALITY_BAD : u < 0.55 ? RECO_QUALITY_LOOSE : RECO_QUALITY_STRICT;
 }
 
-/* What was measured of a particle: hits, errors, smeared state, chi2. One in thirty has errors that are too small. */
+/* What was measured of a particle: hits, errors, smeared state, chi2. One in thirty has errors that are too
+ * small. */
 static void measure(reco_random *r, track *t)
 {
     int tail = reco_random_uniform(r) < 0.03;
@@ -214,7 +228,8 @@ static void add_duplicate(event *e, const track *original)
     memcpy(t->truth, original->state, sizeof t->truth);
     smear(r, t, 0.5);
     memcpy(t->truth, original->truth, sizeof t->truth);
-    t->layers = original->layers > 4 ? 4 + (int32_t)(reco_random_uniform(r) * (original->layers - 4)) : original->layers;
+    t->layers = original->layers > 4 ? 4 + (int32_t)(reco_random_uniform(r) * (original->layers - 4))
+                                     : original->layers;
     t->hits = t->layers + (int32_t)reco_random_binomial(r, (uint32_t)t->layers, 0.1);
     if (t->hits < 4) t->hits = 4;
     double worse = 1 + 0.12 * (original->layers - t->layers);
@@ -244,19 +259,23 @@ static void add_vertex_tracks(event *e, int32_t number, int hard)
     }
 }
 
-/* Hits of several particles: a short track that points nearly at the beam line, with errors and correlations of its own. */
+/* Hits of several particles: a short track that points nearly at the beam line, with errors and correlations
+ * of its own. */
 static void fake_state(event *e, track *t)
 {
     reco_random *r = &e->random;
     double u = reco_random_uniform(r), eta, z = 0;
     do eta = draw_eta(r, 0);
     while (reco_random_uniform(r) > 0.45 + 0.55 * fabs(eta) / ETA_MAX);
-    if (reco_random_uniform(r) < 0.5) z = (double)e->vertices[(uint32_t)(reco_random_uniform(r) * e->vertex_count)].z;
-    else z = 1.4 * BEAM_Z_SIGMA * reco_random_normal(r);
+    if (reco_random_uniform(r) < 0.5)
+        z = (double)e->vertices[(uint32_t)(reco_random_uniform(r) * e->vertex_count)].z;
+    else
+        z = 1.4 * BEAM_Z_SIGMA * reco_random_normal(r);
     double pt = u < 0.05 ? PT_MIN / reco_random_uniform(r) : draw_pt(r, 0.32, 8);
     double tip = reco_random_uniform(r) < 0.35 ? 0.006 * reco_random_normal(r) / fmin(pt, 3)
                                                : 0.055 * reco_random_exponential(r) * (u < 0.5 ? -1 : 1);
-    const double state[5] = {draw_phi(r), tip, (reco_random_uniform(r) < 0.5 ? -1 : 1) / fmin(pt, 500), sinh(eta), z};
+    double phi = draw_phi(r), charge = reco_random_uniform(r) < 0.5 ? -1 : 1;
+    const double state[5] = {phi, tip, charge / fmin(pt, 500), sinh(eta), z};
     memcpy(t->truth, state, sizeof state);
 }
 
@@ -301,9 +320,11 @@ static void make_event(event *e, const reco_hlt_options *options, uint64_t numbe
     e->track_count = 0;
     e->vertex_count = 1 + reco_random_poisson(r, options->pileup);
     if (e->vertex_count > VERTICES_MAX) e->vertex_count = VERTICES_MAX;
-    for (uint32_t i = 0; i < e->vertex_count; ++i)
-        e->vertices[i] = (vertex){(float)(BEAM_XY_SIGMA * reco_random_normal(r)), (float)(BEAM_XY_SIGMA * reco_random_normal(r)),
-                                  (float)(BEAM_Z_SIGMA * reco_random_normal(r)), i ? 3 : 1, 0};
+    for (uint32_t i = 0; i < e->vertex_count; ++i) {
+        double x = BEAM_XY_SIGMA * reco_random_normal(r), y = BEAM_XY_SIGMA * reco_random_normal(r);
+        double z = BEAM_Z_SIGMA * reco_random_normal(r);
+        e->vertices[i] = (vertex){(float)x, (float)y, (float)z, i ? 3 : 1, 0};
+    }
     for (uint32_t i = 0; i < e->vertex_count; ++i) add_vertex_tracks(e, (int32_t)i, i == 0);
     uint32_t fakes = reco_random_poisson(r, fake_mean(e->track_count));
     for (uint32_t i = 0; i < fakes; ++i) add_fake(e);
@@ -371,7 +392,8 @@ static void put_tracks(const event *e, int32_t number, const columns *c, size_t 
         c->eta[row] = (float)asinh(t->state[RECO_STATE_COT_THETA]);
         c->pt[row] = (float)fabs(1 / t->state[RECO_STATE_QPT]);
         for (size_t k = 0; k < 5; ++k) c->state[k * c->state_stride + row] = (float)t->state[k];
-        for (size_t k = 0; k < 15; ++k) c->covariance[k * c->covariance_stride + row] = (float)t->covariance[k];
+        for (size_t k = 0; k < 15; ++k)
+            c->covariance[k * c->covariance_stride + row] = (float)t->covariance[k];
         c->hits[row] = t->hits;
         c->is_true[row] = t->is_true;
         c->is_duplicate[row] = t->is_duplicate;
@@ -393,8 +415,10 @@ static void put_vertices(const event *e, int32_t number, const columns *c, size_
     }
 }
 
-/* Tables are made at their final size, so the events are made twice: once to be counted. Cheaper than to keep them. */
-static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tracks, reco_table **vertices, stoa_error *err)
+/* Tables are made at their final size, so the events are made twice: once to be counted. Cheaper than to keep
+ * them. */
+static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tracks, reco_table **vertices,
+                            stoa_error *err)
 {
     size_t rows = 0, vertex_rows = 0;
     columns c;
@@ -423,26 +447,34 @@ static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tr
 static stoa_status check_options(const reco_hlt_options *o, stoa_error *err)
 {
     if (o->struct_size != sizeof *o)
-        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: struct_size %u given, %zu needed", (unsigned)o->struct_size, sizeof *o);
+        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: struct_size %u given, %zu needed",
+                         (unsigned)o->struct_size, sizeof *o);
     if (o->events < 1 || o->events > RECO_HLT_EVENTS_MAX)
-        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: %u events asked, 1 to %u possible", (unsigned)o->events, RECO_HLT_EVENTS_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: %u events asked, 1 to %u possible",
+                         (unsigned)o->events, RECO_HLT_EVENTS_MAX);
     if (!(o->pileup >= 0 && o->pileup <= RECO_HLT_PILEUP_MAX))
-        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: pile-up %g asked, 0 to %g possible", o->pileup, RECO_HLT_PILEUP_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: pile-up %g asked, 0 to %g possible", o->pileup,
+                         RECO_HLT_PILEUP_MAX);
     if (o->first_event > (uint64_t)INT32_MAX - o->events)
         return STOA_FAIL(err, STOA_EINVAL, "generate hlt: first event %llu and %u events, numbers end at %d",
                          (unsigned long long)o->first_event, (unsigned)o->events, INT32_MAX);
     return STOA_OK;
 }
 
-stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **tracks, reco_table **vertices, stoa_error *err)
+stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **tracks, reco_table **vertices,
+                              stoa_error *err)
 {
-    if (!options || !tracks) return STOA_FAIL(err, STOA_EINVAL, "generate hlt: options or out pointer is NULL");
+    if (!options || !tracks)
+        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: options or out pointer is NULL");
     *tracks = NULL;
     if (vertices) *vertices = NULL;
     STOA_TRY(check_options(options, err));
-    event e = {.tracks = stoa_calloc(TRACKS_MAX, sizeof *e.tracks), .vertices = stoa_calloc(VERTICES_MAX, sizeof *e.vertices)};
-    stoa_status status = e.tracks && e.vertices ? generate(&e, options, tracks, vertices, err)
-                                                : STOA_FAIL(err, STOA_ENOMEM, "generate hlt: no memory for %u tracks", TRACKS_MAX);
+    event e = {.tracks = stoa_calloc(TRACKS_MAX, sizeof *e.tracks),
+               .vertices = stoa_calloc(VERTICES_MAX, sizeof *e.vertices)};
+    stoa_status status =
+        e.tracks && e.vertices
+            ? generate(&e, options, tracks, vertices, err)
+            : STOA_FAIL(err, STOA_ENOMEM, "generate hlt: no memory for %u tracks", TRACKS_MAX);
     stoa_free(e.tracks, TRACKS_MAX * sizeof *e.tracks);
     stoa_free(e.vertices, VERTICES_MAX * sizeof *e.vertices);
     if (status == STOA_OK) return STOA_OK;

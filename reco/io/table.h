@@ -17,7 +17,7 @@
  *             an empty field is an error). Written: floats with 9 digits, doubles with 17, both read back exactly.
  *      .npy   [N] -> column c0; [N,F..] -> group c with columns c0 c1 ..; structured dtype -> its fields. Written: one
  *             column -> [N] (its name is lost), one whole group -> [N,F], anything else -> structured dtype.
- *      .npz   array x [N] -> column x; [N,F..] -> group x with columns x_0 x_1 ... Written likewise, stored uncompressed.
+ *      .npz   array x [N] -> column x; [N,F..] -> group x with columns x_0 x_1 ... Written likewise, not compressed.
  *      .h5    the data sets of the root group, or of the only group in it, as for .npz. Half floats become float32.
  *  Byte order is swapped where the file has the other one. */
 #ifndef RECO_TABLE_H
@@ -61,7 +61,8 @@ RECO_API void reco_table_destroy(reco_table *table);
 RECO_API STOA_MUST_CHECK stoa_status reco_table_add(reco_table *table, const char *name, stoa_dtype dtype, void **data,
                                                     stoa_error *err);
 
-/** Add a group of `components` zeroed columns `name_0` .. in one block; component k starts k * stride elements after `data`.
+/** Add a group of `components` zeroed columns `name_0` .. in one block; component k starts k * stride elements
+ *  after `data`.
  *  owns the table keeps the memory   threads one at a time per table   errors as reco_table_add   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_table_add_group(reco_table *table, const char *name, stoa_dtype dtype,
                                                           uint32_t components, void **data, size_t *stride,
@@ -71,20 +72,20 @@ RECO_API STOA_MUST_CHECK stoa_status reco_table_add_group(reco_table *table, con
 RECO_API uint32_t reco_table_rows(const reco_table *table);
 /** Number of columns, components counted singly.   owns nothing   threads any   errors none   since 0.1 */
 RECO_API uint32_t reco_table_column_count(const reco_table *table);
-/** Column by index, NULL when there is none.   owns borrowed until destroy or the next add   threads any   errors NULL   since 0.1 */
+/** Column by index.   owns borrowed until destroy or the next add   threads any   errors NULL: none   since 0.1 */
 RECO_API const reco_column *reco_table_column(const reco_table *table, uint32_t index);
-/** Column by name, NULL when there is none.   owns borrowed until destroy or the next add   threads any   errors NULL   since 0.1 */
+/** Column by name.   owns borrowed until destroy or the next add   threads any   errors NULL: none   since 0.1 */
 RECO_API const reco_column *reco_table_find(const reco_table *table, const char *name);
 
 /** Column by name, for callers that need it: the error lists the names there are.
  *  owns borrowed until destroy or the next add   threads any   errors ENAME   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_table_get(const reco_table *table, const char *name, const reco_column **column,
-                                                    stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_table_get(const reco_table *table, const char *name,
+                                                    const reco_column **column, stoa_error *err);
 
 /** First column and stride in elements of a group.
  *  owns borrowed until destroy or the next add   threads any   errors ENAME   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_table_group(const reco_table *table, const char *group, const reco_column **first,
-                                                      size_t *stride, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_table_group(const reco_table *table, const char *group,
+                                                      const reco_column **first, size_t *stride, stoa_error *err);
 
 /** One value as double; complex gives its real part, int64 beyond 2^53 is rounded. `row` must be in range.
  *  owns borrows   threads any   errors none   since 0.1 */
@@ -104,7 +105,8 @@ RECO_API void reco_column_floats(const reco_column *column, uint32_t first, uint
 RECO_API STOA_MUST_CHECK stoa_status reco_table_read(const char *path, reco_table **table, stoa_error *err);
 
 /** Write a file; one that exists is replaced. What is left of a failed write is removed.
- *  owns borrows   threads as reco_table_read   errors EIO; EINVAL no column; EDTYPE a type the format lacks; ENOTSUP   since 0.1 */
+ *  owns borrows   threads as reco_table_read
+ *  errors EIO; EINVAL no column; EDTYPE a type the format lacks; ENOTSUP   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_table_write(const char *path, const reco_table *table, stoa_error *err);
 
 STOA_END_DECLS

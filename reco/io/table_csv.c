@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CSV: one pass over the mapped file. A column starts as int64 and becomes float64 at its first value that is no integer. */
+/* CSV: one pass over the mapped file. A column starts as int64 and becomes float64 at its first value that is
+ * no integer. */
 #include "reco/io/table_internal.h"
 #include "stoa/memory.h"
 
@@ -15,7 +16,7 @@
 
 typedef struct scan {
     const char *path, *at, *end;
-    size_t line;      /* 1 is the header */
+    size_t line; /* 1 is the header */
     uint32_t columns;
     stoa_error *err;
 } scan;
@@ -29,7 +30,8 @@ typedef struct number {
 static const double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
-/* What strtod does, for the fields that the fast path below leaves: long mantissas, large exponents, nan, inf. */
+/* What strtod does, for the fields that the fast path below leaves: long mantissas, large exponents, nan,
+ * inf. */
 static int parse_slow(const char *begin, const char *end, number *out)
 {
     char text[FIELD_BYTES_MAX + 1], *stop;
@@ -43,7 +45,8 @@ static int parse_slow(const char *begin, const char *end, number *out)
     return stop == text + bytes;
 }
 
-/* Exact for mantissas below 2^53 and |exponent| <= 22, for then both factors are doubles and one rounding is left. */
+/* Exact for mantissas below 2^53 and |exponent| <= 22, for then both factors are doubles and one rounding is
+ * left. */
 static int parse_number(const char *begin, const char *end, number *out)
 {
     const char *p = begin;
@@ -79,7 +82,8 @@ static int parse_number(const char *begin, const char *end, number *out)
         if (out->integral) return 1;
         return parse_slow(begin, end, out);
     }
-    double value = exponent < 0 ? (double)mantissa / powers_of_ten[-exponent] : (double)mantissa * powers_of_ten[exponent];
+    double value = exponent < 0 ? (double)mantissa / powers_of_ten[-exponent]
+                                : (double)mantissa * powers_of_ten[exponent];
     out->f = negative ? -value : value;
     return 1;
 }
@@ -103,23 +107,25 @@ static stoa_status header_name(scan *s, reco_table *table, const char *begin, co
     unsigned column = reco_table_column_count(table) + 1;
     trim(&begin, &end);
     if (end - begin >= 2 && *begin == '"' && end[-1] == '"') ++begin, --end;
-    if (begin == end)
-        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: column %u has no name", s->path, column);
+    if (begin == end) return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: column %u has no name", s->path, column);
     if ((size_t)(end - begin) >= sizeof name)
-        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: the name of column %u has %zu characters, at most %zu possible",
-                         s->path, column, (size_t)(end - begin), sizeof name - 1);
+        return STOA_FAIL(s->err, STOA_EFORMAT,
+                         "%s:1: the name of column %u has %zu characters, at most %zu possible", s->path,
+                         column, (size_t)(end - begin), sizeof name - 1);
     for (const char *p = begin; p < end; ++p)
         if ((unsigned char)*p < 0x20 || *p == '"')
-            return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: the name of column %u holds character 0x%02x", s->path, column,
-                             (unsigned)(unsigned char)*p);
+            return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: the name of column %u holds character 0x%02x",
+                             s->path, column, (unsigned)(unsigned char)*p);
     memcpy(name, begin, (size_t)(end - begin));
     name[end - begin] = 0;
-    if (parse_number(begin, end, &ignored) && strcasecmp(name, "nan") != 0 && strncasecmp(name, "inf", 3) != 0)
-        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: '%s' stands where the name of column %u should: a header row is needed",
+    if (parse_number(begin, end, &ignored) && strcasecmp(name, "nan") != 0 &&
+        strncasecmp(name, "inf", 3) != 0)
+        return STOA_FAIL(s->err, STOA_EFORMAT,
+                         "%s:1: '%s' stands where the name of column %u should: a header row is needed",
                          s->path, name, column);
     if (reco_table_find(table, name))
-        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: two columns are called '%s', the second is column %u", s->path, name,
-                         column);
+        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: two columns are called '%s', the second is column %u",
+                         s->path, name, column);
     stoa_status status = reco_table_add(table, name, STOA_INT64, NULL, s->err);
     if (status == STOA_ELIMIT)
         return STOA_FAIL(s->err, STOA_ELIMIT, "%s:1: more than %u columns", s->path, RECO_TABLE_COLUMNS_MAX);
@@ -138,7 +144,8 @@ static size_t count_rows(const char *at, const char *end)
     }
 }
 
-/* The header gives the columns, but their memory needs the number of rows, which stands behind it: count first. */
+/* The header gives the columns, but their memory needs the number of rows, which stands behind it: count
+ * first. */
 static stoa_status read_header(scan *s, reco_table **table)
 {
     if (s->end - s->at >= 3 && memcmp(s->at, "\xef\xbb\xbf", 3) == 0) s->at += 3; /* byte order mark */
@@ -148,7 +155,8 @@ static stoa_status read_header(scan *s, reco_table **table)
     size_t rows = count_rows(body, s->end), columns = 1;
     for (const char *p = begin; p < stop; ++p) columns += *p == ',';
     /* A value takes two bytes at least, so the file bounds the memory, at 8 bytes a value. */
-    STOA_TRY(recoi_check_size(s->path, "table", rows, columns, sizeof(int64_t), (uint64_t)(s->end - begin) + 1, 8, s->err));
+    STOA_TRY(recoi_check_size(s->path, "table", rows, columns, sizeof(int64_t),
+                              (uint64_t)(s->end - begin) + 1, 8, s->err));
     STOA_TRY(reco_table_create(rows, table, s->err));
     while (begin <= stop) {
         const char *comma = memchr(begin, ',', (size_t)(stop - begin));
@@ -174,7 +182,8 @@ static void make_float(reco_column *column, uint32_t rows)
     column->dtype = STOA_FLOAT64;
 }
 
-static stoa_status bad_field(const scan *s, const reco_column *column, uint32_t index, const char *begin, const char *end)
+static stoa_status bad_field(const scan *s, const reco_column *column, uint32_t index, const char *begin,
+                             const char *end)
 {
     int shown = end - begin > 40 ? 40 : (int)(end - begin);
     char text[41];
@@ -189,8 +198,8 @@ static stoa_status read_row(scan *s, reco_column **columns, uint32_t row)
     const char *stop = line_end(s), *begin = s->at;
     for (uint32_t c = 0; c < s->columns; ++c) {
         if (begin > stop)
-            return STOA_FAIL(s->err, STOA_EFORMAT, "%s:%zu: %u fields given, %u needed", s->path, s->line, (unsigned)c,
-                             (unsigned)s->columns);
+            return STOA_FAIL(s->err, STOA_EFORMAT, "%s:%zu: %u fields given, %u needed", s->path, s->line,
+                             (unsigned)c, (unsigned)s->columns);
         const char *p = begin;
         while (p < stop && *p != ',') ++p;
         const char *next = p + 1;
@@ -198,8 +207,10 @@ static stoa_status read_row(scan *s, reco_column **columns, uint32_t row)
         trim(&begin, &p);
         if (!parse_number(begin, p, &value)) return bad_field(s, columns[c], c, begin, p);
         if (!value.integral && columns[c]->dtype == STOA_INT64) make_float(columns[c], row);
-        if (columns[c]->dtype == STOA_INT64) ((int64_t *)columns[c]->data)[row] = value.i;
-        else ((double *)columns[c]->data)[row] = value.integral ? (double)value.i : value.f;
+        if (columns[c]->dtype == STOA_INT64)
+            ((int64_t *)columns[c]->data)[row] = value.i;
+        else
+            ((double *)columns[c]->data)[row] = value.integral ? (double)value.i : value.f;
         begin = next;
     }
     if (begin <= stop) {
@@ -220,12 +231,14 @@ static stoa_status read_rows(scan *s, reco_table *table)
     if (!columns) return STOA_FAIL(s->err, STOA_ENOMEM, "%s: no memory for %zu bytes", s->path, bytes);
     for (uint32_t c = 0; c < s->columns; ++c) columns[c] = recoi_column(table, c);
     stoa_status status = STOA_OK;
-    for (uint32_t row = 0; row < reco_table_rows(table) && status == STOA_OK; ++row) status = read_row(s, columns, row);
+    for (uint32_t row = 0; row < reco_table_rows(table) && status == STOA_OK; ++row)
+        status = read_row(s, columns, row);
     stoa_free(columns, bytes);
     return status;
 }
 
-/* Numbers have a point whatever the program's locale is; the locale of this thread only is changed and put back. */
+/* Numbers have a point whatever the program's locale is; the locale of this thread only is changed and put
+ * back. */
 typedef struct c_locale {
     locale_t mine, before;
 } c_locale;
@@ -248,7 +261,8 @@ stoa_status recoi_csv_read(const char *path, reco_table **table, stoa_error *err
 {
     recoi_bytes file;
     STOA_TRY(recoi_map(path, &file, err));
-    if (!file.data) return STOA_FAIL(err, STOA_EFORMAT, "%s: the file has 0 bytes, a header row is needed", path);
+    if (!file.data)
+        return STOA_FAIL(err, STOA_EFORMAT, "%s: the file has 0 bytes, a header row is needed", path);
     scan s = {.path = path, .at = file.data, .end = file.data + file.bytes, .line = 1, .err = err};
     reco_table *made = NULL;
     c_locale saved = c_locale_begin();
@@ -269,22 +283,28 @@ stoa_status recoi_csv_read(const char *path, reco_table **table, stoa_error *err
 static int put_value(FILE *out, const reco_column *column, uint32_t row)
 {
     switch (column->dtype) {
-    case STOA_FLOAT64: return fprintf(out, "%.17g", ((const double *)column->data)[row]);
+    case STOA_FLOAT64:
+        return fprintf(out, "%.17g", ((const double *)column->data)[row]);
     case STOA_FLOAT32:
     case STOA_FLOAT16:
-    case STOA_BFLOAT16: return fprintf(out, "%.9g", reco_column_value(column, row));
-    case STOA_INT64: return fprintf(out, "%" PRId64, ((const int64_t *)column->data)[row]);
-    case STOA_UINT64: return fprintf(out, "%" PRIu64, ((const uint64_t *)column->data)[row]);
+    case STOA_BFLOAT16:
+        return fprintf(out, "%.9g", reco_column_value(column, row));
+    case STOA_INT64:
+        return fprintf(out, "%" PRId64, ((const int64_t *)column->data)[row]);
+    case STOA_UINT64:
+        return fprintf(out, "%" PRIu64, ((const uint64_t *)column->data)[row]);
     case STOA_INT8:
     case STOA_INT16:
     case STOA_INT32:
     case STOA_UINT8:
     case STOA_UINT16:
     case STOA_UINT32:
-    case STOA_BOOL: return fprintf(out, "%" PRId64, (int64_t)reco_column_value(column, row));
+    case STOA_BOOL:
+        return fprintf(out, "%" PRId64, (int64_t)reco_column_value(column, row));
     case STOA_COMPLEX64:
     case STOA_COMPLEX128:
-    case STOA_DTYPE_NONE: break;
+    case STOA_DTYPE_NONE:
+        break;
     }
     return -1;
 }
@@ -315,7 +335,8 @@ static stoa_status check_writable(const char *path, const reco_table *table, sto
             return STOA_FAIL(err, STOA_EDTYPE, "%s: column '%s' is %s, which CSV lacks", path, column->name,
                              stoa_dtype_name(column->dtype));
         if (strpbrk(column->name, ",\"\r\n"))
-            return STOA_FAIL(err, STOA_EINVAL, "%s: the name of column %u holds a comma, a quote or a line end", path,
+            return STOA_FAIL(err, STOA_EINVAL,
+                             "%s: the name of column %u holds a comma, a quote or a line end", path,
                              (unsigned)c);
     }
     return STOA_OK;

@@ -30,8 +30,8 @@ reco_column *recoi_column(reco_table *table, uint32_t index);
 uint32_t recoi_group_span(const reco_table *table, uint32_t index);
 
 /* Copy of `count` values between strided places; `swap` turns the byte order of numbers of `unit` bytes. */
-void recoi_copy_strided(char *dst, size_t dst_stride, const char *src, size_t src_stride, size_t value_bytes, size_t unit,
-                        size_t count, int swap);
+void recoi_copy_strided(char *dst, size_t dst_stride, const char *src, size_t src_stride, size_t value_bytes,
+                        size_t unit, size_t count, int swap);
 
 /* Remove what a failed write left, if it is an ordinary file. */
 void recoi_remove(const char *path);

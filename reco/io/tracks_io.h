@@ -32,14 +32,15 @@ typedef struct reco_true_vertex {
 
 typedef enum reco_events_source {
     RECO_EVENTS_GENERATED = 0, /**< CMSSW-like columns: a true vertex for each track that has one */
-    RECO_EVENTS_PHYSLITE = 1   /**< `vertex` is ATLAS's association, the vertices are AMVF's: reconstruction, not truth */
+    RECO_EVENTS_PHYSLITE = 1   /**< vertices and `vertex` are ATLAS's reconstruction, not truth */
 } reco_events_source;
 
 /** Read all events of a file, and the vertices of the file beside it, if there is one (reco_vertices_path).
  *
  *  shape    rows of an event follow each other; an event without tracks does not appear
  *  owns     caller destroys; NULL on failure       threads as reco_table_read
- *  errors   as reco_table_read; ENAME columns that are missing, all of them; EFORMAT an event that comes twice      since 0.1 */
+ *  errors   as reco_table_read; ENAME columns that are missing, all of them; EFORMAT an event that comes twice
+ *  since    0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_events_read(const char *path, reco_events **events, stoa_error *err);
 
 /** As reco_events_read, from tables in memory; `vertices` may be NULL, `what` names the source in messages.
@@ -71,8 +72,9 @@ RECO_API uint32_t reco_events_has_truth(const reco_events *events);
  *  gets is_true 0, vertex -1. Rows behind the event are left as they are.
  *  shape views of at least reco_events_rows rows   owns fills caller's memory   threads any
  *  errors EINVAL index, or a column that is not bound; ESHAPE rows, both values; EPLACE not host memory   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_events_fill(const reco_events *events, uint32_t index, const tracks_soa *tracks,
-                                                      const track_truth_soa *truth, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_events_fill(const reco_events *events, uint32_t index,
+                                                      const tracks_soa *tracks, const track_truth_soa *truth,
+                                                      stoa_error *err);
 
 /** Vertices of event `index`; NULL and 0 when there are none.
  *  owns borrowed until destroy   threads any   errors NULL   since 0.1 */

@@ -134,12 +134,13 @@ static inline scalar scalar_map_integer(native_op op, int64_t a, int64_t b)
 
 static inline void scalar_step_map(scalar *places, const native_step *s)
 {
+#define SCALAR_OPERANDS(name, operands) operands,
+    static const uint8_t operands[] = {NATIVE_OP_MAP(SCALAR_OPERANDS)};
+#undef SCALAR_OPERANDS
     for (uint32_t i = 0; i < s->count; i++) {
         scalar in[3] = {{0}}, *out = &places[s->out + i * scalar_refs(s->out_type)];
-        for (uint32_t p = 0; p < 3; p++) {
-            const native_operand *o = &s->in[p];
-            if (p == 0 || o->constants || o->refs || o->first || o->type) in[p] = scalar_operand(places, o, i);
-        }
+        for (uint32_t p = 0; p < operands[s->op]; p++)
+            in[p] = scalar_operand(places, &s->in[p], i);
         if (s->op == NATIVE_WHERE)
             *out = in[0].integer ? in[1] : in[2];
         else

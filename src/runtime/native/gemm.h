@@ -84,25 +84,29 @@ INLINE void chain(const gemm_block *b, const float *in, float *out, const uint32
         sum[r][0] = v_splat(b->bias[0]);
         sum[r][1] = sum[r][2] = sum[r][3] = (vf){0};
     }
-    const uint32_t whole = b->length & ~3u;
-#define CHAIN_ADD(k, c)                                                                                   \
+    const float *x = in, *w = b->weights;
+    const uint32_t *ref = b->refs;
+    const size_t pitch = b->pitch;
+#define CHAIN_ADD(c)                                                                                      \
     do {                                                                                                  \
-        const float *x_ = in + (with_refs ? b->refs[(k) + (c)] : (k) + (c)) * b->pitch;                \
-        _Pragma("GCC unroll 4") for (uint32_t r = 0; r < R; r++)                                          \
-            sum[r][c] += v_load(x_ + r * LANES) * b->weights[((k) + (c)) * (size_t)NATIVE_GROUP];         \
+        const float *const x_ = with_refs ? in + *ref++ * pitch : x;                                      \
+        _Pragma("GCC unroll 4") for (uint32_t r = 0; r < R; r++) sum[r][c] += v_load(x_ + r * LANES) * *w; \
+        x += pitch;                                                                                       \
+        w += NATIVE_GROUP;                                                                                \
     } while (0)
-    for (uint32_t k = 0; k < whole; k += 4) {
-        CHAIN_ADD(k, 0u);
-        CHAIN_ADD(k, 1u);
-        CHAIN_ADD(k, 2u);
-        CHAIN_ADD(k, 3u);
+    for (uint32_t k = b->length / 4; k > 0; k--) {
+        CHAIN_ADD(0);
+        CHAIN_ADD(1);
+        CHAIN_ADD(2);
+        CHAIN_ADD(3);
     }
-    if (whole + 0 < b->length)
-        CHAIN_ADD(whole, 0u);
-    if (whole + 1 < b->length)
-        CHAIN_ADD(whole, 1u);
-    if (whole + 2 < b->length)
-        CHAIN_ADD(whole, 2u);
+    const uint32_t rest = b->length % 4;
+    if (rest > 0)
+        CHAIN_ADD(0);
+    if (rest > 1)
+        CHAIN_ADD(1);
+    if (rest > 2)
+        CHAIN_ADD(2);
 #undef CHAIN_ADD
     for (uint32_t r = 0; r < R; r++) {
         const vf total = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);

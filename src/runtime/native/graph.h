@@ -41,6 +41,7 @@ typedef struct graph_step {
     uint32_t out, out_count;          /* virtual columns made */
     const graph_element *exact[3];    /* constants of MAP's operands, unrounded */
     double *weights, *bias;           /* GEMM: [count][length], [count]; shared by steps, so never written */
+    bool fusible;                     /* a GEMM, or elementwise on all of one alone: what follows may melt into it */
     bool dead;
 } graph_step;
 

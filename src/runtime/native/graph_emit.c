@@ -60,8 +60,8 @@ static void name_columns(graph_element *elements, uint32_t count, uint32_t first
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------------ */
 
-/* One element of the result: `key` says which operands are constants and which GEMM made the first that is not, so that a
- * step over all neurons of one GEMM, whatever order the graph lists them in, can be fused into it. */
+/* One element of the result: `key` says which operands are constants and which fusible step made the first that is not, so
+ * that all neurons of one GEMM, whatever order the graph lists them in, are one step that can be fused into it. */
 typedef struct map_item {
     uint64_t key;
     uint32_t column, index;
@@ -86,7 +86,7 @@ static map_item map_item_of(const lowering *l, graph_tensor *const in[3], uint32
         } else if (first) {
             first = false;
             const uint32_t maker = l->producer[column];
-            if (l->steps[maker].step.kind != NATIVE_STEP_GEMM) continue;
+            if (!l->steps[maker].fusible) continue;
             item.key |= (uint64_t)(maker + 1) << 3;
             item.column = column;
         }
@@ -148,6 +148,9 @@ static bool emit_map_group(lowering *l, const graph_step *like, graph_tensor *co
             return false;
         step.step.in[p].type = step.step.op == NATIVE_WHERE && p == 0 ? NATIVE_I32 : step.step.type;
     }
+    const uint64_t maker = items[0].key >> 3, constants = items[0].key & 7, all = ((uint64_t)1 << operands) - 1;
+    const bool one_column = constants != all && ((all & ~constants) & ((all & ~constants) - 1)) == 0;
+    step.fusible = maker && one_column && l->steps[maker - 1].out_count == count;
     const graph_step *made = add_step(l, &step, count);
     if (!made) return false;
     for (uint32_t i = 0; i < count; i++)
@@ -461,6 +464,7 @@ bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, doub
                      graph_element *out)
 {
     graph_step step = {.step = {.kind = NATIVE_STEP_GEMM, .op = NATIVE_COPY, .type = NATIVE_F32, .out_type = NATIVE_F32}};
+    step.fusible = true;
     graph_element *kept = stoai_graph_take(l, length, sizeof *kept);
     if (!kept || !fold_gemm_inputs(l, in, length, &w, &bias, count, kept, &length)) return false;
     for (uint32_t o = 0; o < count && !length; o++)

@@ -13,16 +13,14 @@
 #include "runtime/native/vmath.h"
 
 /* From so many rows on a tile is faster than one row after the other, each with the neurons in the lanes. */
-#define BATCH_FROM (LANES > 8 ? LANES / 2 : LANES)
+#define BATCH_FROM (LANES > 8 ? LANES / 2 : LANES == 8 ? 6 : LANES)
 
 /* ------------------------------------------------------------------------------------------------ load, store */
 
 /* The usual case: floats without gaps. Reads rows of them and no more; the rest of the last vector is zero. */
-static void load_floats(float *column, const float *from, uint32_t rows, uint32_t ahead)
+static void load_floats(float *column, const float *from, uint32_t rows)
 {
     const size_t whole = rows / LANES * LANES;
-    for (size_t i = 0; i < ahead; i += 16)
-        __builtin_prefetch(from + rows + i);
     for (size_t i = 0; i < whole; i += LANES)
         v_store(column + i, v_load(from + i));
     if (whole < rows) {
@@ -45,12 +43,14 @@ static void load_row(const tile *t, const native_step *s)
 {
     const stoa_bound *b = &t->inputs[s->first_value];
     const int64_t first = t->first;
+    const uint32_t count = s->count, refs = type_bytes(s->type) / 4;
+    const bool floats = s->type == NATIVE_F32;
     float *out = tile_column(t, s->out);
-    for (uint32_t i = 0; i < s->count; i++)
-        if (b[i].dtype == STOA_FLOAT32 && s->type == NATIVE_F32)
-            out[i] = ((const float *)b[i].data)[first * b[i].row_stride];
+    for (uint32_t i = 0; i < count; i++, b++, out += refs)
+        if (floats && b->dtype == STOA_FLOAT32)
+            *out = ((const float *)b->data)[first * b->row_stride];
         else
-            load_converted(t, s, &b[i], tile_column(t, s->out + i * (type_bytes(s->type) / 4)));
+            load_converted(t, s, b, out);
 }
 
 static void step_load(const tile *t, const native_step *s)
@@ -64,7 +64,7 @@ static void step_load(const tile *t, const native_step *s)
         const stoa_bound *b = &t->inputs[s->first_value + i];
         float *column = tile_column(t, s->out + i * refs);
         if (b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32 && b->row_stride == 1)
-            load_floats(column, (const float *)b->data + t->first, t->rows, t->ahead);
+            load_floats(column, (const float *)b->data + t->first, t->rows);
         else
             load_converted(t, s, b, column);
     }
@@ -193,21 +193,42 @@ static void run_steps(const tile *t, const native_program *program)
     }
 }
 
+/* Cache lines of a full tile's inputs, shared out evenly among the calls that fetch. */
+static uint32_t lines_per_call(const native_program *program)
+{
+    uint32_t lines = 0, calls = 0;
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        const native_step *s = &program->steps[i];
+        if (s->kind == NATIVE_STEP_LOAD)
+            lines += s->count * (program->tile_rows * type_bytes(s->type) / 64 + 1);
+        else if (s->kind == NATIVE_STEP_GEMM)
+            calls += (s->count + WIDEST - 1) / WIDEST;
+    }
+    return calls > 0 ? lines / calls + 1 : 0;
+}
+
 static void run(const native_program *program, const stoa_bound *inputs, const stoa_bound *outputs, void *workspace,
                 uint32_t first, uint32_t rows)
 {
-    tile t = {.base = workspace, .inputs = inputs, .outputs = outputs, .first = first};
+    fetcher fetch = {.rows = 0};
+    tile t = {.base = workspace, .inputs = inputs, .outputs = outputs, .first = first, .fetch = &fetch};
+    const uint32_t tile_rows = program->tile_rows;
+    if (rows > tile_rows)
+        fetch.lines = lines_per_call(program);
     while (rows > 0) {
         if (rows < BATCH_FROM) {
             t.rows = 1;
             t.pitch = t.vectors = 1;
         } else {
-            t.rows = rows < program->tile_rows ? rows : program->tile_rows;
+            t.rows = rows < tile_rows ? rows : tile_rows;
             t.vectors = (t.rows + LANES - 1) / LANES;
             t.pitch = t.vectors * LANES;
         }
         rows -= t.rows;
-        t.ahead = rows < t.rows ? rows : t.rows;
+        if (fetch.lines > 0) {
+            fetch = (fetcher){.step = program->steps, .end = program->steps + program->step_count, .lines = fetch.lines,
+                              .first = t.first + t.rows, .rows = rows < t.rows ? rows : t.rows};
+        }
         run_steps(&t, program);
         t.first += t.rows;
     }

@@ -59,7 +59,7 @@ static vf reduce_sum(const tile *t, const native_step *s, uint32_t g, size_t v)
     vf sum = {0};
     for (uint32_t k = 0; k < s->length; k++) {
         const vf x = lane_load(group_at(t, s, g, k, v), one);
-        sum = squares ? sum + x * x : sum + reduce_term(s->reduce, x);
+        sum += squares ? v_rounded(x * x) : reduce_term(s->reduce, x);
     }
     switch (s->reduce) {
     case NATIVE_REDUCE_MEAN: return sum / (float)s->length;
@@ -216,13 +216,13 @@ static void norm_group(const tile *t, const native_step *s, uint32_t g, size_t v
     const vf mean = sum / (float)s->length;
     for (uint32_t k = 0; k < s->length; k++) {
         const vf d = lane_load(group_at(t, s, g, k, v), one) - mean;
-        squares += d * d;
+        squares += v_rounded(d * d);
     }
     const vf deviation = v_sqrt(squares / (float)s->length + s->alpha);
     for (uint32_t k = 0; k < s->length; k++) {
         vf x = (lane_load(group_at(t, s, g, k, v), one) - mean) / deviation;
         if (scale != NULL)
-            x = x * scale[k];
+            x = v_rounded(x * scale[k]);
         if (bias != NULL)
             x = x + bias[k];
         lane_store(out + k * t->pitch, x, one);

@@ -6,13 +6,23 @@
 #include "runtime/native/program.h"
 #include "runtime/native/vmath.h"
 
+/* Walks the columns of the next tile, a few cache lines at a time. Asking for all of them at once would fill the processor's
+ * list of outstanding misses and stall it; spread over the matrix steps they cost nothing. */
+typedef struct fetcher {
+    const native_step *step, *end;   /* LOAD steps still to do are in [step, end) */
+    uint32_t column;                 /* of step, the one after [line, stop) */
+    const char *line, *stop;
+    uint32_t first, rows;            /* the next tile; rows == 0: there is none */
+    uint32_t lines;                  /* for each call of fetch_some */
+} fetcher;
+
 typedef struct tile {
     float *base;                  /* workspace */
     size_t pitch;                 /* lanes of a column: rows rounded up to vectors, or 1 for a row alone */
     size_t vectors;               /* of a column; 1 for a row alone, of which one lane counts */
     uint32_t first, rows;         /* of the caller's columns */
-    uint32_t ahead;               /* rows of the next tile, worth fetching now; 0: none */
     const stoa_bound *inputs, *outputs;
+    fetcher *fetch;
 } tile;
 
 INLINE float *tile_column(const tile *t, uint32_t ref) { return t->base + ref * t->pitch; }
@@ -22,6 +32,37 @@ INLINE uint32_t type_bytes(native_type type) { return type == NATIVE_F64 || type
 INLINE uint32_t operand_ref(const native_operand *o, uint32_t i)
 {
     return o->refs != NULL ? o->refs[i] : o->first + i * (type_bytes(o->type) / 4);
+}
+
+/* The next column without gaps; false at the end. */
+static inline bool fetch_column(fetcher *f, const stoa_bound *inputs)
+{
+    for (; f->step < f->end; f->step++, f->column = 0)
+        while (f->step->kind == NATIVE_STEP_LOAD && f->column < f->step->count) {
+            const stoa_bound *b = &inputs[f->step->first_value + f->column++];
+            const size_t bytes = b->dtype == STOA_FLOAT64 || b->dtype == STOA_INT64 || b->dtype == STOA_UINT64 ? 8 : 4;
+            if (b->row_stride != 1)
+                continue;
+            const char *from = (const char *)b->data + f->first * bytes; /* narrower types: too far, which does no harm */
+            f->line = from - (uintptr_t)from % 64;
+            f->stop = from + f->rows * bytes;
+            return true;
+        }
+    return false;
+}
+
+INLINE void fetch_some(const tile *t)
+{
+    fetcher *f = t->fetch;
+    if (f->rows == 0)
+        return;
+    for (uint32_t i = 0; i < f->lines; i++, f->line += 64) {
+        if (f->line >= f->stop && !fetch_column(f, t->inputs)) {
+            f->rows = 0;
+            return;
+        }
+        __builtin_prefetch(f->line, 0, 2);
+    }
 }
 
 #endif

@@ -40,28 +40,41 @@ INLINE void v_store(float *to, vf value) { *(vf_memory *)to = value; }
 INLINE vf v_splat(float value) { return value - (vf){0}; /* x - (+0) is x for every x, -0 and NaN included */ }
 INLINE vi v_isplat(int32_t value) { return value - (vi){0}; }
 
-/* Lane by lane: mask ? a : b. */
+/* Lane by lane: mask ? a : b; x < low ? low : x; x > high ? high : x. With NaN in either operand the last two give x.
+ * Compilers do not find the single instructions for these, and every function below is made of them. */
+#if defined(__AVX2__) && VECTOR_BYTES == 32
+INLINE vf v_select(vi mask, vf a, vf b) { return __builtin_ia32_blendvps256(b, a, (vf)mask); }
+INLINE vf v_at_least(vf low, vf x) { return __builtin_ia32_maxps256(low, x); }
+INLINE vf v_at_most(vf high, vf x) { return __builtin_ia32_minps256(high, x); }
+#else
 INLINE vf v_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+#if defined(__SSE2__) && VECTOR_BYTES == 16
+INLINE vf v_at_least(vf low, vf x) { return __builtin_ia32_maxps(low, x); }
+INLINE vf v_at_most(vf high, vf x) { return __builtin_ia32_minps(high, x); }
+#else
+INLINE vf v_at_least(vf low, vf x) { return v_select(x < low, low, x); }
+INLINE vf v_at_most(vf high, vf x) { return v_select(x > high, high, x); }
+#endif
+#endif
+/* A product that no compiler fuses with the sum it goes into. Where one function is compiled for a row alone and for a batch, the
+ * optimiser may fuse in one copy and not in the other; the bits must not depend on that. */
+INLINE vf v_rounded(vf product)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __asm__("" : "+x"(product));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(product));
+#else
+    __asm__("" : "+m"(product));
+#endif
+    return product;
+}
+INLINE vf v_relu(vf x) { return v_at_least((vf){0}, x); }
 INLINE vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 INLINE vi v_sign_bit(vf x) { return (vi)((vu)x & 0x80000000u); }
 INLINE vf v_copysign(vf magnitude, vf sign) { return (vf)(((vi)magnitude & 0x7fffffff) | v_sign_bit(sign)); }
-/* x < 0 ? 0 : x, and so NaN for NaN. One instruction where the compiler has it under a name, as it costs the matrix kernel. */
-INLINE vf v_relu(vf x)
-{
-#if defined(__AVX2__) && VECTOR_BYTES == 32
-    return __builtin_ia32_maxps256((vf){0}, x);
-#elif defined(__SSE2__) && VECTOR_BYTES == 16
-    return __builtin_ia32_maxps((vf){0}, x);
-#else
-    return (vf)((vi)x & ~(x < 0.0f));
-#endif
-}
 /* x into [low, high]; NaN stays NaN, a NaN bound does not bind: as ONNX Runtime's Clip. */
-INLINE vf v_clamp(vf x, vf low, vf high)
-{
-    x = v_select(x < low, low, x);
-    return v_select(x > high, high, x);
-}
+INLINE vf v_clamp(vf x, vf low, vf high) { return v_at_most(high, v_at_least(low, x)); }
 
 INLINE vf v_sqrt(vf x)
 {
@@ -176,9 +189,9 @@ INLINE vf v_tanh(vf x)
     p = p * s - 5.373456e-2f;
     p = p * s + 1.3331392e-1f;
     p = p * s - 3.333328e-1f;
-    const vf small = p * s * x + x;
+    const vf small = p * s * a + a;
     const vf large = 1.0f - 2.0f / (v_exp(a + a) + 1.0f);
-    return v_select(a < 0.625f, small, v_copysign(large, x));
+    return v_copysign(v_select(a < 0.625f, small, large), x);
 }
 
 /* 1 / (1 + exp(-x)) from exp(-|x|), which never overflows. */
