@@ -104,7 +104,7 @@ INLINE vf v_ceil(vf x)
 }
 
 /* 2^e for e in [-126, 127]. */
-INLINE vf v_power_of_two(vi e) { return (vf)((vu)(e + 127) << 23); }
+INLINE vf v_power_of_two(vi e) { return (vf)(((vu)e + 127u) << 23); }
 
 /* x = n ln 2 + r with |r| <= ln 2 / 2; |x| must be below 2^20 or so, or NaN. n * LN2_HIGH is exact for |n| < 2^8. */
 #define LN2_HIGH 0x1.62e4p-1f
@@ -129,7 +129,7 @@ INLINE vf v_exp(vf x)
     q = q * r + 0.5f;
     const vf p = (q * (r * r) + r) + 1.0f;
     const vi half = n >> 1;
-    return p * v_power_of_two(half) * v_power_of_two(n - half);
+    return p * v_power_of_two(half) * v_power_of_two((vi)((vu)n - (vu)half));
 }
 
 /* exp(x) - 1 for x <= 0, without cancellation: 2^n (r + r^2 q) + (2^n - 1). */
@@ -152,7 +152,7 @@ INLINE vf v_log_finite(vf x)
 {
     const vi tiny = x < 0x1p-126f;
     const vi bits = (vi)v_select(tiny, x * 0x1p23f, x);
-    const vi e = (bits - 0x3f3504f3) >> 23;
+    const vi e = (vi)((vu)bits - 0x3f3504f3u) >> 23; /* wraps for x <= 0, whose result is not used */
     const vf f = (vf)(vi)((vu)bits - ((vu)e << 23)) - 1.0f;
     const vf k = __builtin_convertvector(e - (tiny & 23), vf);
     const vf s = f * f;
