@@ -8,7 +8,7 @@
 
 static const char *const backends[] = {"host", "cuda"};
 
-/* Runtimes of DESIGN section 4 that a build may lack: what the reader is told when one is not registered. */
+/* Built in or loaded as plugins on demand; one that cannot be found says where it was looked for. */
 static const char *const known_runtimes[][2] = {
     {"native", ".onnx"}, {"aoti", ".pt2"}, {"torchscript", ".pt"}, {"onnxruntime", ".onnx"}};
 
@@ -55,10 +55,8 @@ static json_t *describe_runtime(const char *name, const char *extensions)
     stoa_error err;
     char where[512] = "";
     if (stoa_runtime_find(name, &api, &err) != STOA_OK) {
-        char reason[128];
-        snprintf(reason, sizeof reason, "not built in version %s", stoa_version());
         return json_pack("{s:s, s:s, s:b, s:s, s:s}", "name", name, "extensions", extensions, "found", 0,
-                         "status", stoa_status_name(STOA_ENOTSUP), "reason", reason);
+                         "status", stoa_status_name(err.status), "reason", err.message);
     }
     if (api->probe && api->probe(where, sizeof where, &err) != STOA_OK)
         return json_pack("{s:s, s:s, s:b, s:s, s:s}", "name", name, "extensions", api->extensions, "found", 0,

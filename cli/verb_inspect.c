@@ -13,11 +13,7 @@ typedef struct inspect_options {
 static const struct capability {
     const char *name, *yes, *no;
     size_t offset;
-} capabilities[] = {{"any_columns", "each column may lie anywhere", "a tensor must be one strided array",
-                     offsetof(stoa_capabilities, any_columns)},
-                    {"row_stride_any", "any row stride, scalars included", "rows must be adjacent",
-                     offsetof(stoa_capabilities, row_stride_any)},
-                    {"outputs_in_place", "outputs go straight into the caller's columns",
+} capabilities[] = {{"outputs_in_place", "outputs go straight into the caller's columns",
                      "outputs are copied", offsetof(stoa_capabilities, outputs_in_place)},
                     {"const_inputs", "read-only inputs are taken", "inputs must be writable",
                      offsetof(stoa_capabilities, const_inputs)},
@@ -27,10 +23,15 @@ static const struct capability {
                     {"device_row_count", "the row count may stay on the device",
                      "the row count must be on the host", offsetof(stoa_capabilities, device_row_count)},
                     {"thread_safe", "sessions run concurrently without a lock", "one session at a time",
-                     offsetof(stoa_capabilities, thread_safe)},
-                    {"in_place_overlap", "an output column may be an input column",
-                     "outputs must not overlap inputs", offsetof(stoa_capabilities, in_place_overlap)}};
+                     offsetof(stoa_capabilities, thread_safe)}};
 enum { CAPABILITY_COUNT = sizeof capabilities / sizeof *capabilities };
+
+/* By stoa_column_rule. */
+static const char *const rules[][2] = {{"any", "each value anywhere, any row stride, mixed types"},
+                                       {"unit", "each value anywhere, rows adjacent"},
+                                       {"strided", "one strided array, any strides"},
+                                       {"block", "an SoA block: rows adjacent, columns equally spaced"},
+                                       {"row_major", "rows behind one another"}};
 
 static bool capability_value(const stoa_capabilities *of, int index)
 {
@@ -100,6 +101,8 @@ static json_t *describe(const stoa_model *model)
         json_array_append_new(groups, json_string(stoa_model_plan_step(model, i)));
     for (int i = 0; i < CAPABILITY_COUNT; i++)
         json_object_set_new(can, capabilities[i].name, json_boolean(capability_value(caps, i)));
+    json_object_set_new(can, "inputs", json_string(rules[caps->inputs][0]));
+    json_object_set_new(can, "outputs", json_string(rules[caps->outputs][0]));
     json_object_set_new(can, "tile_rows", json_integer(caps->tile_rows));
     return json_pack("{s:s, s:o, s:o, s:I, s:I, s:o, s:o}", "runtime", stoa_model_runtime(model), "inputs",
                      cli_json_tensors(schema->inputs, schema->input_count), "outputs",
@@ -144,10 +147,11 @@ static void print_model(const stoa_model *model, const char *path)
            (unsigned long long)schema->flop_per_row);
     for (uint32_t i = 0; i < stoa_model_plan_count(model); i++)
         printf("%-12s %2u  %s\n", i ? "" : "plan", i, stoa_model_plan_step(model, i));
+    const stoa_capabilities *can = stoa_model_capabilities(model);
+    printf("%-12s %-20s %s\n%-12s %-20s %s\n", "can", "inputs", rules[can->inputs][1], "", "outputs", rules[can->outputs][1]);
     for (int i = 0; i < CAPABILITY_COUNT; i++)
-        printf("%-12s %-20s %s\n", i ? "" : "can", capabilities[i].name,
-               capability_value(stoa_model_capabilities(model), i) ? capabilities[i].yes
-                                                                   : capabilities[i].no);
+        printf("%-12s %-20s %s\n", "", capabilities[i].name,
+               capability_value(can, i) ? capabilities[i].yes : capabilities[i].no);
 }
 
 int verb_inspect(int argc, char **argv)

@@ -10,13 +10,14 @@
 #include "stoa/runtime.h"
 
 #define FAKE_MASK (1ull << STOA_FLOAT32)
-static const stoa_tensor_schema fake_inputs[] = {{"a", STOA_FLOAT32, 1, {3}, 3, "N", FAKE_MASK},
-                                                 {"b", STOA_FLOAT32, 2, {2, 2}, 4, "N", FAKE_MASK}};
-static const stoa_tensor_schema fake_outputs[] = {{"sum", STOA_FLOAT32, 1, {1}, 1, "N", FAKE_MASK},
-                                                  {"pair", STOA_FLOAT32, 1, {2}, 2, "N", FAKE_MASK}};
-static const stoa_schema fake_schema = {fake_inputs, fake_outputs, 2, 2, 0, 8};
-static stoa_capabilities fake_can = {sizeof(stoa_capabilities), 1, 1, 1, 1, 1, 1, 0, 1, 0};
-static uint32_t fake_calls, fake_largest_call;
+static const stoa_tensor_schema fake_inputs[] = {{"a", STOA_FLOAT32, 1, {3}, 3, "N", FAKE_MASK, 0, 0},
+                                                 {"b", STOA_FLOAT32, 2, {2, 2}, 4, "N", FAKE_MASK, 0, 1}};
+static const stoa_tensor_schema fake_outputs[] = {{"sum", STOA_FLOAT32, 1, {1}, 1, "N", FAKE_MASK, 0, 0},
+                                                  {"pair", STOA_FLOAT32, 1, {2}, 2, "N", FAKE_MASK, 0, 0}};
+static const char *const fake_axes[] = {"N"};
+static const stoa_schema fake_schema = {fake_inputs, fake_outputs, 2, 2, fake_axes, 1, 0, 0, 8};
+static stoa_capabilities fake_can = {sizeof(stoa_capabilities), STOA_RULE_ANY, STOA_RULE_ANY, 1, 1, 1, 1, 0, 1};
+static uint32_t fake_calls, fake_largest_call, fake_failing_call; /* 0: none fails */
 static int fake_token;
 
 static stoa_status fake_probe(char *where, size_t capacity, stoa_error *err)
@@ -51,14 +52,14 @@ static const char *fake_plan_step(const void *model, uint32_t index)
     (void)model;
     return index == 0 ? "add up" : NULL;
 }
-static stoa_status fake_workspace(const void *model, stoa_place place, uint32_t max_rows, size_t *bytes, stoa_error *err)
+static stoa_status fake_workspace(const void *model, stoa_place place, const uint32_t *max_rows, size_t *bytes, stoa_error *err)
 {
     (void)model, (void)place, (void)max_rows, (void)err;
     *bytes = 64;
     return STOA_OK;
 }
-static stoa_status fake_open(const void *model, stoa_queue *queue, void *workspace, size_t bytes, uint32_t max_rows, void **instance,
-                             stoa_error *err)
+static stoa_status fake_open(const void *model, stoa_queue *queue, void *workspace, size_t bytes, const uint32_t *max_rows,
+                             void **instance, stoa_error *err)
 {
     (void)model, (void)queue, (void)workspace, (void)bytes, (void)max_rows, (void)err;
     *instance = &fake_token;
@@ -72,12 +73,13 @@ static float *fake_at(const stoa_bound *value, uint32_t row)
 {
     return (float *)value->data + (int64_t)row * value->row_stride;
 }
-static void fake_run(void *instance, const stoa_bound *in, const stoa_bound *out, uint32_t first, uint32_t rows)
+static stoa_status fake_run(void *instance, const stoa_bound *in, const stoa_bound *out, uint32_t first, const uint32_t *rows,
+                            stoa_error *err)
 {
     (void)instance;
-    fake_calls++;
-    if (rows > fake_largest_call) fake_largest_call = rows;
-    for (uint32_t row = first; row < first + rows; row++) {
+    if (++fake_calls == fake_failing_call) return STOA_FAIL(err, STOA_ERUNTIME, "fake: call %u fails", fake_calls);
+    if (rows[0] > fake_largest_call) fake_largest_call = rows[0];
+    for (uint32_t row = first; row < first + rows[0]; row++) {
         float sum = 0;
         for (int i = 0; i < 7; i++) sum += *fake_at(&in[i], row);
         const float difference = *fake_at(&in[0], row) - *fake_at(&in[1], row), first_b = *fake_at(&in[3], row);
@@ -85,10 +87,16 @@ static void fake_run(void *instance, const stoa_bound *in, const stoa_bound *out
         *fake_at(&out[1], row) = difference;
         *fake_at(&out[2], row) = first_b;
     }
+    return STOA_OK;
+}
+static uint64_t fake_run_allocations(const void *instance)
+{
+    (void)instance;
+    return fake_calls;
 }
 
 static const stoa_runtime_api fake_api = {sizeof(stoa_runtime_api), STOA_RUNTIME_ABI, "fake", ".fake", fake_probe, fake_load,
                                           fake_unload, fake_get_schema, fake_capabilities, fake_plan_step, fake_workspace,
-                                          fake_open, fake_close, fake_run};
+                                          fake_open, fake_close, fake_run, fake_run_allocations};
 
 #endif

@@ -6,11 +6,12 @@
  *  The caching allocator, buffers, range checks and statistics live above this table, once for all back ends.
  *
  *      static const stoa_backend_api api = {sizeof api, STOA_BACKEND_ABI, "cuda", .device_count = ...};
- *      const stoa_backend_api *stoa_backend_entry(uint32_t host_abi) { return &api; }
+ *      const stoa_backend_api *stoa_backend_entry(uint32_t host_abi, const stoa_host_api *host) { return &api; }
  */
 #ifndef STOA_BACKEND_H
 #define STOA_BACKEND_H
 
+#include "stoa/host.h"
 #include "stoa/queue.h"
 
 STOA_BEGIN_DECLS
@@ -59,9 +60,9 @@ typedef struct stoa_backend_api {
 #define STOA_HAS(api, slot) \
     ((api)->struct_size >= offsetof(stoa_backend_api, slot) + sizeof((api)->slot) && (api)->slot != NULL)
 
-/** The one function that a plugin exports; NULL when it cannot serve `host_abi`.
- *  owns static storage   threads any   errors NULL   since 0.1 */
-typedef const stoa_backend_api *(*stoa_backend_entry_fn)(uint32_t host_abi);
+/** The one function that a plugin exports; NULL when it cannot serve `host_abi`. `host` gives it the library's functions.
+ *  owns static storage; borrows `host` for ever   threads any   errors NULL   since 0.1 */
+typedef const stoa_backend_api *(*stoa_backend_entry_fn)(uint32_t host_abi, const stoa_host_api *host);
 
 /** Register a table under its name; for back ends inside the application (tests' fault-injecting wrappers, fakes).
  *  owns borrows `api` for ever   threads none may open devices meanwhile   errors EABI size, abi or a missing slot; ENAME taken; ELIMIT table full   since 0.1 */

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32) && defined(STOA_BUILDING)
+#if defined(STOA_PLUGIN) /* a plugin keeps its copies of the library's functions to itself, and exports its entry alone */
+#define STOA_API
+#define STOA_PLUGIN_EXPORT __attribute__((visibility("default")))
+#elif defined(_WIN32) && defined(STOA_BUILDING)
 #define STOA_API __declspec(dllexport)
 #elif defined(_WIN32)
 #define STOA_API __declspec(dllimport)

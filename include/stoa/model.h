@@ -27,37 +27,56 @@ typedef struct stoa_tensor_schema {
     uint32_t rank;
     uint32_t shape[STOA_SHAPE_RANK_MAX];
     uint32_t width;          /**< product of shape: values a row */
-    const char *rows_name;   /**< symbol of the row axis ("N"): tensors with the same symbol have the same rows */
+    const char *rows_name;   /**< symbol of the row axis ("N"); "1": one row a run, an event's scalars */
     uint64_t dtype_mask;     /**< bit 1 << stoa_dtype: what a bound column may have; converted at load or store */
+    uint32_t axis;           /**< index of rows_name among the schema's axes; STOA_AXIS_ONE for "1" */
+    uint32_t column_major;   /**< 1: as a block, the last two extents lie column-major, as matrix columns do */
 } stoa_tensor_schema;
+
+#define STOA_AXIS_ONE UINT32_MAX
 
 typedef struct stoa_schema {
     const stoa_tensor_schema *inputs, *outputs;
     uint32_t input_count, output_count;
+    const char *const *axes; /**< symbols of the row axes, in order of appearance: tensors of one axis have the same rows */
+    uint32_t axis_count;     /**< 1 for most models; 2 for nodes and edges */
+    uint32_t reserved;
     uint64_t parameters;     /**< numbers in the weights */
     uint64_t flop_per_row;   /**< multiply-adds count two; 0 when not known */
 } stoa_schema;
 
+/** How the values of a tensor may lie for a runtime to take them in place. All but ANY want one dtype in a tensor. */
+typedef enum stoa_column_rule {
+    STOA_RULE_ANY = 0,       /**< each value anywhere, any row stride (0: a scalar for all rows), mixed dtypes */
+    STOA_RULE_UNIT = 1,      /**< each value anywhere, rows adjacent */
+    STOA_RULE_STRIDED = 2,   /**< one array with a stride for each extent of the shape and for the rows; none negative */
+    STOA_RULE_BLOCK = 3,     /**< an SoA block: rows adjacent, values one pitch apart in the order of the schema */
+    STOA_RULE_ROW_MAJOR = 4  /**< the values of a row adjacent, rows behind one another */
+} stoa_column_rule;
+
 /** What a runtime can do, in data; binding is checked against it in one place, the session. */
 typedef struct stoa_capabilities {
     uint32_t struct_size;
-    uint32_t any_columns;        /**< 1: each column anywhere; 0: a tensor must be one strided array */
-    uint32_t row_stride_any;     /**< 1: any row stride, 0 included (scalars); 0: only 1 */
-    uint32_t outputs_in_place;   /**< 1: stores straight into the bound columns */
+    stoa_column_rule inputs;     /**< what is not so is gathered tile by tile, if the caller allows copies */
+    stoa_column_rule outputs;    /**< likewise scattered */
+    uint32_t outputs_in_place;   /**< 1: stores straight into the bound columns; 0: copies from memory of its own, counted */
     uint32_t const_inputs;       /**< 1: never writes its inputs */
     uint32_t row_independent;    /**< 1: a row's result depends on this row alone: the session may tile rows */
     uint32_t device_row_count;   /**< 1: takes a row count by pointer */
     uint32_t tile_rows;          /**< rows it wants in one call when tiled; 0: all */
     uint32_t thread_safe;        /**< 1: sessions of one model run concurrently without a lock */
-    uint32_t in_place_overlap;   /**< 1: an output column may be exactly an input column */
 } stoa_capabilities;
 
 typedef struct stoa_model_options {
     uint32_t struct_size;
     const char *runtime;     /**< "native", ...; NULL or "auto": by the file */
     const char *isa;         /**< native: "baseline", "avx2", "avx512"; NULL: the best that the machine has */
+    /** What a file takes and gives that does not say so itself (a TorchScript file not written by stoa.export):
+     *  "pt:float32:3, image:float32:3x9x9:N -> score:float32:1", name:dtype:shape-of-a-row[:rows-name] in the file's order. */
+    const char *signature;
+    uint32_t self_check;     /**< 1: run the test vectors that the file carries, fail with ERUNTIME when they differ */
 } stoa_model_options;
-#define STOA_MODEL_OPTIONS_INIT {(uint32_t)sizeof(stoa_model_options), NULL, NULL}
+#define STOA_MODEL_OPTIONS_INIT {(uint32_t)sizeof(stoa_model_options), NULL, NULL, NULL, 0u}
 
 /** Load a model file.
  *

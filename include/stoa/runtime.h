@@ -3,12 +3,15 @@
  *
  *  Checks, row tiles, gathers and statistics are the session's, once for all runtimes. A runtime loads, tells its schema and
  *  capabilities, plans a workspace and runs rows. Each plan is for one device; each instance belongs to one session.
+ *  A runtime is built in, registered by the application, or a plugin: a shared library "libstoa_<name>.so", found as those of
+ *  back ends are (stoa/backend.h), that exports `stoa_runtime_entry`.
  *
  *      static const stoa_runtime_api api = {sizeof api, STOA_RUNTIME_ABI, "native", ".onnx", .probe = ...};
  */
 #ifndef STOA_RUNTIME_H
 #define STOA_RUNTIME_H
 
+#include "stoa/host.h"
 #include "stoa/model.h"
 #include "stoa/queue.h"
 #include "stoa/tensor.h"
@@ -38,23 +41,35 @@ typedef struct stoa_runtime_api {
     const stoa_capabilities *(*capabilities)(const void *model);
     const char *(*plan_step)(const void *model, uint32_t index); /* NULL past the end */
 
-    /* Bytes of workspace (STOA_BUFFER_ALIGN_BYTES aligned) that runs of up to max_rows rows need on that device. */
-    stoa_status (*workspace)(const void *model, stoa_place place, uint32_t max_rows, size_t *bytes, stoa_error *err);
-    stoa_status (*open)(const void *model, stoa_queue *queue, void *workspace, size_t bytes, uint32_t max_rows, void **instance,
-                        stoa_error *err);
+    /* Bytes of workspace (STOA_BUFFER_ALIGN_BYTES aligned) that one call of `run` needs on that device: at most max_rows[axis]
+     * rows of each axis of the schema, a tile when the session tiles. */
+    stoa_status (*workspace)(const void *model, stoa_place place, const uint32_t *max_rows, size_t *bytes, stoa_error *err);
+    stoa_status (*open)(const void *model, stoa_queue *queue, void *workspace, size_t bytes, const uint32_t *max_rows,
+                        void **instance, stoa_error *err);
     void (*close)(void *instance);
     /* Called when the queue gets there on the host (the session makes the task), or to enqueue on another device.
-     * inputs: the inputs' values one after another, outputs likewise. Rows [first, first + rows). */
-    void (*run)(void *instance, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, uint32_t rows);
+     * inputs: the inputs' values one after another, outputs likewise. Rows [first, first + rows[axis]) of tensors of an axis,
+     * row 0 of those of STOA_AXIS_ONE; `first` is 0 when there are several axes. A failure is kept by the session. */
+    stoa_status (*run)(void *instance, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
+                       stoa_error *err);
+    /* Optional: allocations that `run` has made so far beside the workspace. */
+    uint64_t (*run_allocations)(const void *instance);
     /* --- ABI 1 ends here; append only --- */
 } stoa_runtime_api;
+
+/** The one function that a runtime's plugin exports; NULL when it cannot serve `host_abi`. `host` gives it the library's
+ *  functions, whichever way the application links them.
+ *  owns static storage; borrows `host` for ever   threads any   errors NULL   since 0.1 */
+typedef const stoa_runtime_api *(*stoa_runtime_entry_fn)(uint32_t host_abi, const stoa_host_api *host);
 
 /** Register a runtime under its name. The native one is registered already.
  *  owns borrows `api` for ever   threads none may load models meanwhile   errors EABI; ENAME taken; ELIMIT table full   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_runtime_register(const stoa_runtime_api *api, stoa_error *err);
 /** The index-th registered runtime, NULL past the end.   owns borrowed   threads any   errors NULL   since 0.1 */
 STOA_API const stoa_runtime_api *stoa_runtime_at(uint32_t index);
-/** A runtime by name.   owns borrowed   threads any   errors ENAME, listing the names there are   since 0.1 */
+/** A runtime by name; a plugin of that name is loaded when none is registered.
+ *  owns borrowed   sync may load a plugin   threads any   errors ENAME no known name, listing those there are; ENOTSUP its plugin
+ *  cannot be loaded, with the places tried; EABI   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_runtime_find(const char *name, const stoa_runtime_api **api, stoa_error *err);
 
 STOA_END_DECLS

@@ -24,8 +24,10 @@ typedef struct stoa_session stoa_session;
 typedef struct stoa_session_options {
     uint32_t struct_size;
     uint32_t allow_copies;   /**< 1: gather and scatter what the runtime cannot take in place, counted */
+    const uint32_t *axis_rows;   /**< rows a run at most, of each axis of the schema; NULL: max_rows of every axis */
+    uint32_t axis_count;         /**< of axis_rows */
 } stoa_session_options;
-#define STOA_SESSION_OPTIONS_INIT {(uint32_t)sizeof(stoa_session_options), 0u}
+#define STOA_SESSION_OPTIONS_INIT {(uint32_t)sizeof(stoa_session_options), 0u, NULL, 0u}
 
 typedef struct stoa_session_stats {
     uint32_t struct_size;
@@ -33,6 +35,7 @@ typedef struct stoa_session_stats {
     uint64_t copy_calls;         /**< gathers and scatters on the caller's behalf, 0 unless allowed */
     uint64_t copy_bytes;
     uint64_t workspace_bytes;    /**< planned at create */
+    uint64_t run_allocations;    /**< made by the runtime during runs, beside the workspace */
 } stoa_session_stats;
 
 /** Make a session for up to `max_rows` rows a run.
@@ -60,9 +63,13 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_session_bind(stoa_session *session, co
 
 /** Enqueue inference over rows [0, rows) of what is bound.
  *
- *  shape    rows <= max_rows and <= the rows of every bound tensor; 0 is valid
+ *  A run that fails when the queue gets there leaves its outputs unspecified; on a blocking queue this call returns the failure,
+ *  on others the next run or stoa_session_check does.
+ *
+ *  shape    rows <= max_rows and <= the rows of every bound tensor; 0 is valid; models with one row axis
  *  owns     borrows as bind      sync asynchronous      alloc none      threads as the queue
- *  errors   ESTATE a tensor is not bound, naming it; ESHAPE rows, both values; ERUNTIME; EDEVICE       since 0.1 */
+ *  errors   ESTATE a tensor is not bound, naming it; ESHAPE rows, both values; EINVAL several row axes; ERUNTIME; EDEVICE
+ *  since    0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_session_run(stoa_session *session, uint32_t rows, stoa_error *err);
 
 /** As stoa_session_run for rows [first, first + rows): slices and batches without binding again.
@@ -73,6 +80,15 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_rows(stoa_session *session
  *  A count above max_rows or the bound rows is clipped to them.
  *  owns borrows `rows` until the queue passes   sync asynchronous   alloc none   threads as the queue   errors ENOTSUP the runtime cannot; as stoa_session_run   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_counted(stoa_session *session, const uint32_t *rows, stoa_error *err);
+
+/** As stoa_session_run for models with several row axes: rows[i] rows of the schema's axis i.
+ *  shape rows[axis_count]   owns copies `rows`   sync, alloc, threads as stoa_session_run   errors EINVAL count is not the schema's; as stoa_session_run   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_sizes(stoa_session *session, const uint32_t *rows, uint32_t axis_count,
+                                                            stoa_error *err);
+
+/** The first failure of a run since the last call, once; STOA_OK when all that have passed the queue went well.
+ *  owns nothing   sync none: wait for the queue to know of all   threads as the queue   errors what the runtime gave   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_check(stoa_session *session, stoa_error *err);
 
 /** Counters. `stats->struct_size` must be set.
  *  owns fills caller's struct   threads as the queue   errors EINVAL   since 0.1 */

@@ -5,9 +5,6 @@
 
 #include "stoa/backend.h"
 
-/** Longest name of a back end, with its terminator. Only [a-z0-9_]: no name can leave the plugin folder. */
-#define STOAI_BACKEND_NAME_BYTES 32
-
 /** The host back end (host/host.c). */
 extern const stoa_backend_api stoai_host_backend;
 

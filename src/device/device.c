@@ -3,17 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/plugin_open.h"
 #include "pool.h"
 #include "stoa/memory.h"
 
 /* "cuda:0" or "cuda", which is "cuda:0". */
-static stoa_status parse_name(const char *name, char backend[STOAI_BACKEND_NAME_BYTES], uint32_t *ordinal,
+static stoa_status parse_name(const char *name, char backend[STOAI_PLUGIN_NAME_BYTES], uint32_t *ordinal,
                               stoa_error *err)
 {
     size_t length = strcspn(name, ":");
-    if (length == 0 || length >= STOAI_BACKEND_NAME_BYTES)
+    if (length == 0 || length >= STOAI_PLUGIN_NAME_BYTES)
         return STOA_FAIL(err, STOA_EINVAL, "device '%.60s': a back end's name of %zu bytes, 1 to %d needed",
-                         name, length, STOAI_BACKEND_NAME_BYTES - 1);
+                         name, length, STOAI_PLUGIN_NAME_BYTES - 1);
     memcpy(backend, name, length);
     backend[length] = '\0';
     *ordinal = 0;
@@ -104,7 +105,7 @@ stoa_status stoa_device_open_with(const char *name, const stoa_device_options *o
     static const stoa_device_options defaults = {.struct_size = sizeof defaults};
     if (!options) options = &defaults;
     STOA_TRY(check_options(options, err));
-    char backend[STOAI_BACKEND_NAME_BYTES];
+    char backend[STOAI_PLUGIN_NAME_BYTES];
     uint32_t ordinal;
     STOA_TRY(parse_name(name, backend, &ordinal, err));
     const stoa_backend_api *api;

@@ -115,22 +115,88 @@ void stoai_bind_values(const bind_target *target, stoa_tensor tensor, stoa_bound
     }
 }
 
-const char *stoai_bind_copy_reason(const bind_target *target, stoa_tensor tensor, const stoa_bound *values)
+stoa_column_rule stoai_bind_rule(const bind_target *target)
+{
+    return target->is_output ? target->capabilities->outputs : target->capabilities->inputs;
+}
+
+/* The stride of each axis of the shape in elements, when the values have one; those of extent 1 are 0. */
+static bool strides_of(const stoa_tensor_schema *schema, const stoa_bound *values, int64_t *strides)
+{
+    const int64_t element = (int64_t)stoa_dtype_bytes((stoa_dtype)values[0].dtype);
+    uint32_t step = schema->width;
+    for (uint32_t axis = 0; axis < schema->rank; axis++) {
+        step /= schema->shape[axis];
+        const int64_t bytes = schema->shape[axis] > 1 ? (int64_t)((intptr_t)values[step].data - (intptr_t)values[0].data) : 0;
+        strides[axis] = bytes / element;
+        if (bytes % element) return false;
+    }
+    for (uint32_t i = 0; i < schema->width; i++) {
+        int64_t offset = 0;
+        uint32_t rest = i;
+        for (uint32_t axis = schema->rank; axis-- > 0; rest /= schema->shape[axis])
+            offset += strides[axis] * (int64_t)(rest % schema->shape[axis]);
+        if ((intptr_t)values[i].data - (intptr_t)values[0].data != offset * element) return false;
+    }
+    return true;
+}
+
+static bool none_negative(const stoa_tensor_schema *schema, const int64_t *strides, int64_t row_stride)
+{
+    for (uint32_t axis = 0; axis < schema->rank; axis++)
+        if (strides[axis] < 0) return false;
+    return row_stride >= 0;
+}
+
+/* Whether the strides are those of values `pitch` apart in the order in which the schema says that they lie. */
+static bool has_pitch(const stoa_tensor_schema *schema, const int64_t *strides, int64_t *pitch)
+{
+    int64_t next = 0; /* unknown until the innermost axis that has an extent */
+    for (uint32_t place = 0; place < schema->rank; place++) {
+        /* place 0 is the innermost axis in memory; column-major exchanges the last two */
+        const uint32_t axis = schema->rank - 1 - (schema->column_major && schema->rank > 1 && place < 2 ? 1 - place : place);
+        if (schema->shape[axis] == 1) continue;
+        if (next == 0) *pitch = next = strides[axis];
+        if (strides[axis] != next) return false;
+        next *= schema->shape[axis];
+    }
+    return true;
+}
+
+static const char *block_reason(const bind_target *target, stoa_tensor tensor, const int64_t *strides)
+{
+    const uint32_t rows = tensor.rows < target->call_rows ? tensor.rows : target->call_rows;
+    int64_t pitch = INT64_MAX;
+    if (!has_pitch(target->schema, strides, &pitch)) return "the runtime takes one block of equally spaced columns";
+    return pitch < (int64_t)rows ? "the runtime takes columns in ascending order, a row count or more apart" : NULL;
+}
+
+static const char *rule_reason(const bind_target *target, stoa_tensor tensor, const stoa_bound *values)
+{
+    const stoa_tensor_schema *schema = target->schema;
+    const stoa_column_rule rule = stoai_bind_rule(target);
+    const bool many_rows = target->call_rows > 1 && tensor.rows > 1 && schema->axis != STOA_AXIS_ONE;
+    int64_t strides[STOA_SHAPE_RANK_MAX], pitch = 1;
+    for (uint32_t i = 0; i < schema->width; i++) {
+        if (values[i].dtype != values[0].dtype || values[i].row_stride != values[0].row_stride)
+            return "the runtime takes one dtype and one row stride in a tensor";
+        if ((rule == STOA_RULE_UNIT || rule == STOA_RULE_BLOCK) && many_rows && values[i].row_stride != 1)
+            return "the runtime takes only row stride 1";
+    }
+    if (rule == STOA_RULE_UNIT) return NULL;
+    if (!strides_of(schema, values, strides)) return "the runtime takes only equally spaced columns";
+    if (rule == STOA_RULE_BLOCK) return block_reason(target, tensor, strides);
+    if (rule == STOA_RULE_STRIDED)
+        return none_negative(schema, strides, values[0].row_stride) ? NULL : "the runtime takes no negative strides";
+    const bool adjacent = has_pitch(schema, strides, &pitch) && pitch == 1;
+    return adjacent && (!many_rows || values[0].row_stride == (int64_t)schema->width) ? NULL : "the runtime takes only row-major rows";
+}
+
+const char *stoai_bind_staging_reason(const bind_target *target, stoa_tensor tensor, const stoa_bound *values)
 {
     const stoa_capabilities *can = target->capabilities;
-    const uint32_t width = target->schema->width;
-    if (target->is_output && !can->outputs_in_place) return "the runtime stores outputs in memory of its own";
     for (uint32_t i = 0; i < tensor.column_count; i++)
         if (!target->is_output && !can->const_inputs && (tensor.columns[i].flags & STOA_COLUMN_CONST))
             return "the runtime may write its inputs and a column is read-only";
-    for (uint32_t i = 0; i < width; i++) {
-        if (!can->row_stride_any && values[i].row_stride != 1) return "the runtime takes only row stride 1";
-        if (can->any_columns) continue;
-        if (values[i].dtype != values[0].dtype || values[i].row_stride != values[0].row_stride)
-            return "the runtime takes one dtype and one row stride in a tensor";
-        const intptr_t step = width > 1 ? (intptr_t)values[1].data - (intptr_t)values[0].data : 0;
-        if ((intptr_t)values[i].data - (intptr_t)values[0].data != step * (intptr_t)i)
-            return "the runtime takes only equally spaced columns";
-    }
-    return NULL;
+    return stoai_bind_rule(target) == STOA_RULE_ANY ? NULL : rule_reason(target, tensor, values);
 }

@@ -11,9 +11,13 @@ typedef struct bind_target {
     const stoa_tensor_schema *schema;
     const stoa_capabilities *capabilities;
     stoa_place place;     /* of the queue */
-    uint32_t max_rows;
+    uint32_t max_rows;    /* of a run */
+    uint32_t call_rows;   /* of one call of the runtime: a tile */
     bool is_output;
 } bind_target;
+
+/* What the runtime takes of this tensor. */
+stoa_column_rule stoai_bind_rule(const bind_target *target);
 
 /* Every check that looks at this tensor alone. */
 stoa_status stoai_bind_check(const bind_target *target, stoa_tensor tensor, stoa_error *err);
@@ -22,6 +26,6 @@ stoa_status stoai_bind_check(const bind_target *target, stoa_tensor tensor, stoa
 void stoai_bind_values(const bind_target *target, stoa_tensor tensor, stoa_bound *values);
 
 /* Why the runtime cannot take these values as they lie; NULL when it can. */
-const char *stoai_bind_copy_reason(const bind_target *target, stoa_tensor tensor, const stoa_bound *values);
+const char *stoai_bind_staging_reason(const bind_target *target, stoa_tensor tensor, const stoa_bound *values);
 
 #endif

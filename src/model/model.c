@@ -7,16 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/registry.h"
 #include "stoa/memory.h"
-
-/* Whether `extension` (".onnx") is one of the words of `list`. */
-static bool has_word(const char *list, const char *extension)
-{
-    const size_t length = strlen(extension);
-    for (const char *at = strstr(list, extension); length && at; at = strstr(at + 1, extension))
-        if ((at == list || at[-1] == ' ') && (at[length] == 0 || at[length] == ' ')) return true;
-    return false;
-}
 
 static stoa_status choose_runtime(const char *path, const stoa_model_options *options, const stoa_runtime_api **api,
                                   stoa_error *err)
@@ -25,11 +17,10 @@ static stoa_status choose_runtime(const char *path, const stoa_model_options *op
         return stoa_runtime_find(options->runtime, api, err);
     if (!path) return STOA_FAIL(err, STOA_EINVAL, "model in memory: options.runtime must name a runtime");
     const char *extension = strrchr(path, '.');
-    for (uint32_t i = 0; extension && (*api = stoa_runtime_at(i)); i++)
-        if (has_word((*api)->extensions, extension)) return STOA_OK;
+    const char *name = extension ? stoai_runtime_of_extension(extension) : NULL;
+    if (name) return stoa_runtime_find(name, api, err);
     *api = NULL;
-    return STOA_FAIL(err, STOA_ENOTSUP, "model '%s': no runtime of this build reads '%s' files", path,
-                     extension ? extension : "");
+    return STOA_FAIL(err, STOA_ENOTSUP, "model '%s': no runtime of this build reads '%s' files", path, extension ? extension : "");
 }
 
 static stoa_status check_options(const stoa_model_options *options, stoa_error *err)

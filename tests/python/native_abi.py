@@ -13,16 +13,18 @@ DTYPE_NUMBERS = {name: number for number, name in enumerate(_abi.DTYPES)}
 
 class TensorSchema(Structure):
     _fields_ = [("name", c_char_p), ("dtype", c_int), ("rank", c_uint32), ("shape", c_uint32 * 6), ("width", c_uint32),
-                ("rows_name", c_char_p), ("dtype_mask", c_uint64)]
+                ("rows_name", c_char_p), ("dtype_mask", c_uint64), ("axis", c_uint32), ("column_major", c_uint32)]
 
 
 class Schema(Structure):
     _fields_ = [("inputs", POINTER(TensorSchema)), ("outputs", POINTER(TensorSchema)), ("input_count", c_uint32),
-                ("output_count", c_uint32), ("parameters", c_uint64), ("flop_per_row", c_uint64)]
+                ("output_count", c_uint32), ("axes", POINTER(c_char_p)), ("axis_count", c_uint32),
+                ("reserved", c_uint32), ("parameters", c_uint64), ("flop_per_row", c_uint64)]
 
 
 class ModelOptions(Structure):
-    _fields_ = [("struct_size", c_uint32), ("runtime", c_char_p), ("isa", c_char_p)]
+    _fields_ = [("struct_size", c_uint32), ("runtime", c_char_p), ("isa", c_char_p), ("signature", c_char_p),
+                ("self_check", c_uint32)]
 
 
 def _columns(array, writable):

@@ -12,7 +12,7 @@
 #include "stoa/backend.h"
 
 #ifdef STOA_TEST_PLUGIN
-extern const stoa_backend_api *stoa_backend_entry(uint32_t host_abi);
+extern const stoa_backend_api *stoa_backend_entry(uint32_t host_abi, const stoa_host_api *host);
 
 static stoa_status device_count(uint32_t *count, stoa_error *err)
 {
@@ -29,10 +29,10 @@ STOA_API
 #else
 __attribute__((visibility("hidden")))
 #endif
-const stoa_backend_api *stoa_backend_entry(uint32_t host_abi)
+const stoa_backend_api *stoa_backend_entry(uint32_t host_abi, const stoa_host_api *host)
 {
     static stoa_backend_api api;
-    if (host_abi != 1) return NULL;
+    if (host_abi != 1 || host->struct_size < sizeof *host || !host->stoa_alloc) return NULL;
     void (**slots)(void) = (void (**)(void))(void *)&api.device_count;
     for (size_t i = 0; i < (sizeof api - offsetof(stoa_backend_api, device_count)) / sizeof *slots; i++) slots[i] = never;
     api.struct_size = sizeof api;

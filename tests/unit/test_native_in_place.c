@@ -33,7 +33,7 @@ typedef struct bench {
 
 static void open_model(bench *b, const char *file, const char *isa)
 {
-    const stoa_model_options options = {sizeof options, NULL, isa};
+    const stoa_model_options options = {.struct_size = sizeof options, .isa = isa};
     OK(b, stoa_device_open("host", &b->device, &b->err));
     OK(b, stoa_queue_create(b->device, STOA_QUEUE_BLOCKING, &b->queue, &b->err));
     OK(b, stoa_model_load(file, &options, &b->model, &b->err));
@@ -158,7 +158,7 @@ static void every_level_agrees(void **state)
     for (size_t l = 0; l < 3; l++) {
         bench b;
         stoa_model *probe;
-        const stoa_model_options options = {sizeof options, NULL, levels[l]};
+        const stoa_model_options options = {.struct_size = sizeof options, .isa = levels[l]};
         stoa_error err;
         if (stoa_model_load(MLP, &options, &probe, &err) != STOA_OK) {
             print_message("%s left out: %s\n", levels[l], err.message);
@@ -264,7 +264,7 @@ static void bad_files_are_refused(void **state)
     (void)state;
     stoa_error err;
     stoa_model *model;
-    const stoa_model_options native = {sizeof native, "native", NULL};
+    const stoa_model_options native = {.struct_size = sizeof native, .runtime = "native"};
     FILE *file = fopen(MLP, "rb");
     assert_non_null(file);
     static char bytes[65536];
@@ -278,7 +278,7 @@ static void bad_files_are_refused(void **state)
         assert_null(model);
         assert_true(err.message[0] != 0);
     }
-    const stoa_model_options unknown = {sizeof unknown, "native", "mmx"};
+    const stoa_model_options unknown = {.struct_size = sizeof unknown, .runtime = "native", .isa = "mmx"};
     assert_int_equal(stoa_model_load_memory(bytes, length, &unknown, &model, &err), STOA_ENAME);
 }
 

@@ -24,7 +24,7 @@ typedef struct fixture {
     stoa_column columns_a[3], column_b, column_sum, columns_pair[2];
 } fixture;
 
-static const stoa_capabilities can_all = {sizeof(stoa_capabilities), 1, 1, 1, 1, 1, 1, 0, 1, 0};
+static const stoa_capabilities can_all = {sizeof(stoa_capabilities), STOA_RULE_ANY, STOA_RULE_ANY, 1, 1, 1, 1, 0, 1};
 
 static stoa_column column(float *data)
 {
@@ -34,7 +34,7 @@ static stoa_column column(float *data)
 static void open_session(fixture *f, stoa_queue_kind kind, const stoa_session_options *options, uint32_t max_rows)
 {
     stoa_error err;
-    const stoa_model_options of_fake = {sizeof of_fake, "fake", NULL};
+    const stoa_model_options of_fake = {.struct_size = sizeof of_fake, .runtime = "fake"};
     assert_int_equal(stoa_device_open("host", &f->device, &err), STOA_OK);
     assert_int_equal(stoa_queue_create(f->device, kind, &f->queue, &err), STOA_OK);
     assert_int_equal(stoa_model_load_memory("FAKE", 4, &of_fake, &f->model, &err), STOA_OK);
@@ -269,15 +269,19 @@ static void counts_on_the_device(void **state)
 typedef struct limited {
     const char *what;
     size_t field;        /* of the capability that is taken away */
+    uint32_t value;      /* to this */
     const char *tensor;  /* that then needs a copy */
     const char *reason;
 } limited;
 
 static const limited limits[] = {
-    {"outputs elsewhere", offsetof(stoa_capabilities, outputs_in_place), "sum", "memory of its own"},
-    {"inputs written", offsetof(stoa_capabilities, const_inputs), "a", "read-only"},
-    {"stride 1 only", offsetof(stoa_capabilities, row_stride_any), "a", "row stride 1"},
-    {"one strided array", offsetof(stoa_capabilities, any_columns), "a", "equally spaced"},
+    {"outputs elsewhere", offsetof(stoa_capabilities, outputs_in_place), 0, "sum", "memory of its own"},
+    {"inputs written", offsetof(stoa_capabilities, const_inputs), 0, "a", "read-only"},
+    {"adjacent rows", offsetof(stoa_capabilities, inputs), STOA_RULE_UNIT, "a", "one row stride"},
+    {"one strided array", offsetof(stoa_capabilities, inputs), STOA_RULE_STRIDED, "a", "one row stride"},
+    {"a block", offsetof(stoa_capabilities, inputs), STOA_RULE_BLOCK, "a", "one row stride"},
+    {"row-major inputs", offsetof(stoa_capabilities, inputs), STOA_RULE_ROW_MAJOR, "a", "one row stride"},
+    {"row-major outputs", offsetof(stoa_capabilities, outputs), STOA_RULE_ROW_MAJOR, "pair", "row-major"},
 };
 
 static void spoil_for_limits(fixture *f)
@@ -294,18 +298,19 @@ static void copies_are_refused_or_counted(void **state)
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         const limited *limit = &limits[i];
         fake_can = can_all;
-        *(uint32_t *)((char *)&fake_can + limit->field) = 0;
+        *(uint32_t *)((char *)&fake_can + limit->field) = limit->value;
         fixture *f = malloc(sizeof *f);
         stoa_error err = {0};
         open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
         spoil_for_limits(f);
-        if (limit->field == offsetof(stoa_capabilities, any_columns)) f->columns_a[2] = column(f->sum), f->columns_a[2].data = f->b[3];
-        const bool is_a = *limit->tensor == 'a';
-        assert_int_equal(stoa_session_bind(f->session, limit->tensor, is_a ? stoa_tensor_of(f->columns_a, 3) : stoa_tensor_of(&f->column_sum, 1), &err), STOA_ECOPY);
+        const stoa_tensor tensor = *limit->tensor == 'a'   ? stoa_tensor_of(f->columns_a, 3)
+                                   : *limit->tensor == 'p' ? stoa_tensor_of(f->columns_pair, 2)
+                                                           : stoa_tensor_of(&f->column_sum, 1);
+        assert_int_equal(stoa_session_bind(f->session, limit->tensor, tensor, &err), STOA_ECOPY);
         if (!strstr(err.message, limit->reason)) fail_msg("%s: %s", limit->what, err.message);
         close_session(f);
 
-        const stoa_session_options allow = {sizeof allow, 1};
+        const stoa_session_options allow = {.struct_size = sizeof allow, .allow_copies = 1};
         fake_calls = fake_largest_call = 0;
         open_session(f, STOA_QUEUE_BLOCKING, &allow, ROWS);
         spoil_for_limits(f);
@@ -330,7 +335,7 @@ static void nothing_is_copied_when_it_fits(void **state)
 {
     (void)state;
     fake_can = can_all;
-    const stoa_session_options allow = {sizeof allow, 1};
+    const stoa_session_options allow = {.struct_size = sizeof allow, .allow_copies = 1};
     fixture *f = malloc(sizeof *f);
     stoa_error err;
     open_session(f, STOA_QUEUE_BLOCKING, &allow, ROWS);
@@ -342,6 +347,82 @@ static void nothing_is_copied_when_it_fits(void **state)
     assert_int_equal(stats.rows, ROWS);
     close_session(f);
     free(f);
+}
+
+/* ---- what each rule takes as it lies --------------------------------------------------------------------------------- */
+
+typedef struct lie {
+    const char *what;
+    int64_t offset[3];       /* of the values of "a", in floats */
+    int64_t row_stride;
+    bool takes[5];           /* by stoa_column_rule */
+} lie;
+
+static const lie lies[] = {
+    /*                                                 any  unit strided block row-major */
+    {"adjacent columns", {0, 2000, 4000}, 1, {true, true, true, true, false}},
+    {"columns of a larger block", {2000, 4000, 6000}, 1, {true, true, true, true, false}},
+    {"columns with gaps", {0, 3000, 4000}, 1, {true, true, false, false, false}},
+    {"descending columns", {4000, 2000, 0}, 1, {true, true, false, false, false}},
+    {"overlapping windows", {0, 1, 2}, 1, {true, true, true, false, false}},
+    {"rows of an array", {0, 1, 2}, 3, {true, false, true, false, true}},
+    {"rows of a wider array", {0, 1, 2}, 4, {true, false, true, false, false}},
+    {"scalars", {0, 1, 2}, 0, {true, false, true, false, false}},
+};
+
+static void rules_take_what_they_say(void **state)
+{
+    (void)state;
+    static float memory[8000];
+    fixture *f = malloc(sizeof *f);
+    for (uint32_t rule = STOA_RULE_ANY; rule <= STOA_RULE_ROW_MAJOR; rule++) {
+        fake_can = can_all;
+        fake_can.inputs = (stoa_column_rule)rule;
+        open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+        for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+            stoa_error err = {0};
+            for (int k = 0; k < 3; k++)
+                f->columns_a[k] = stoa_column_over_const(memory + lies[i].offset[k], STOA_FLOAT32, ROWS, lies[i].row_stride, host);
+            const stoa_status status = stoa_session_bind(f->session, "a", stoa_tensor_of(f->columns_a, 3), &err);
+            if (status != (lies[i].takes[rule] ? STOA_OK : STOA_ECOPY))
+                fail_msg("rule %u, %s: %s (%s)", rule, lies[i].what, stoa_status_name(status), err.message);
+        }
+        /* The matrix column lies column-major, as the schema says of "b". */
+        stoa_error err = {0};
+        const stoa_status status = stoa_session_bind(f->session, "b", stoa_tensor_of(&f->column_b, 1), &err);
+        assert_int_equal(status, rule == STOA_RULE_ROW_MAJOR ? STOA_ECOPY : STOA_OK);
+        close_session(f);
+    }
+    free(f);
+}
+
+/* A run that fails is told once: by the run itself on a blocking queue, by the next call on an asynchronous one. */
+static void failures_are_kept(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fake_can.tile_rows = 500;
+    for (int kind = STOA_QUEUE_BLOCKING; kind <= STOA_QUEUE_ASYNC; kind++) {
+        fixture *f = malloc(sizeof *f);
+        stoa_error err = {0};
+        open_session(f, (stoa_queue_kind)kind, NULL, ROWS);
+        bind_all(f);
+        fake_calls = 0;
+        fake_failing_call = 2;
+        const stoa_status status = stoa_session_run(f->session, ROWS, &err);
+        assert_int_equal(status, kind == STOA_QUEUE_BLOCKING ? STOA_ERUNTIME : STOA_OK);
+        assert_int_equal(stoa_queue_wait(f->queue, NULL), STOA_OK);
+        if (kind == STOA_QUEUE_ASYNC) assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_ERUNTIME);
+        assert_non_null(strstr(err.message, "call 2 fails"));
+        assert_int_equal(stoa_session_check(f->session, &err), STOA_OK);
+        assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_OK);
+        assert_int_equal(stoa_queue_wait(f->queue, NULL), STOA_OK);
+        assert_int_equal(stoa_session_check(f->session, &err), STOA_OK);
+        check_rows(f, 0, ROWS);
+        fake_failing_call = 0;
+        close_session(f);
+        free(f);
+    }
 }
 
 static void tiles_of_the_runtime(void **state)
@@ -413,10 +494,12 @@ static void registry_refuses(void **state)
     assert_non_null(strstr(err.message, "run"));
     const stoa_runtime_api *api;
     assert_int_equal(stoa_runtime_find("nope", &api, &err), STOA_ENAME);
-    assert_non_null(strstr(err.message, "native, fake"));
+    assert_non_null(strstr(err.message, "native, fake, aoti, torchscript, onnxruntime"));
+
+    assert_int_equal(stoa_runtime_find("aoti_", &api, &err), STOA_ENAME);
 
     stoa_model *model;
-    const stoa_model_options of_fake = {sizeof of_fake, "fake", NULL};
+    const stoa_model_options of_fake = {.struct_size = sizeof of_fake, .runtime = "fake"};
     assert_int_equal(stoa_model_load_memory("NOPE", 4, &of_fake, &model, &err), STOA_EFORMAT);
     assert_null(model);
     assert_int_equal(stoa_model_load_memory("FAKE", 4, NULL, &model, &err), STOA_EINVAL);
@@ -440,7 +523,8 @@ int main(void)
         cmocka_unit_test(rows_and_state),       cmocka_unit_test(sliced_bindings),
         cmocka_unit_test(counts_on_the_device), cmocka_unit_test(copies_are_refused_or_counted),
         cmocka_unit_test(nothing_is_copied_when_it_fits), cmocka_unit_test(tiles_of_the_runtime),
-        cmocka_unit_test(generations_hold),
+        cmocka_unit_test(generations_hold),     cmocka_unit_test(rules_take_what_they_say),
+        cmocka_unit_test(failures_are_kept),
     };
     return cmocka_run_group_tests_name("session", tests, register_fake, NULL);
 }

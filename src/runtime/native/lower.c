@@ -264,6 +264,11 @@ stoa_status stoai_lower(const onnx_model *model, size_t file_bytes, const native
     for (size_t i = 0; i < model->graph.node_count; i++)
         if (!lower_node(&l, &table, i)) return l.status;
     if (!lower_outputs(&l, &table, rows_name, schema)) return l.status;
+    const char **axes = stoai_arena_take(l.kept, 1, sizeof *axes);
+    if (!axes) return STOA_FAIL(err, STOA_ENOMEM, "model: no memory for its axes");
+    axes[0] = schema->inputs[0].rows_name;
+    schema->axes = axes;
+    schema->axis_count = 1;
     schema->parameters = count_parameters(&model->graph);
     return stoai_graph_finish(&l, program, &schema->flop_per_row);
 }

@@ -20,8 +20,8 @@ typedef struct native_instance {
 
 static const stoa_capabilities native_capabilities = {
     .struct_size = sizeof(stoa_capabilities),
-    .any_columns = 1,
-    .row_stride_any = 1,
+    .inputs = STOA_RULE_ANY,
+    .outputs = STOA_RULE_ANY,
     .outputs_in_place = 1,
     .const_inputs = 1,
     .row_independent = 1,
@@ -87,7 +87,7 @@ static stoa_status check_place(stoa_place place, stoa_error *err)
     return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'native': no code for devices of type %d", (int)place.type);
 }
 
-static stoa_status workspace(const void *handle, stoa_place place, uint32_t max_rows, size_t *bytes, stoa_error *err)
+static stoa_status workspace(const void *handle, stoa_place place, const uint32_t *max_rows, size_t *bytes, stoa_error *err)
 {
     (void)max_rows; /* one tile serves any number of rows */
     STOA_TRY(check_place(place, err));
@@ -95,8 +95,8 @@ static stoa_status workspace(const void *handle, stoa_place place, uint32_t max_
     return STOA_OK;
 }
 
-static stoa_status open_instance(const void *handle, stoa_queue *queue, void *memory, size_t bytes, uint32_t max_rows,
-                                 void **result, stoa_error *err)
+static stoa_status open_instance(const void *handle, stoa_queue *queue, void *memory, size_t bytes,
+                                 const uint32_t *max_rows, void **result, stoa_error *err)
 {
     (void)queue;
     (void)max_rows;
@@ -112,10 +112,13 @@ static stoa_status open_instance(const void *handle, stoa_queue *queue, void *me
 
 static void close_instance(void *instance) { stoa_free(instance, sizeof(native_instance)); }
 
-static void run(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, uint32_t rows)
+static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
+                       stoa_error *err)
 {
     const native_instance *instance = handle;
-    instance->model->kernels->run(&instance->model->program, inputs, outputs, instance->workspace, first, rows);
+    (void)err;
+    instance->model->kernels->run(&instance->model->program, inputs, outputs, instance->workspace, first, rows[0]);
+    return STOA_OK;
 }
 
 const stoa_runtime_api stoai_native_api = {
