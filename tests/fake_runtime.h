@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A runtime for tests of the session: inputs a [N,3] and b [N,2,2], outputs sum [N,1] = all of a and b, and pair [N,2] =
- * (a0 - a1, b00). Its capabilities are set by the test. Values are float32; the runtime adds in float. */
+ * (a0 - a1, b00). Its capabilities are set by the test. Values are float32; the runtime adds in float.
+ * A second model, of nodes and edges: inputs track [tracks,2], hit [hits,1], scale [1,1], output pooled [tracks,1] =
+ * track0 + track1 + scale * sum of all hits. */
 #ifndef TESTS_FAKE_RUNTIME_H
 #define TESTS_FAKE_RUNTIME_H
 
@@ -18,7 +20,13 @@ static const char *const fake_axes[] = {"N"};
 static const stoa_schema fake_schema = {fake_inputs, fake_outputs, 2, 2, fake_axes, 1, 0, 0, 8};
 static stoa_capabilities fake_can = {sizeof(stoa_capabilities), STOA_RULE_ANY, STOA_RULE_ANY, 1, 1, 1, 1, 0, 1};
 static uint32_t fake_calls, fake_largest_call, fake_failing_call; /* 0: none fails */
-static int fake_token;
+static const stoa_tensor_schema fake_graph_inputs[] = {{"track", STOA_FLOAT32, 1, {2}, 2, "tracks", FAKE_MASK, 0, 0},
+                                                       {"hit", STOA_FLOAT32, 1, {1}, 1, "hits", FAKE_MASK, 1, 0},
+                                                       {"scale", STOA_FLOAT32, 1, {1}, 1, "1", FAKE_MASK, STOA_AXIS_ONE, 0}};
+static const stoa_tensor_schema fake_graph_outputs[] = {{"pooled", STOA_FLOAT32, 1, {1}, 1, "tracks", FAKE_MASK, 0, 0}};
+static const char *const fake_graph_axes[] = {"tracks", "hits"};
+static const stoa_schema fake_graph_schema = {fake_graph_inputs, fake_graph_outputs, 3, 1, fake_graph_axes, 2, 0, 0, 4};
+static int fake_token, fake_graph_token;
 
 static stoa_status fake_probe(char *where, size_t capacity, stoa_error *err)
 {
@@ -29,8 +37,10 @@ static stoa_status fake_probe(char *where, size_t capacity, stoa_error *err)
 static stoa_status fake_load(const void *data, size_t bytes, const stoa_model_options *options, void **model, stoa_error *err)
 {
     (void)options;
-    if (bytes < 4 || memcmp(data, "FAKE", 4) != 0) return STOA_FAIL(err, STOA_EFORMAT, "fake: no magic in %zu bytes", bytes);
-    *model = &fake_token;
+    const bool is_graph = bytes >= 4 && memcmp(data, "FAKG", 4) == 0;
+    if (bytes < 4 || (memcmp(data, "FAKE", 4) != 0 && !is_graph))
+        return STOA_FAIL(err, STOA_EFORMAT, "fake: no magic in %zu bytes", bytes);
+    *model = is_graph ? &fake_graph_token : &fake_token;
     return STOA_OK;
 }
 static void fake_unload(void *model)
@@ -39,8 +49,7 @@ static void fake_unload(void *model)
 }
 static const stoa_schema *fake_get_schema(const void *model)
 {
-    (void)model;
-    return &fake_schema;
+    return model == &fake_graph_token ? &fake_graph_schema : &fake_schema;
 }
 static const stoa_capabilities *fake_capabilities(const void *model)
 {
@@ -61,8 +70,8 @@ static stoa_status fake_workspace(const void *model, stoa_place place, const uin
 static stoa_status fake_open(const void *model, stoa_queue *queue, void *workspace, size_t bytes, const uint32_t *max_rows,
                              void **instance, stoa_error *err)
 {
-    (void)model, (void)queue, (void)workspace, (void)bytes, (void)max_rows, (void)err;
-    *instance = &fake_token;
+    (void)queue, (void)workspace, (void)bytes, (void)max_rows, (void)err;
+    *instance = model == &fake_graph_token ? &fake_graph_token : &fake_token;
     return STOA_OK;
 }
 static void fake_close(void *instance)
@@ -73,11 +82,21 @@ static float *fake_at(const stoa_bound *value, uint32_t row)
 {
     return (float *)value->data + (int64_t)row * value->row_stride;
 }
+static void fake_run_graph(const stoa_bound *in, const stoa_bound *out, const uint32_t *rows)
+{
+    float hits = 0;
+    for (uint32_t row = 0; row < rows[1]; row++) hits += *fake_at(&in[2], row);
+    for (uint32_t row = 0; row < rows[0]; row++)
+        *fake_at(&out[0], row) = *fake_at(&in[0], row) + *fake_at(&in[1], row) + *fake_at(&in[3], 0) * hits;
+}
 static stoa_status fake_run(void *instance, const stoa_bound *in, const stoa_bound *out, uint32_t first, const uint32_t *rows,
                             stoa_error *err)
 {
-    (void)instance;
     if (++fake_calls == fake_failing_call) return STOA_FAIL(err, STOA_ERUNTIME, "fake: call %u fails", fake_calls);
+    if (instance == &fake_graph_token) {
+        fake_run_graph(in, out, rows);
+        return STOA_OK;
+    }
     if (rows[0] > fake_largest_call) fake_largest_call = rows[0];
     for (uint32_t row = first; row < first + rows[0]; row++) {
         float sum = 0;

@@ -425,6 +425,61 @@ static void failures_are_kept(void **state)
     }
 }
 
+/* Nodes and edges: each axis has its own rows and limit, the event's scalar one row; gathered or as it lies. */
+static void several_row_axes(void **state)
+{
+    (void)state;
+    enum { TRACKS = 8, HITS = 16 };
+    float track[2][TRACKS], hit[HITS], scale = 0.5f, pooled[TRACKS];
+    for (int i = 0; i < TRACKS; i++) track[0][i] = (float)i, track[1][i] = 100;
+    for (int i = 0; i < HITS; i++) hit[i] = (float)(1 << i % 4);
+    const stoa_column tracks[2] = {stoa_column_over(track[0], STOA_FLOAT32, TRACKS, 1, host),
+                                   stoa_column_over(track[1], STOA_FLOAT32, TRACKS, 1, host)};
+    const stoa_column hits = stoa_column_over(hit, STOA_FLOAT32, HITS, 1, host), out = stoa_column_over(pooled, STOA_FLOAT32, TRACKS, 1, host),
+                      scalar = stoa_column_over(&scale, STOA_FLOAT32, 1, 0, host);
+    for (int gathered = 0; gathered < 2; gathered++) {
+        fake_can = can_all;
+        fake_can.inputs = gathered ? STOA_RULE_ROW_MAJOR : STOA_RULE_ANY;
+        const uint32_t limits_of_axes[] = {TRACKS, HITS};
+        const stoa_session_options options = {.struct_size = sizeof options, .allow_copies = 1, .axis_rows = limits_of_axes, .axis_count = 2};
+        const stoa_model_options of_fake = {.struct_size = sizeof of_fake, .runtime = "fake"};
+        fixture *f = calloc(1, sizeof *f);
+        stoa_error err = {0};
+        assert_int_equal(stoa_device_open("host", &f->device, &err), STOA_OK);
+        assert_int_equal(stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, &err), STOA_OK);
+        assert_int_equal(stoa_model_load_memory("FAKG", 4, &of_fake, &f->model, &err), STOA_OK);
+        assert_int_equal(stoa_session_create(f->model, f->queue, 0, &options, &f->session, &err), STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "track", stoa_tensor_of(tracks, 2), &err), STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "hit", stoa_tensor_of(&hits, 1), &err), STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "scale", stoa_tensor_of(&scalar, 1), &err), STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "pooled", stoa_tensor_of(&out, 1), &err), STOA_OK);
+        assert_int_equal(stoa_session_run(f->session, TRACKS, &err), STOA_EINVAL);
+        assert_non_null(strstr(err.message, "tracks, hits"));
+        const uint32_t sizes[][2] = {{TRACKS, HITS}, {3, 5}, {TRACKS, 0}, {0, HITS}};
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+            float sum = 0;
+            for (uint32_t i = 0; i < sizes[s][1]; i++) sum += hit[i];
+            for (int i = 0; i < TRACKS; i++) pooled[i] = -1;
+            assert_int_equal(stoa_session_run_sizes(f->session, sizes[s], 2, &err), STOA_OK);
+            for (uint32_t i = 0; i < TRACKS; i++)
+                assert_true(pooled[i] == (i < sizes[s][0] ? (float)i + 100 + 0.5f * sum : -1.0f));
+        }
+        const uint32_t too_many[] = {TRACKS, HITS + 1};
+        assert_int_equal(stoa_session_run_sizes(f->session, too_many, 2, &err), STOA_ESHAPE);
+        assert_non_null(strstr(err.message, "'hits'"));
+        assert_int_equal(stoa_session_run_sizes(f->session, too_many, 1, &err), STOA_EINVAL);
+        assert_int_equal(stoa_session_run_counted(f->session, too_many, &err), STOA_EINVAL);
+        stoa_session_stats stats = {.struct_size = sizeof stats};
+        assert_int_equal(stoa_session_get_stats(f->session, &stats, &err), STOA_OK);
+        /* The one-value tensors are row-major as they lie: tracks alone are gathered, once a run. */
+        assert_int_equal(stats.copy_calls, gathered ? 4 : 0);
+        assert_int_equal(stats.copy_bytes, gathered ? (TRACKS + 3 + TRACKS + 0) * 2 * sizeof(float) : 0);
+        close_session(f);
+        free(f);
+    }
+    fake_can = can_all;
+}
+
 static void tiles_of_the_runtime(void **state)
 {
     (void)state;
@@ -524,7 +579,7 @@ int main(void)
         cmocka_unit_test(counts_on_the_device), cmocka_unit_test(copies_are_refused_or_counted),
         cmocka_unit_test(nothing_is_copied_when_it_fits), cmocka_unit_test(tiles_of_the_runtime),
         cmocka_unit_test(generations_hold),     cmocka_unit_test(rules_take_what_they_say),
-        cmocka_unit_test(failures_are_kept),
+        cmocka_unit_test(failures_are_kept),    cmocka_unit_test(several_row_axes),
     };
     return cmocka_run_group_tests_name("session", tests, register_fake, NULL);
 }
