@@ -189,7 +189,8 @@ static const char *rule_reason(const bind_target *target, stoa_tensor tensor, co
     if (rule == STOA_RULE_STRIDED)
         return none_negative(schema, strides, values[0].row_stride) ? NULL : "the runtime takes no negative strides";
     const bool adjacent = has_pitch(schema, strides, &pitch) && pitch == 1;
-    return adjacent && (!many_rows || values[0].row_stride == (int64_t)schema->width) ? NULL : "the runtime takes only row-major rows";
+    const bool behind = !many_rows || values[0].row_stride == (int64_t)schema->width;
+    return adjacent && behind ? NULL : "the runtime takes only row-major rows";
 }
 
 const char *stoai_bind_staging_reason(const bind_target *target, stoa_tensor tensor, const stoa_bound *values)

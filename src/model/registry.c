@@ -15,7 +15,7 @@
 
 _Static_assert(sizeof(void *) != 8 || offsetof(stoa_runtime_api, run) == 96, "runtime ABI 1 is frozen");
 
-/* Runtimes that come as plugins, with the files that are theirs. Files of `onnxruntime` are the native engine's too: by name only. */
+/* Runtimes that come as plugins, with the files that are theirs. Those of `onnxruntime` are the native engine's: by name only. */
 static const struct {
     const char *name, *extensions;
 } plugins[] = {{"aoti", ".pt2"}, {"torchscript", ".pt"}, {"onnxruntime", ""}};

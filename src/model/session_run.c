@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Enqueueing runs, and what happens when the queue gets there. */
+#include <stdio.h>
+#include <string.h>
+
+#include "model/session_internal.h"
+#include "stoa/kernel.h"
+
+typedef struct run_args {
+    stoa_session *session;
+    generation *bindings;
+    const uint32_t *count;   /* of axis 0, read when the queue gets there, NULL: rows are known */
+    uint32_t first, rows[SESSION_AXES_MAX];
+} run_args;
+
+static void keep_failure(stoa_session *session, const stoa_error *error)
+{
+    int none = FAILURE_NONE;
+    if (!atomic_compare_exchange_strong(&session->failed.state, &none, FAILURE_CLAIMED)) return; /* the first one counts */
+    session->failed.error = *error;
+    atomic_store_explicit(&session->failed.state, FAILURE_FULL, memory_order_release);
+}
+
+static void run_call(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
+{
+    stoa_error error;
+    stoai_staging_point(session, g, first);
+    stoai_staging_copy(session, g, false, first, rows);
+    if (session->model->api->run(session->instance, g->staged, g->staged + session->input_values, first, rows, &error) != STOA_OK)
+        keep_failure(session, &error);
+    stoai_staging_copy(session, g, true, first, rows);
+}
+
+static void run_rows(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
+{
+    if (session->axis_count != 1) {
+        run_call(session, g, first, rows);
+        return;
+    }
+    for (uint32_t done = 0; done < rows[0];) {
+        const uint32_t now = rows[0] - done < session->call_rows[0] ? rows[0] - done : session->call_rows[0];
+        run_call(session, g, first + done, &now);
+        done += now;
+    }
+}
+
+static void run_host(const void *pointer)
+{
+    const run_args *args = pointer;
+    uint32_t rows[SESSION_AXES_MAX];
+    memcpy(rows, args->rows, sizeof rows);
+    if (args->count && *args->count < rows[0]) rows[0] = *args->count;
+    run_rows(args->session, args->bindings, args->first, rows);
+    atomic_fetch_sub_explicit(&args->bindings->in_flight, 1, memory_order_release);
+}
+
+static const stoa_kernel run_kernel = {sizeof(stoa_kernel), sizeof(run_args), "stoa_session_run", run_host};
+
+/* "tracks, hits" for messages. */
+static const char *axes_text(const stoa_schema *schema, char *text, size_t capacity)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (uint32_t i = 0; i < schema->axis_count && used < capacity; i++)
+        used += (size_t)snprintf(text + used, capacity - used, "%s%s", i ? ", " : "", schema->axes[i]);
+    return text;
+}
+
+static stoa_status check_one_axis(const stoa_session *session, stoa_error *err)
+{
+    char text[256];
+    if (session->axis_count == 1) return STOA_OK;
+    return STOA_FAIL(err, STOA_EINVAL, "session run: one row count given, the model has %u row axes (%s): use stoa_session_run_sizes",
+                     session->axis_count, axes_text(session->model->schema, text, sizeof text));
+}
+
+static stoa_status check_bound(const stoa_session *session, stoa_error *err)
+{
+    const generation *g = &session->generations[session->current];
+    for (uint32_t t = 0; t < session->tensor_count; t++)
+        if (!g->tensors[t].bound)
+            return STOA_FAIL(err, STOA_ESTATE, "%s '%s' is not bound", session_is_output(session, t) ? "output" : "input",
+                             session_schema(session, t)->name);
+    return STOA_OK;
+}
+
+static stoa_status check_rows(const stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
+{
+    const generation *g = &session->generations[session->current];
+    for (uint32_t i = 0; i < session->axis_count; i++)
+        if (rows[i] > session->axis_rows[i])
+            return STOA_FAIL(err, STOA_ESHAPE, "session run: %u rows of axis '%s' given, the session was made for %u", rows[i],
+                             session->model->schema->axes[i], session->axis_rows[i]);
+    for (uint32_t t = 0; t < session->tensor_count; t++) {
+        const uint64_t begin = session_skips(session, t, first), end = begin + session_rows_of(session, t, rows);
+        if (end > g->tensors[t].rows)
+            return STOA_FAIL(err, STOA_ESHAPE, "session run: rows %llu to %llu given, tensor '%s' has %u rows",
+                             (unsigned long long)begin, (unsigned long long)end, session_schema(session, t)->name, g->tensors[t].rows);
+    }
+    return STOA_OK;
+}
+
+stoa_status stoa_session_check(stoa_session *session, stoa_error *err)
+{
+    if (!session) return STOA_FAIL(err, STOA_EINVAL, "session check: session is NULL");
+    if (atomic_load_explicit(&session->failed.state, memory_order_acquire) != FAILURE_FULL) return STOA_OK;
+    const stoa_error error = session->failed.error;
+    atomic_store_explicit(&session->failed.state, FAILURE_NONE, memory_order_release);
+    if (err) *err = error;
+    return error.status;
+}
+
+/* On the host the queue gets there later; other devices are handed their work now, with the bindings' addresses in it. */
+static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_error *err)
+{
+    STOA_TRY(stoa_session_check(session, err));
+    atomic_fetch_add_explicit(&args->bindings->in_flight, 1, memory_order_relaxed);
+    if (session->place.type != STOA_PLACE_HOST) {
+        run_host(args);
+    } else {
+        const stoa_status status = stoa_queue_launch(session->queue, &run_kernel, args, err);
+        if (status != STOA_OK) {
+            atomic_fetch_sub_explicit(&args->bindings->in_flight, 1, memory_order_relaxed);
+            return status;
+        }
+    }
+    session->runs++;
+    session->rows += args->count || session->axis_count == 0 ? 0 : args->rows[0];
+    return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? stoa_session_check(session, err) : STOA_OK;
+}
+
+static stoa_status run_sizes(stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
+{
+    run_args args = {.session = session, .bindings = &session->generations[session->current], .first = first};
+    bool any = session->axis_count == 0;
+    STOA_TRY(check_bound(session, err));
+    STOA_TRY(check_rows(session, first, rows, err));
+    for (uint32_t i = 0; i < session->axis_count; i++) {
+        args.rows[i] = rows[i];
+        any |= rows[i] > 0;
+    }
+    if (any) return enqueue(session, &args, err);
+    session->runs++;
+    return stoa_session_check(session, err);
+}
+
+stoa_status stoa_session_run_rows(stoa_session *session, uint32_t first, uint32_t rows, stoa_error *err)
+{
+    if (!session) return STOA_FAIL(err, STOA_EINVAL, "session run: session is NULL");
+    STOA_TRY(check_one_axis(session, err));
+    return run_sizes(session, first, &rows, err);
+}
+
+stoa_status stoa_session_run(stoa_session *session, uint32_t rows, stoa_error *err)
+{
+    return stoa_session_run_rows(session, 0, rows, err);
+}
+
+stoa_status stoa_session_run_sizes(stoa_session *session, const uint32_t *rows, uint32_t axis_count, stoa_error *err)
+{
+    if (!session || (!rows && axis_count))
+        return STOA_FAIL(err, STOA_EINVAL, "session run: %s is NULL", session ? "row counts" : "session");
+    char text[256];
+    if (axis_count != session->axis_count)
+        return STOA_FAIL(err, STOA_EINVAL, "session run: %u row counts given, the model has %u row axes (%s)", axis_count,
+                         session->axis_count, axes_text(session->model->schema, text, sizeof text));
+    return run_sizes(session, 0, rows, err);
+}
+
+stoa_status stoa_session_run_counted(stoa_session *session, const uint32_t *rows, stoa_error *err)
+{
+    if (!session || !rows) return STOA_FAIL(err, STOA_EINVAL, "session run: %s is NULL", session ? "row count" : "session");
+    STOA_TRY(check_one_axis(session, err));
+    if (!session->model->capabilities->device_row_count)
+        return STOA_FAIL(err, STOA_ENOTSUP, "session run: runtime '%s' takes no row count by pointer", session->model->api->name);
+    STOA_TRY(check_bound(session, err));
+    generation *g = &session->generations[session->current];
+    run_args args = {session, g, rows, 0, {session->axis_rows[0]}};
+    for (uint32_t t = 0; t < session->tensor_count; t++)
+        if (session_schema(session, t)->axis != STOA_AXIS_ONE && g->tensors[t].rows < args.rows[0]) args.rows[0] = g->tensors[t].rows;
+    STOA_TRY(check_rows(session, 0, args.rows, err));
+    return enqueue(session, &args, err);
+}
