@@ -16,7 +16,10 @@ static const struct builtin {
                 {"track_truth", &track_truth_soa_layout},
                 {"track_features", &track_features_soa_layout},
                 {"vertices", &vertices_soa_layout},
-                {"vertex_tracks", &vertex_tracks_soa_layout}};
+                {"vertex_tracks", &vertex_tracks_soa_layout},
+                {"puppi", &puppi_soa_layout},
+                {"crossings", &crossings_soa_layout},
+                {"tracker_muons", &tracker_muons_soa_layout}};
 enum { BUILTIN_COUNT = sizeof builtins / sizeof *builtins };
 
 static const char *const kind_names[] = {"column", "scalar", "vector", "matrix"};

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data_file.h"
 #include "reco/generate/hlt.h"
 #include "reco/io/tracks_io.h"
 #include "stoa/memory.h"
@@ -630,18 +631,6 @@ static void test_event_errors(void **state)
     assert_int_equal(reco_events_from_tables(tracks, NULL, "memory", &events, &err), STOA_EFORMAT);
     reco_table_destroy(tracks);
     reco_table_destroy(vertices);
-}
-
-/* NULL, with the reason printed, when the real data is not at hand. */
-static const char *data_file(const char *name)
-{
-    static char path[4096];
-    const char *folder_given = getenv("STOA_DATA");
-    snprintf(path, sizeof path, "%s/%s", folder_given ? folder_given : STOA_SOURCE_DIR "/../shared/data",
-             name);
-    if (access(path, R_OK) == 0) return path;
-    print_message("[  SKIPPED ] %s is not there\n", path);
-    return NULL;
 }
 
 static void test_physlite(void **state)
