@@ -19,7 +19,10 @@ static const struct builtin {
                 {"vertex_tracks", &vertex_tracks_soa_layout},
                 {"puppi", &puppi_soa_layout},
                 {"crossings", &crossings_soa_layout},
-                {"tracker_muons", &tracker_muons_soa_layout}};
+                {"tracker_muons", &tracker_muons_soa_layout},
+                {"taus", &taus_soa_layout},
+                {"crossing_taus", &crossing_taus_soa_layout},
+                {"w3pi", &w3pi_soa_layout}};
 enum { BUILTIN_COUNT = sizeof builtins / sizeof *builtins };
 
 static const char *const kind_names[] = {"column", "scalar", "vector", "matrix"};

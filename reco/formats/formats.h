@@ -38,6 +38,18 @@
 #define STOA_LAYOUT_DEF "reco/formats/tracker_muons.def"
 #include "stoa/layout_gen.h"
 
+#define STOA_LAYOUT taus_soa
+#define STOA_LAYOUT_DEF "reco/formats/taus.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT crossing_taus_soa
+#define STOA_LAYOUT_DEF "reco/formats/crossing_taus.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT w3pi_soa
+#define STOA_LAYOUT_DEF "reco/formats/w3pi.def"
+#include "stoa/layout_gen.h"
+
 enum { RECO_QUALITY_BAD, RECO_QUALITY_EDUP, RECO_QUALITY_DUP, RECO_QUALITY_LOOSE, RECO_QUALITY_STRICT, RECO_QUALITY_TIGHT,
        RECO_QUALITY_HIGH_PURITY };
 enum { RECO_STATE_PHI, RECO_STATE_TIP, RECO_STATE_QPT, RECO_STATE_COT_THETA, RECO_STATE_ZIP };

@@ -8,10 +8,8 @@
 
 #include "data_file.h"
 #include "reco/io/table.h"
-#include "reco/scouting/reader.h"
-#include "reco/scouting/unpack.h"
+#include "reco/puppi_fixture.h"
 #include "reco/scouting_words.h"
-#include "stoa/collection.h"
 
 #include <float.h>
 
@@ -21,58 +19,20 @@ static stoa_error err;
         if ((call) != STOA_OK) fail_msg("%s", err.message); \
     } while (0)
 
-typedef struct fixture {
-    stoa_device *device;
-    stoa_queue *queue;
-    stoa_collection *memory;
-    puppi_soa puppi;
-    crossings_soa crossings;
-    tracker_muons_soa muons;
-} fixture;
-
-enum { ROWS = 120000, CROSSINGS = 3600, MUONS = 16 };
+enum { MUONS = 16 };
 
 static int set_up(void **state)
 {
-    static fixture f;
-    const stoa_block blocks[] = {{"puppi", &puppi_soa_layout, ROWS, 0, NULL},
-                                 {"crossings", &crossings_soa_layout, CROSSINGS, 0, NULL},
-                                 {"muons", &tracker_muons_soa_layout, MUONS, 0, NULL}};
+    static puppi_fixture f;
+    puppi_set_up(&f);
     *state = &f;
-    return stoa_device_open("host", &f.device, &err) || stoa_queue_create(f.device, STOA_QUEUE_BLOCKING, &f.queue, &err) ||
-           stoa_collection_create(f.queue, STOA_MEMORY_DEVICE, blocks, 3, &f.memory, &err) ||
-           stoa_collection_view(f.memory, "puppi", &f.puppi.head, &err) ||
-           stoa_collection_view(f.memory, "crossings", &f.crossings.head, &err) ||
-           stoa_collection_view(f.memory, "muons", &f.muons.head, &err);
+    return 0;
 }
 
 static int tear_down(void **state)
 {
-    fixture *f = *state;
-    stoa_collection_destroy(f->memory);
-    stoa_queue_destroy(f->queue);
-    stoa_device_close(f->device);
+    puppi_tear_down(*state);
     return 0;
-}
-
-static reco_scout_unpack unpack(fixture *f, const reco_scout_batch *b, uint32_t slots)
-{
-    const reco_scout_unpack args = {b->words, b->header, b->crossings, b->candidates, slots, f->puppi, f->crossings};
-    OK(reco_scout_unpack_enqueue(f->queue, &args, &err));
-    return args;
-}
-
-/* Read a whole file of one batch. The reader stays: the words are its. */
-static void read_file(const char *path, reco_scout_reader **reader, reco_scout_batch **batch)
-{
-    bool more;
-    reco_scout_options o = RECO_SCOUT_OPTIONS_INIT;
-    o.crossings_max = 4000;
-    o.candidates_max = ROWS;
-    OK(reco_scout_open(path, &o, reader, &err));
-    OK(reco_scout_batch_create(*reader, batch, &err));
-    OK(reco_scout_read(*reader, *batch, &more, &err));
-    assert_true(more);
 }
 
 static uint32_t differences(const reco_table *truth, const char *name, const float *got, uint32_t rows)
@@ -91,7 +51,7 @@ static uint32_t differences(const reco_table *truth, const char *name, const flo
 /* All columns that the file has right; the weight by its rule, from the words. */
 static void test_real_puppi(void **state)
 {
-    fixture *f = *state;
+    puppi_fixture *f = *state;
     reco_table *truth;
     reco_scout_reader *reader;
     reco_scout_batch *batch;
@@ -99,8 +59,8 @@ static void test_real_puppi(void **state)
     const char *path = data_file("puppi/puppi_w3pi_pu200_unpacked.csv");
     if (!path) skip();
     OK(reco_table_read(path, &truth, &err));
-    read_file(data_file("puppi/puppi_w3pi_pu200.dump"), &reader, &batch);
-    unpack(f, batch, 0);
+    OK(reco_scout_open(data_file("puppi/puppi_w3pi_pu200.dump"), NULL, &reader, &err));
+    puppi_load(f, reader, &batch);
     const uint32_t rows = *f->crossings.candidates;
     assert_int_equal(rows, 2862);
     assert_int_equal(differences(truth, "pt", f->puppi.pt, rows), 0);
@@ -148,7 +108,7 @@ static const struct {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static void check_kind(const fixture *f, uint32_t row, uint32_t k)
+static void check_kind(const puppi_fixture *f, uint32_t row, uint32_t k)
 {
     const float want[] = {0.25f * (float)kinds[k].pt, RECO_SCOUT_ANGLE * (float)kinds[k].eta,
                           RECO_SCOUT_ANGLE * (float)kinds[k].phi, kinds[k].z0, kinds[k].xy, kinds[k].weight};
@@ -163,7 +123,7 @@ static void check_kind(const fixture *f, uint32_t row, uint32_t k)
 /* Crossings of 0, 1, 8, 8, .. candidates, more words than a block: every place of a kind in the vectors. */
 static void test_kinds_and_padding(void **state)
 {
-    fixture *f = *state;
+    puppi_fixture *f = *state;
     enum { EVENTS = 300, SLOTS = 5 };
     static uint64_t words[EVENTS * (KINDS + 1)];
     static uint32_t header[EVENTS];
@@ -177,7 +137,7 @@ static void test_kinds_and_padding(void **state)
                                                     kinds[k].dxy, kinds[k].quality);
         b.candidates += count;
     }
-    unpack(f, &b, 0);
+    puppi_unpack(f, &b, 0);
     assert_int_equal(*f->crossings.crossings, EVENTS);
     assert_int_equal(*f->crossings.rows, EVENTS + 1);
     assert_int_equal(f->crossings.offset[EVENTS], b.candidates);
@@ -186,7 +146,7 @@ static void test_kinds_and_padding(void **state)
         assert_int_equal(f->crossings.offset[e + 1] - f->crossings.offset[e], f->crossings.count[e]);
         for (uint32_t k = 0; k < f->crossings.count[e]; k++) check_kind(f, f->crossings.offset[e] + k, k);
     }
-    unpack(f, &b, SLOTS);
+    puppi_unpack(f, &b, SLOTS);
     assert_int_equal(*f->crossings.candidates, EVENTS * SLOTS);
     for (uint32_t e = 0; e < EVENTS; e++) {
         const uint32_t whole = reco_scout_count(words[header[e]]);
@@ -202,7 +162,7 @@ static void test_kinds_and_padding(void **state)
 
 static void test_errors(void **state)
 {
-    fixture *f = *state;
+    puppi_fixture *f = *state;
     uint64_t words[2] = {reco_scout_header(0, 0, 1), 0};
     const uint32_t header[1] = {0};
     reco_scout_unpack args = {words, header, 1, 1, 0, f->puppi, f->crossings};
@@ -222,14 +182,18 @@ static void test_errors(void **state)
 /* Two muons in three words, with every field at an end of its range; the third muon has no high bits. */
 static void test_muons(void **state)
 {
-    fixture *f = *state;
+    puppi_fixture *f = *state;
     const uint64_t even = 0xffffull << 1 | 0x1000ull << 17 | 0x1fffull << 30 | 0x1ffull << 44 | 0x200ull << 54;
     const uint64_t odd = 4ull << 1 | 1ull << 17 | 0x3fffull << 30 | 0x3ffull << 44 | 1ull << 54;
     const uint64_t high_even = 1 | 0xffull << 1 | 0xfull << 9 | 0xfull << 13, high_odd = 0 | 3ull << 1 | 2ull << 9 | 1ull << 13;
     const uint64_t words[5] = {even, high_even | high_odd << 32, odd, even, high_even};
-    const reco_muon_unpack args = {words, 4, f->muons};
+    stoa_collection *memory;
+    tracker_muons_soa m;
+    const stoa_block block = {"muons", &tracker_muons_soa_layout, MUONS, 0, NULL};
+    OK(stoa_collection_create(f->queue, STOA_MEMORY_DEVICE, &block, 1, &memory, &err));
+    OK(stoa_collection_view(memory, "muons", &m.head, &err));
+    const reco_muon_unpack args = {words, 4, m};
     OK(reco_muon_unpack_enqueue(f->queue, &args, &err));
-    const tracker_muons_soa m = f->muons;
     const float angle = (float)(3.141592653589793 / 4096);
     const float want[2][6] = {{0.03125f * 65535, angle * -4096, angle * 8191, 0.05f * 511, 0.03f * -512, 0.06f * 15},
                               {0.125f, angle, -angle, -0.05f, 0.03f, 0.06f}};
@@ -243,11 +207,12 @@ static void test_muons(void **state)
     assert_int_equal(m.quality[1], 3);
     assert_int_equal(m.isolation[0], 15);
     assert_int_equal(m.isolation[1], 2);
-    const reco_muon_unpack more = {words, 5, f->muons};
+    const reco_muon_unpack more = {words, 5, m};
     OK(reco_muon_unpack_enqueue(f->queue, &more, &err));
     assert_true(m.pt[2] >= m.pt[0] && m.pt[2] <= m.pt[0]);
-    const reco_muon_unpack many = {words, 3000, f->muons};
+    const reco_muon_unpack many = {words, 3000, m};
     assert_int_equal(reco_muon_unpack_enqueue(f->queue, &many, &err), STOA_ESHAPE);
+    stoa_collection_destroy(memory);
 }
 
 int main(void)
