@@ -6,19 +6,52 @@
 
 #include "cli.h"
 #include "reco/generate/hlt.h"
+#include "reco/generate/scout.h"
 #include "reco/io/tracks_io.h"
 
 typedef struct generate_options {
-    const char *out;
+    const char *out, *format_name;
+    reco_scout_format format; /* of scout */
     uint32_t events;
     uint64_t seed;
     float pileup;
     bool json;
 } generate_options;
 
+/* What was made: rows of the main file, and the file beside it. */
+typedef struct generated {
+    uint64_t rows;
+    char *beside;
+    const char *row_name, *main_key, *beside_key; /* of the report */
+} generated;
+
+/* "a/sim.raw" -> "a/sim.truth.csv". */
+static char *truth_path(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    const int stem = (int)(dot ? (size_t)(dot - path) : strlen(path));
+    char *text = NULL;
+    return asprintf(&text, "%.*s.truth.csv", stem, path) < 0 ? NULL : text;
+}
+
+static stoa_status generate_scout(const generate_options *options, generated *made, stoa_error *err)
+{
+    reco_scout_sim_options scout = RECO_SCOUT_SIM_OPTIONS_INIT;
+    reco_table *truth = NULL;
+    scout.events = options->events;
+    scout.seed = options->seed;
+    scout.pileup = (double)options->pileup;
+    scout.format = options->format;
+    *made = (generated){0, truth_path(options->out), "candidates", "words_file", "truth_file"};
+    if (!made->beside) return STOA_FAIL(err, STOA_ENOMEM, "generate: no memory");
+    stoa_status status = reco_generate_scout(&scout, options->out, &truth, &made->rows, err);
+    if (status == STOA_OK) status = reco_table_write(made->beside, truth, err);
+    reco_table_destroy(truth);
+    return status;
+}
+
 /* Tracks into the file asked for, vertices into the one beside it, where the reader looks for them. */
-static stoa_status generate_hlt(const generate_options *options, char **vertices_path, uint32_t *rows,
-                                stoa_error *err)
+static stoa_status generate_hlt(const generate_options *options, generated *made, stoa_error *err)
 {
     reco_hlt_options hlt = RECO_HLT_OPTIONS_INIT;
     reco_table *tracks = NULL, *vertices = NULL;
@@ -26,57 +59,61 @@ static stoa_status generate_hlt(const generate_options *options, char **vertices
     hlt.seed = options->seed;
     hlt.pileup = (double)options->pileup;
     const size_t capacity = reco_vertices_path(options->out, NULL, 0) + 1;
-    *vertices_path = malloc(capacity);
-    if (!*vertices_path) return STOA_FAIL(err, STOA_ENOMEM, "generate: no memory");
-    reco_vertices_path(options->out, *vertices_path, capacity);
+    *made = (generated){0, malloc(capacity), "tracks", "tracks_file", "vertices_file"};
+    if (!made->beside) return STOA_FAIL(err, STOA_ENOMEM, "generate: no memory");
+    reco_vertices_path(options->out, made->beside, capacity);
     stoa_status status = reco_generate_hlt(&hlt, &tracks, &vertices, err);
     if (status == STOA_OK) status = reco_table_write(options->out, tracks, err);
-    if (status == STOA_OK) status = reco_table_write(*vertices_path, vertices, err);
-    *rows = reco_table_rows(tracks);
+    if (status == STOA_OK) status = reco_table_write(made->beside, vertices, err);
+    made->rows = reco_table_rows(tracks);
     reco_table_destroy(tracks);
     reco_table_destroy(vertices);
     return status;
 }
 
+static const struct {
+    const char *name;
+    stoa_status (*make)(const generate_options *options, generated *made, stoa_error *err);
+} samples[] = {{"hlt", generate_hlt}, {"scout", generate_scout}};
+
+static int report(const generate_options *o, const generated *made)
+{
+    if (o->json)
+        return cli_json(json_pack("{s:I, s:I, s:s, s:s}", "events", (json_int_t)o->events, "rows", (json_int_t)made->rows,
+                                  made->main_key, o->out, made->beside_key, made->beside));
+    printf("%u events, %llu %s: %s; beside them: %s\n", o->events, (unsigned long long)made->rows, made->row_name, o->out,
+           made->beside);
+    return CLI_DONE;
+}
+
 int verb_generate(int argc, char **argv)
 {
-    generate_options o = {.events = 10, .seed = 1, .pileup = 200.0f};
+    generate_options o = {.events = 10, .seed = 1, .pileup = 200.0f, .format_name = "native64"};
     const cli_option options[] = {
         {"events", CLI_COUNT, &o.events, "N", "events (10)"},
         {"seed", CLI_SEED, &o.seed, "S", "seed; each event depends on seed and number only (1)"},
         {"pileup", CLI_REAL, &o.pileup, "P", "mean number of pile-up vertices (200)"},
         {"out", CLI_TEXT, &o.out, "FILE",
-         "tracks: .csv, .npz, .h5; the vertices go to FILE with .vertices (needed)"},
+         "hlt: tracks, .csv, .npz, .h5, and their vertices in FILE with .vertices; scout: words, and the truth in FILE with .truth.csv (needed)"},
+        {"format", CLI_TEXT, &o.format_name, "F", "scout: native64, dth256 or cmsraw (native64)"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };
     const cli_syntax syntax =
-        CLI_SYNTAX("generate", "hlt --out FILE ", 1, 1,
-                   "Simulated Phase-2 pixel tracks with truth ('scout' is not built yet).",
+        CLI_SYNTAX("generate", "hlt|scout --out FILE ", 1, 1,
+                   "Simulated events with truth: Phase-2 pixel tracks (hlt), or L1-scouting crossings of taus, jets and pile-up (scout).",
                    "stoa generate hlt --events 50 --seed 2026 --pileup 200 --out events.h5", options);
     int first;
-    const int code = cli_parse(&syntax, argc, argv, &first);
+    size_t sample = 0;
+    int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
     if (!o.out) return cli_usage("generate", "no --out FILE given");
-    stoa_error err;
-    if (!strcmp(argv[first], "scout")) {
-        (void)STOA_FAIL(&err, STOA_ENOTSUP,
-                        "generate 'scout': the scouting generator is not built in version %s",
-                        stoa_version());
-        return cli_fail(&err);
-    }
-    if (strcmp(argv[first], "hlt"))
+    while (sample < sizeof samples / sizeof *samples && strcmp(argv[first], samples[sample].name) != 0) sample++;
+    if (sample == sizeof samples / sizeof *samples)
         return cli_usage("generate", "'%s' given, hlt or scout needed", argv[first]);
-    char *vertices_path = NULL;
-    uint32_t rows = 0;
-    int exit_code = CLI_DONE;
-    if (generate_hlt(&o, &vertices_path, &rows, &err) != STOA_OK)
-        exit_code = cli_fail(&err);
-    else if (o.json)
-        exit_code =
-            cli_json(json_pack("{s:I, s:I, s:s, s:s}", "events", (json_int_t)o.events, "rows",
-                               (json_int_t)rows, "tracks_file", o.out, "vertices_file", vertices_path));
-    else
-        printf("%u events, %u tracks: %s; their vertices: %s\n", o.events, rows, o.out, vertices_path);
-    free(vertices_path);
-    return exit_code;
+    stoa_error err;
+    generated made = {0};
+    if (reco_scout_format_find(o.format_name, &o.format, &err) != STOA_OK) return cli_usage("generate", "--format: %s", err.message);
+    code = samples[sample].make(&o, &made, &err) == STOA_OK ? report(&o, &made) : cli_fail(&err);
+    free(made.beside);
+    return code;
 }

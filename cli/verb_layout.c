@@ -22,6 +22,7 @@ static const struct builtin {
                 {"tracker_muons", &tracker_muons_soa_layout},
                 {"taus", &taus_soa_layout},
                 {"crossing_taus", &crossing_taus_soa_layout},
+                {"clusters", &clusters_soa_layout},
                 {"w3pi", &w3pi_soa_layout}};
 enum { BUILTIN_COUNT = sizeof builtins / sizeof *builtins };
 

@@ -46,6 +46,10 @@
 #define STOA_LAYOUT_DEF "reco/formats/crossing_taus.def"
 #include "stoa/layout_gen.h"
 
+#define STOA_LAYOUT clusters_soa
+#define STOA_LAYOUT_DEF "reco/formats/clusters.def"
+#include "stoa/layout_gen.h"
+
 #define STOA_LAYOUT w3pi_soa
 #define STOA_LAYOUT_DEF "reco/formats/w3pi.def"
 #include "stoa/layout_gen.h"

@@ -26,4 +26,15 @@ STOA_DEVICE int32_t scout_charge(int32_t pdgid)
     return size == 211 ? sign : size == 11 || size == 13 ? -sign : 0;
 }
 
+/* Insert a row into a list in descending order of pt, of equal ones the earlier first, that keeps the `most` hardest;
+ * returns how long the list is then. */
+STOA_DEVICE uint32_t scout_insert(const float *pt, uint32_t *rows, uint32_t count, uint32_t most, uint32_t row)
+{
+    if (count == most && pt[row] <= pt[rows[count - 1]]) return count;
+    uint32_t at = count < most ? count++ : count - 1;
+    for (; at > 0 && pt[row] > pt[rows[at - 1]]; at--) rows[at] = rows[at - 1];
+    rows[at] = row;
+    return count;
+}
+
 #endif

@@ -66,13 +66,8 @@ STOA_KERNEL(reco_tau_seeds, reco_puppi_taus)
 STOA_DEVICE uint32_t leading(const puppi_soa *p, float cone, uint32_t seed, uint32_t first, uint32_t end, uint32_t *rows)
 {
     uint32_t count = 0;
-    for (uint32_t i = first; i < end; i++) {
-        if (candidate_delta_r2(p, seed, i) >= cone * cone) continue;
-        if (count == RECO_TAU_CANDIDATES && p->pt[i] <= p->pt[rows[count - 1]]) continue;
-        uint32_t at = count < RECO_TAU_CANDIDATES ? count++ : count - 1;
-        for (; at > 0 && p->pt[i] > p->pt[rows[at - 1]]; at--) rows[at] = rows[at - 1];
-        rows[at] = i;
-    }
+    for (uint32_t i = first; i < end; i++)
+        if (candidate_delta_r2(p, seed, i) < cone * cone) count = scout_insert(p->pt, rows, count, RECO_TAU_CANDIDATES, i);
     return count;
 }
 

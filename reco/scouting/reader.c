@@ -44,6 +44,17 @@ const char *reco_scout_format_name(reco_scout_format format)
     return (uint32_t)format < sizeof format_names / sizeof *format_names ? format_names[format] : NULL;
 }
 
+stoa_status reco_scout_format_find(const char *name, reco_scout_format *format, stoa_error *err)
+{
+    RECO_NEED(err, "scouting format", name);
+    for (int k = RECO_SCOUT_NATIVE64; k <= RECO_SCOUT_CMSRAW; k++) {
+        *format = (reco_scout_format)k;
+        if (!strcmp(format_names[k], name)) return STOA_OK;
+    }
+    *format = RECO_SCOUT_ANY;
+    return STOA_FAIL(err, STOA_ENAME, "format '%s', one of native64, dth256, cmsraw needed", name);
+}
+
 const char *reco_scout_fault_name(uint32_t fault)
 {
     static const char *const names[] = {

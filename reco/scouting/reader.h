@@ -103,6 +103,9 @@ RECO_API void reco_scout_destroy(reco_scout_reader *reader);
 RECO_API reco_scout_format reco_scout_format_of(const reco_scout_reader *reader);
 /** "native64", "dth256", "cmsraw"; NULL for others.   owns static   threads any   errors NULL   since 0.1 */
 RECO_API const char *reco_scout_format_name(reco_scout_format format);
+/** The format of that name.
+ *  owns borrows   threads any   errors ENAME, listing the names there are   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_scout_format_find(const char *name, reco_scout_format *format, stoa_error *err);
 /** Name of a fault in tables; NULL out of range.   owns static   threads any   errors NULL   since 0.1 */
 RECO_API const char *reco_scout_fault_name(uint32_t fault);
 

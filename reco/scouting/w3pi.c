@@ -28,9 +28,7 @@ STOA_DEVICE void collect_pions(hunt *h)
     for (uint32_t i = h->first; i < h->end; i++) {
         const int32_t id = p->pdgid[i], size = id < 0 ? -id : id;
         if (!(p->pt[i] >= h->cuts->pt_min[2]) || (size != 211 && size != 11)) continue;
-        uint32_t at = h->count++;
-        for (; at > 0 && p->pt[i] > p->pt[h->pions[at - 1]]; at--) h->pions[at] = h->pions[at - 1];
-        h->pions[at] = i;
+        h->count = scout_insert(p->pt, h->pions, h->count, UINT32_MAX, i);
     }
 }
 

@@ -345,7 +345,11 @@ def test_generate(work):
         return None
     has_keys("generate", result, "events", "rows")
     check("generate: rows are those of the file", result["rows"] == len(read_csv(path)))
-    fails("generate scout is not built", 1, "STOA_ENOTSUP", "generate", "scout", "--out", work / "x")
+    words = work / "words.raw"
+    result = stoa_json("generate", "scout", "--events", 50, "--seed", 3, "--out", words)
+    has_keys("generate scout", result, "events", "rows")
+    check("generate scout: header and candidates of each event", words.stat().st_size == 8 * (50 + result["rows"]))
+    fails("generate: no such format", 2, "STOA_EINVAL", "generate", "scout", "--format", "x", "--out", words)
     return path
 
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "reco/scouting/words.h"
+#include "reco/scouting/writer.h"
 
 enum { SAMPLE_ORBIT = 100 };
 
@@ -54,36 +55,19 @@ static inline void sample_orbit(sample *s, uint32_t orbit, uint32_t step)
     for (uint32_t bx = step / 2; bx <= RECO_SCOUT_BX_MAX; bx += step) sample_event(s, orbit, bx);
 }
 
-/* One orbit's payload as DTH blocks, the last one filled with zero words. */
-static inline void sample_dth(sample *s, const sample *payload)
+/* An orbit of this payload in a format. */
+static inline void sample_frame(sample *s, reco_scout_format format, uint32_t run, uint32_t orbit, const sample *payload)
 {
-    enum { BLOCK = 255 * 32 };
-    uint32_t number = 0;
-    for (size_t at = 0; at < payload->count || at == 0; at += BLOCK) {
-        const size_t left = payload->count - at, used = left < BLOCK ? left : BLOCK, units = (used + 31) / 32;
-        uint64_t header[4] = {0x5a47u | (uint64_t)number++ << 16 | (uint64_t)(at == 0) << 47 |
-                              (uint64_t)(left <= BLOCK) << 46 | (uint64_t)units << 48};
-        memcpy(&header[2], payload->bytes, sizeof header[2]);
-        sample_put(s, header, sizeof header);
-        sample_put(s, payload->bytes + at, used);
-        for (size_t fill = used; fill < units * 32; fill += 8) sample_word(s, 0);
-    }
-}
-
-static inline void sample_cms_file(sample *s, uint32_t run)
-{
-    uint8_t header[32] = "RAW_0002";
-    header[8] = 32;
-    header[10] = 20;
-    memcpy(header + 16, &run, sizeof run);
-    sample_put(s, header, sizeof header);
-}
-
-static inline void sample_cms_orbit(sample *s, uint32_t run, uint32_t orbit, const sample *payload)
-{
-    const uint32_t words[6] = {6, run, 1, orbit, (uint32_t)payload->count, 0};
-    sample_put(s, words, sizeof words);
-    sample_put(s, payload->bytes, payload->count);
+    char *bytes = NULL;
+    size_t count = 0;
+    FILE *file = open_memstream(&bytes, &count);
+    if (!file) abort();
+    if (s->count == 0 && reco_scout_write_begin(file, format, run, 0, NULL) != STOA_OK) abort();
+    const uint64_t *words = (const uint64_t *)(const void *)payload->bytes;
+    if (reco_scout_write_orbit(file, format, run, orbit, words, payload->count / sizeof *words, NULL) != STOA_OK) abort();
+    fclose(file);
+    sample_put(s, bytes, count);
+    free(bytes);
 }
 
 #endif

@@ -97,13 +97,12 @@ static sample made[FORMATS];
 static int make_samples(void **state)
 {
     (void)state;
-    sample_cms_file(&made[CMS], 7);
     for (uint32_t o = 0; o < ORBITS; o++) {
         sample orbit = {0};
         sample_orbit(&orbit, SAMPLE_ORBIT + o, 1 + o);
-        sample_put(&made[NATIVE], orbit.bytes, orbit.count);
-        sample_dth(&made[DTH], &orbit);
-        sample_cms_orbit(&made[CMS], 7, SAMPLE_ORBIT + o, &orbit);
+        sample_frame(&made[NATIVE], RECO_SCOUT_NATIVE64, 7, SAMPLE_ORBIT + o, &orbit);
+        sample_frame(&made[DTH], RECO_SCOUT_DTH256, 7, SAMPLE_ORBIT + o, &orbit);
+        sample_frame(&made[CMS], RECO_SCOUT_CMSRAW, 7, SAMPLE_ORBIT + o, &orbit);
         free(orbit.bytes);
     }
     return 0;
@@ -249,7 +248,7 @@ static void dth_orbits(sample *s)
     for (uint32_t o = 0; o < 2; o++) {
         sample orbit = {0};
         for (uint32_t bx = 0; bx <= 150; bx++) sample_event(&orbit, SAMPLE_ORBIT + o, bx);
-        sample_dth(s, &orbit);
+        sample_frame(s, RECO_SCOUT_DTH256, 7, SAMPLE_ORBIT + o, &orbit);
         free(orbit.bytes);
     }
 }
@@ -314,10 +313,9 @@ static void test_cms_faults(void **state)
     (void)state;
     sample s = {0}, orbit = {0};
     small_orbit(&orbit, SAMPLE_ORBIT);
-    sample_cms_file(&s, 7);
-    const size_t record = s.count;
-    sample_cms_orbit(&s, 7, SAMPLE_ORBIT, &orbit);
-    sample_cms_orbit(&s, 7, SAMPLE_ORBIT + 1, &orbit); /* says 101, holds events of 100 */
+    const size_t record = 32; /* behind the file's header */
+    sample_frame(&s, RECO_SCOUT_CMSRAW, 7, SAMPLE_ORBIT, &orbit);
+    sample_frame(&s, RECO_SCOUT_CMSRAW, 7, SAMPLE_ORBIT + 1, &orbit); /* says 101, holds events of 100 */
     expect(&s, RECO_SCOUT_ANY, RECO_SCOUT_FAULT_WRONG_ORBIT, EVENTS, EVENTS, 2);
     s.bytes[record] ^= 0xff; /* no orbit header: the next one is found */
     const tally t = read_sample(&s, RECO_SCOUT_ANY, 1000);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "reco/scouting/cluster_features.h"
+
+#include "reco/check.h"
+#include "reco/scouting/kinematics.h"
+
+#include <math.h>
+
+#define PION_MASS 0.1396f
+
+STOA_KERNEL(reco_cluster_crossings, reco_cluster_features)
+{
+    const clusters_soa *out = &args->clusters;
+    const uint32_t crossings = *args->crossings.crossings, rows = out->head.rows;
+    if (grid.index == 0) {
+        const uint32_t count = args->crossing_clusters[crossings];
+        *out->clusters = count < rows ? count : rows;
+    }
+    STOA_FOR(c, grid, crossings)
+    for (uint32_t k = args->crossing_clusters[c]; k < args->crossing_clusters[c + 1] && k < rows; k++) out->crossing[k] = c;
+}
+
+/* Sums over all members, and the leading ones. */
+STOA_DEVICE uint32_t sum_up(const reco_cluster_features *args, uint32_t cluster, uint32_t *leading)
+{
+    const puppi_soa *p = &args->puppi;
+    const clusters_soa *out = &args->clusters;
+    const uint32_t first = args->cluster_members[cluster], end = args->cluster_members[cluster + 1];
+    float x = 0, y = 0, z = 0, e = 0;
+    uint32_t count = 0;
+    for (uint32_t m = first; m < end; m++) {
+        const uint32_t row = args->members[m];
+        const float pt = p->pt[row], pz = pt * sinhf(p->eta[row]);
+        x += pt * cosf(p->phi[row]);
+        y += pt * sinf(p->phi[row]);
+        z += pz;
+        e += sqrtf(pt * pt + pz * pz + PION_MASS * PION_MASS);
+        count = scout_insert(p->pt, leading, count, RECO_CLUSTER_MEMBERS, row);
+    }
+    const float pt = sqrtf(x * x + y * y), mass2 = e * e - pt * pt - z * z;
+    out->members[cluster] = end - first;
+    out->pt[cluster] = pt;
+    out->eta[cluster] = pt > 0.0f ? asinhf(z / pt) : 0.0f;
+    out->phi[cluster] = atan2f(y, x);
+    out->mass[cluster] = mass2 > 0.0f ? sqrtf(mass2) : 0.0f;
+    return count;
+}
+
+/* One member's row; SoA matrices lie component by component, column-major. */
+STOA_DEVICE void write_member(const reco_cluster_features *args, uint32_t cluster, uint32_t member, uint32_t row)
+{
+    const puppi_soa *p = &args->puppi;
+    const clusters_soa *out = &args->clusters;
+    const int32_t id = p->pdgid[row], size = id < 0 ? -id : id;
+    const float numbers[RECO_CLUSTER_NUMBERS] = {p->pt[row],
+                                                 p->eta[row] - out->eta[cluster],
+                                                 scout_delta_phi(p->phi[row], out->phi[cluster]),
+                                                 (float)scout_charge(id),
+                                                 p->z0[row],
+                                                 size == 211 ? 1.0f : 0.0f,
+                                                 size == 130 ? 1.0f : 0.0f,
+                                                 size == 11 ? 1.0f : 0.0f,
+                                                 size == 13 ? 1.0f : 0.0f,
+                                                 size == 22 ? 1.0f : 0.0f};
+    for (uint32_t k = 0; k < RECO_CLUSTER_NUMBERS; k++)
+        out->features.data[(k * RECO_CLUSTER_MEMBERS + member) * out->features.stride + cluster] = numbers[k];
+    out->mask.data[member * out->mask.stride + cluster] = 1.0f;
+}
+
+STOA_KERNEL(reco_cluster_features, reco_cluster_features)
+{
+    const clusters_soa *out = &args->clusters;
+    const uint32_t count = args->crossing_clusters[*args->crossings.crossings];
+    STOA_FOR(cluster, grid, count < out->head.rows ? count : out->head.rows)
+    {
+        uint32_t leading[RECO_CLUSTER_MEMBERS];
+        const uint32_t used = sum_up(args, cluster, leading);
+        for (uint32_t m = 0; m < used; m++) write_member(args, cluster, m, leading[m]);
+        for (uint32_t m = used; m < RECO_CLUSTER_MEMBERS; m++) {
+            for (uint32_t k = 0; k < RECO_CLUSTER_NUMBERS; k++)
+                out->features.data[(k * RECO_CLUSTER_MEMBERS + m) * out->features.stride + cluster] = 0.0f;
+            out->mask.data[m * out->mask.stride + cluster] = 0.0f;
+        }
+    }
+}
+
+#ifndef __CUDACC__
+stoa_status reco_cluster_features_enqueue(stoa_queue *queue, const reco_cluster_features *args, stoa_error *err)
+{
+    RECO_NEED(err, "cluster features", queue);
+    RECO_NEED(err, "cluster features", args);
+    RECO_NEED(err, "cluster features", args->puppi.pt);
+    RECO_NEED(err, "cluster features", args->crossings.crossings);
+    RECO_NEED(err, "cluster features", args->crossing_clusters);
+    RECO_NEED(err, "cluster features", args->cluster_members);
+    RECO_NEED(err, "cluster features", args->members);
+    RECO_NEED(err, "cluster features", args->clusters.clusters);
+    STOA_TRY(stoa_queue_launch(queue, &reco_cluster_crossings_kernel, args, err));
+    return stoa_queue_launch(queue, &reco_cluster_features_kernel, args, err);
+}
+#endif
