@@ -137,10 +137,10 @@ static const column_of vertex_columns[V_COUNT] = {
     {"event", STOA_INT64},  {"vertex", STOA_INT64}, {"z", STOA_FLOAT32},       {"z_err", STOA_FLOAT32},
     {"chi2", STOA_FLOAT32}, {"ndof", STOA_INT64},   {"pt2_sum", STOA_FLOAT32}, {"tracks", STOA_INT64}};
 
-static void fill_vertices(void **data, size_t at, const hlt_event *event, const hlt_result *result)
+/* `place` is scratch: of vertex v in the order written. */
+static void fill_vertices(void **data, size_t at, const hlt_event *event, const hlt_result *result, uint32_t *place)
 {
     int64_t *tracks = data[V_TRACKS];
-    uint32_t place[HLT_VERTICES_MAX] = {0}; /* of vertex v in the order written */
     for (uint32_t k = 0; k < result->vertices; k++) {
         const uint32_t v = result->by_pt2[result->vertices - 1u - k];
         const float weight = result->weight[v];
@@ -165,12 +165,15 @@ static stoa_status write_vertices(const char *dir, const hlt_input *input, const
     void *data[V_COUNT] = {NULL};
     reco_table *table = NULL;
     size_t at = 0;
-    stoa_status status = make_table(&table, rows, vertex_columns, V_COUNT, data, err);
+    uint32_t *place = calloc(rows + 1, sizeof *place);
+    stoa_status status = place ? make_table(&table, rows, vertex_columns, V_COUNT, data, err)
+                               : STOA_FAIL(err, STOA_ENOMEM, "vertices.csv: no memory for %zu rows", rows);
     for (uint32_t e = 0; status == STOA_OK && e < input->count; e++) {
         const hlt_result *result = hlt_job_result(job, e);
-        fill_vertices(data, at, &input->events[e], result);
+        fill_vertices(data, at, &input->events[e], result, place);
         at += result->vertices;
     }
+    free(place);
     if (status == STOA_OK) status = write_table(dir, "vertices.csv", table, err);
     reco_table_destroy(table);
     return status;

@@ -12,7 +12,7 @@
 #define MODEL_FILE "hlt_high_purity.onnx"
 
 typedef struct hlt_command {
-    const char *in, *out, *selector, *vertexing, *model;
+    const char *in, *out, *selector, *vertexing, *model, *working_point;
     hlt_options job;
     float errmax, eps; /* NaN: by the kind of input */
     bool no_pictures, json;
@@ -29,6 +29,7 @@ typedef struct hlt_state {
 
 static const char *const selectors[] = {"dnn", "cuts", "forest", "none"};
 static const char *const vertexings[] = {"density", "divisive"};
+static const char *const working_points[] = {"loose", "tight", "highpurity"};
 
 static int choose(const char *option, const char *text, const char *const *names, int count, int *value)
 {
@@ -234,17 +235,17 @@ static stoa_status write_files(const hlt_command *command, hlt_state *state, sto
 int verb_hlt(int argc, char **argv)
 {
     hlt_command c = {
-        .selector = "dnn", .vertexing = "density", .job = HLT_OPTIONS_INIT, .errmax = NAN, .eps = NAN};
+        .selector = "dnn", .vertexing = "density", .working_point = "highpurity", .job = HLT_OPTIONS_INIT, .errmax = NAN, .eps = NAN};
     c.job.progress = progress;
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
         {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, none; forest is not built yet (dnn)"},
         {"model", CLI_TEXT, &c.model, "FILE", "model of the dnn selector (the installed " MODEL_FILE ")"},
         {"score-min", CLI_REAL, &c.job.score_min, "X", "dnn: least score of a selected track (0.4)"},
-        {"cut-chi2", CLI_REAL, &c.job.cuts.chi2_max, "X", "cuts: largest chi2 over degrees of freedom (2)"},
-        {"cut-hits", CLI_REAL, &c.job.cuts.hits_min, "N", "cuts: least number of hits (5)"},
-        {"cut-dxy", CLI_REAL, &c.job.cuts.dxy_max_cm, "D", "cuts: largest impact parameter, cm (0.1)"},
-        {"vertexing", CLI_TEXT, &c.vertexing, "NAME", "density; divisive is not built yet (density)"},
+        {"working-point", CLI_TEXT, &c.working_point, "NAME", "cuts: loose, tight or highpurity (highpurity)"},
+        {"vertexing", CLI_TEXT, &c.vertexing, "NAME", "density, or divisive behind the conversion to legacy tracks (density)"},
+        {"vertices-first", CLI_FLAG, &c.job.vertices_first, NULL,
+         "today's order: vertices of all preselected tracks, then the selector"},
         {"errmax", CLI_REAL, &c.errmax, "E",
          "largest z error of a track that can found a vertex, cm (0.01; PHYSLITE 0.05)"},
         {"eps", CLI_REAL, &c.eps, "E", "largest distance of neighbours, cm (0.07; PHYSLITE 0.1)"},
@@ -260,8 +261,8 @@ int verb_hlt(int argc, char **argv)
     };
     const cli_syntax syntax =
         CLI_SYNTAX("hlt", "FILE --out DIR ", 1, 1,
-                   "The HLT pixel-track job: preselection, features, selector, compaction, vertices, in "
-                   "place on one queue a stream.\n"
+                   "The HLT pixel-track job: preselection, features, selector, compaction, conversion, "
+                   "vertices, in place on one queue a stream.\n"
                    "FILE: events of 'stoa generate hlt' or ATLAS PHYSLITE tracks, known by their columns.",
                    "stoa hlt events.h5 --out results --threads 4 --streams 8", options);
     int first, value;
@@ -272,6 +273,8 @@ int verb_hlt(int argc, char **argv)
     c.job.selector = (hlt_selector)value;
     if ((code = choose("vertexing", c.vertexing, vertexings, 2, &value)) != CLI_CONTINUE) return code;
     c.job.vertexing = (hlt_vertexing)value;
+    if ((code = choose("working-point", c.working_point, working_points, 3, &value)) != CLI_CONTINUE) return code;
+    c.job.working_point = (uint32_t)value;
     if (c.job.threads < 1 || c.job.streams < 1)
         return cli_usage("hlt", "--threads and --streams: 0 given, at least 1 needed");
     c.in = argv[first];

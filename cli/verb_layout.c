@@ -13,6 +13,8 @@ static const struct builtin {
     const char *name;
     const stoa_layout *layout;
 } builtins[] = {{"tracks", &tracks_soa_layout},
+                {"track_hits", &track_hits_soa_layout},
+                {"legacy_tracks", &legacy_tracks_soa_layout},
                 {"track_truth", &track_truth_soa_layout},
                 {"track_features", &track_features_soa_layout},
                 {"vertices", &vertices_soa_layout},

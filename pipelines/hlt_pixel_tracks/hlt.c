@@ -57,9 +57,6 @@ static stoa_status check_options(const hlt_options *options, stoa_error *err)
     if (options->selector == HLT_SELECTOR_FOREST)
         return STOA_FAIL(err, STOA_ENOTSUP,
                          "selector forest: the forest evaluator is not built; there are dnn, cuts, none");
-    if (options->vertexing == HLT_VERTEXING_DIVISIVE)
-        return STOA_FAIL(err, STOA_ENOTSUP,
-                         "vertexing divisive: the divisive finder is not built; there is density");
     if (options->threads < 1 || options->streams < 1 || options->streams > STREAMS_MAX)
         return STOA_FAIL(err, STOA_EINVAL,
                          "%u threads and %u streams given, at least 1 and at most %d needed",
@@ -112,8 +109,9 @@ static void mark_failed(hlt_result *result, const stoa_error *err)
 
 static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
 {
-    const uint64_t vertex_rows = (uint64_t)job->event_count * HLT_VERTICES_MAX;
-    if (rows > STOA_LAYOUT_ROWS_MAX || vertex_rows > STOA_LAYOUT_ROWS_MAX)
+    /* No event has more vertices than tracks, but for the beam spot in place of none. */
+    const uint64_t vertex_rows = rows + job->event_count;
+    if (vertex_rows > STOA_LAYOUT_ROWS_MAX)
         return STOA_FAIL(err, STOA_ELIMIT, "%llu tracks in %u events: results have more than %u rows",
                          (unsigned long long)rows, job->event_count, STOA_LAYOUT_ROWS_MAX);
     const stoa_block blocks[] = {
@@ -126,7 +124,7 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
     STOA_TRY(stoa_collection_view(job->memory, "vertices", &v.head, err));
     size_t at = 0;
     for (uint32_t e = 0; e < job->event_count; e++) {
-        const size_t first = (size_t)e * HLT_VERTICES_MAX;
+        const size_t first = at + e;
         hlt_slot *slot = &job->slots[e];
         *slot = (hlt_slot){.index = t.index + at,
                            .kept = t.kept + at,
@@ -273,6 +271,7 @@ static void take_result(const hlt_slot *slot, const hlt_event *event, hlt_result
     if (result->status != STOA_OK) return;
     result->preselected = slot->preselected;
     result->selected = slot->selected;
+    result->converted = slot->converted;
     result->usable = slot->usable;
     result->vertices = slot->vertices;
     result->tops = slot->tops;
@@ -286,7 +285,9 @@ static void take_result(const hlt_slot *slot, const hlt_event *event, hlt_result
     result->pt2_sum = slot->pt2_sum;
     result->ndof = slot->ndof;
     result->by_pt2 = slot->by_pt2;
-    for (int k = 0; k < HLT_STAGE_COUNT; k++) result->us[k] = slot->stamp_us[k + 1] - slot->stamp_us[k];
+    for (int k = 0; k < HLT_STAGE_COUNT; k++) result->us[k] = 0;
+    for (uint32_t k = 0; k < slot->steps; k++)
+        result->us[slot->stage[k]] += slot->stamp_us[k + 1] - slot->stamp_us[k];
 }
 
 static stoa_status session_copies(const hlt_job *job, uint64_t *calls, uint64_t *bytes, stoa_error *err)

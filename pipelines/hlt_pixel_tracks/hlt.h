@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The HLT pixel-track job: tracks -> preselection -> 17 features -> selector -> compaction -> vertices.
+/** The HLT pixel-track job: tracks -> preselection -> features -> selector -> compaction -> conversion -> vertices.
+ *
+ *  Three chains of it: today's (conversion and divisive vertices of all preselected tracks, then cuts and the filter:
+ *  `vertices_first`), the studied one (selector, then conversion and divisive vertices), and the one that never leaves the
+ *  device (selector, then vertices by density).
  *
  *  Each event runs on the one queue of one stream; the host waits nowhere in the middle, for every count
  * stays where the tracks are. All memory is made by hlt_job_create. Events are handed to whichever stream is
@@ -17,33 +21,22 @@
 #define HLT_PIXEL_TRACKS_H
 
 #include "reco/formats/formats.h"
-#include "reco/vertexing/density.h"
+#include "reco/tracks/cut_classifier.h"
+#include "reco/vertexing/divisive.h"
 #include "stoa/session.h"
 
 /** What decides which preselected tracks stay. */
 typedef enum hlt_selector {
     HLT_SELECTOR_DNN,    /**< the model's score */
-    HLT_SELECTOR_CUTS,   /**< hlt_cuts */
+    HLT_SELECTOR_CUTS,   /**< the cut classifier, over vertices that are found first */
     HLT_SELECTOR_FOREST, /**< not built: STOA_ENOTSUP */
     HLT_SELECTOR_NONE    /**< all stay */
 } hlt_selector;
 
 typedef enum hlt_vertexing {
-    HLT_VERTEXING_DENSITY,
-    HLT_VERTEXING_DIVISIVE /**< not built: STOA_ENOTSUP */
+    HLT_VERTEXING_DENSITY, /**< on the tracks as they are */
+    HLT_VERTEXING_DIVISIVE /**< on legacy tracks, converted before */
 } hlt_vertexing;
-
-/** The cut selector: a track stays when all three hold. The simple part of the classifier that the DNN
- * replaced: chi2, hits and impact parameter of the track alone, without the vertex-dependent windows. */
-typedef struct hlt_cuts {
-    float chi2_max;   /**< chi2 over degrees of freedom at most this */
-    float hits_min;   /**< at least this many hits */
-    float dxy_max_cm; /**< |dxy| to the beam spot at most this */
-} hlt_cuts;
-#define HLT_CUTS_INIT                                                                                        \
-    {                                                                                                        \
-        2.0f, 5.0f, 0.1f                                                                                     \
-    }
 
 /** One event on the host. Views are borrowed as long as the job lives. */
 typedef struct hlt_event {
@@ -57,8 +50,9 @@ typedef struct hlt_event {
     X(UPLOAD, "upload") /* tracks to the device; nothing on the host */                                      \
     X(PRESELECT, "preselect")                                                                                \
     X(FEATURES, "features")                                                                                  \
-    X(SELECTOR, "selector") /* DNN or cuts */                                                                \
+    X(SELECTOR, "selector") /* DNN, forest or cuts */                                                        \
     X(COMPACT, "compact")   /* cut on the score, prefix sum, gather */                                       \
+    X(CONVERT, "convert")   /* legacy tracks, for the divisive finder */                                     \
     X(VERTICES, "vertices")                                                                                  \
     X(DELIVER, "deliver") /* results to the event's place */
 typedef enum hlt_stage {
@@ -68,17 +62,21 @@ typedef enum hlt_stage {
         HLT_STAGE_COUNT
 } hlt_stage;
 
-#define HLT_VERTICES_MAX 256u
-
 typedef struct hlt_options {
     const char *device; /**< "host" */
     hlt_selector selector;
     hlt_vertexing vertexing;
     const stoa_model *model; /**< [N, 17], order of track_features.def -> [N, 1]; for the DNN */
     float score_min;         /**< of the DNN selector */
-    hlt_cuts cuts;
+    uint32_t working_point;  /**< of the cuts: RECO_WORKING_TIGHT .. */
+    reco_cut_table cuts;
+    bool vertices_first;     /**< vertices of the preselected tracks, not of the selected ones */
     reco_vertex_options vertex;
-    float vertex_pt_min;       /**< GeV */
+    float vertex_pt_min;     /**< of the density finder, GeV */
+    reco_divisive_options divisive;
+    reco_divisive_cuts divisive_cuts;
+    reco_beam_spot beam_spot;
+    float field_tesla;
     uint32_t threads, streams; /**< at least 1; more threads than streams are not used */
     /** NULL: none; called by the first thread. */
     void (*progress)(void *user, uint32_t done, uint32_t total);
@@ -86,15 +84,20 @@ typedef struct hlt_options {
 } hlt_options;
 #define HLT_OPTIONS_INIT                                                                                     \
     {                                                                                                        \
-        "host", HLT_SELECTOR_DNN, HLT_VERTEXING_DENSITY, NULL, 0.4f, HLT_CUTS_INIT,                          \
-            RECO_VERTEX_OPTIONS_INIT, 0.5f, 1, 1, NULL, NULL                                                 \
+        .device = "host", .score_min = 0.4f, .working_point = RECO_WORKING_HIGH_PURITY,                      \
+        .cuts = RECO_CUT_TABLE_INIT, .vertex = RECO_VERTEX_OPTIONS_INIT, .vertex_pt_min = 0.5f,              \
+        .divisive = RECO_DIVISIVE_OPTIONS_INIT, .divisive_cuts = RECO_DIVISIVE_CUTS_INIT,                    \
+        .beam_spot = RECO_BEAM_SPOT_INIT, .field_tesla = 3.8f, .threads = 1, .streams = 1                    \
     }
 
 /** Results of one event, on the host; arrays belong to the job. */
 typedef struct hlt_result {
     stoa_status status; /**< not STOA_OK: skipped, all counts but `tracks` are 0 */
     char reason[160];   /**< why */
-    uint32_t tracks, preselected, selected, usable, vertices, tops;
+    uint32_t tracks, preselected, selected;
+    uint32_t converted;        /**< legacy tracks; 0 without a conversion */
+    uint32_t usable, vertices; /**< tracks that entered the finder; vertices, the beam spot in place of none too */
+    uint32_t tops;             /**< vertices found, with those there was no room for */
     const uint32_t *index;                    /**< [preselected] rows of the event's tracks */
     const float *score;                       /**< [preselected] */
     const uint32_t *kept;                     /**< [selected] rows of the event's tracks, ascending */
@@ -123,7 +126,7 @@ const char *hlt_stage_name(uint32_t stage);
  * stream as a warm-up.
  *
  *  owns     caller destroys; borrows events, model and options' strings     alloc all of it
- *  threads  any      errors ENOTSUP selector, vertexing or device that is not built; EINVAL; as
+ *  threads  any      errors ENOTSUP selector or device that is not built; EINVAL; as
  * stoa_session_bind; ENOMEM since    0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events,
                                            uint32_t event_count, hlt_job **job, stoa_error *err);

@@ -3,29 +3,34 @@
 
 #include <time.h>
 
+#include "reco/tracks/legacy.h"
 #include "reco/tracks/selection.h"
+#include "stoa/algo.h"
 
 /* ---- Set-up. ---- */
 
 static stoa_status make_memory(hlt_stream *stream, uint32_t capacity, size_t event_bytes, stoa_error *err)
 {
-    /* The finder writes ndof of vertex i in row i of the vertex_tracks. */
-    const uint32_t vertex_track_rows = capacity > HLT_VERTICES_MAX ? capacity : HLT_VERTICES_MAX;
+    const uint32_t vertex_rows = capacity + 1; /* the beam spot in place of none */
     const stoa_block blocks[] = {{"work", &hlt_work_soa_layout, capacity, 0, NULL},
                                  {"features", &track_features_soa_layout, capacity, 0, NULL},
                                  {"selected", &tracks_soa_layout, capacity, 0, NULL},
-                                 {"vertices", &vertices_soa_layout, HLT_VERTICES_MAX, 0, NULL},
-                                 {"vertex_tracks", &vertex_tracks_soa_layout, vertex_track_rows, 0, NULL}};
+                                 {"legacy", &legacy_tracks_soa_layout, capacity, 0, NULL},
+                                 {"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},
+                                 {"vertex_tracks", &vertex_tracks_soa_layout, vertex_rows, 0, NULL}};
+    const size_t finder_bytes = stream->options->vertexing == HLT_VERTEXING_DIVISIVE
+                                    ? reco_divisive_workspace_bytes(capacity)
+                                    : reco_vertices_workspace_bytes(capacity);
     STOA_TRY(stoa_collection_create(stream->queue, STOA_MEMORY_DEVICE, blocks, sizeof blocks / sizeof *blocks,
                                     &stream->memory, err));
     STOA_TRY(stoa_collection_zero(stream->memory, stream->queue, 0, err));
     STOA_TRY(stoa_collection_view(stream->memory, "work", &stream->work.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "features", &stream->features.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "selected", &stream->selected.head, err));
+    STOA_TRY(stoa_collection_view(stream->memory, "legacy", &stream->legacy.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "vertices", &stream->vertices.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "vertex_tracks", &stream->vertex_tracks.head, err));
-    STOA_TRY(stoa_buffer_create(stream->queue, STOA_MEMORY_DEVICE, reco_vertices_workspace_bytes(capacity),
-                                &stream->finder, err));
+    STOA_TRY(stoa_buffer_create(stream->queue, STOA_MEMORY_DEVICE, finder_bytes, &stream->finder, err));
     const stoa_place place = stoa_device_place(stoa_queue_device(stream->queue));
     if (place.type == STOA_PLACE_HOST) return STOA_OK;
     return stoa_buffer_create(stream->queue, STOA_MEMORY_DEVICE, event_bytes, &stream->upload, err);
@@ -81,115 +86,197 @@ static void stamp(void *at)
     *(double *)at = (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
 }
 
-static stoa_status stage_upload(hlt_stream *s, const hlt_event *event, tracks_soa_const *tracks,
-                                stoa_error *err)
+/* An event on its way through a stream. */
+typedef struct hlt_pass {
+    const hlt_event *event;
+    hlt_slot *slot;
+    tracks_soa_const tracks; /* the event's, where the queue works */
+    tracks_soa_const source; /* of conversion and vertices: the same, or the selected ones */
+} hlt_pass;
+
+static stoa_status stage_upload(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
-    *tracks = event->tracks;
+    const tracks_soa_const tracks = pass->event->tracks;
+    pass->source = pass->tracks = tracks;
     if (!s->upload) return STOA_OK;
     size_t bytes;
-    STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, event->tracks.head.rows, &bytes, err));
-    STOA_TRY(stoa_queue_copy(s->queue, stoa_buffer_data(s->upload), event->tracks.head.blob, bytes, err));
-    return stoa_layout_bind_const(&tracks_soa_layout, event->tracks.head.rows, stoa_buffer_data(s->upload),
-                                  bytes, stoa_buffer_place(s->upload), &tracks->head, err);
+    STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, tracks.head.rows, &bytes, err));
+    STOA_TRY(stoa_queue_copy(s->queue, stoa_buffer_data(s->upload), tracks.head.blob, bytes, err));
+    STOA_TRY(stoa_layout_bind_const(&tracks_soa_layout, tracks.head.rows, stoa_buffer_data(s->upload), bytes,
+                                    stoa_buffer_place(s->upload), &pass->tracks.head, err));
+    pass->source = pass->tracks;
+    return STOA_OK;
 }
 
-static stoa_status stage_preselect(hlt_stream *s, tracks_soa_const tracks, stoa_error *err)
+static stoa_status stage_preselect(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
-    const reco_preselection args = {tracks,       RECO_QUALITY_TIGHT, 0,
+    const reco_preselection args = {pass->tracks, RECO_QUALITY_TIGHT, 0,
                                     s->work.mask, s->work.index,      s->work.preselected};
     return reco_tracks_preselect(s->queue, &args, err);
 }
 
-static stoa_status stage_features(hlt_stream *s, tracks_soa_const tracks, stoa_error *err)
+static stoa_status stage_features(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
     return reco_tracks_features(
-        s->queue, &(reco_features){tracks, s->work.index, s->work.preselected, s->features, 0}, err);
+        s->queue, &(reco_features){pass->tracks, s->work.index, s->work.preselected, s->features, 0}, err);
 }
 
-static stoa_status stage_selector(hlt_stream *s, stoa_error *err)
+static stoa_status stage_selector(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
+    (void)pass;
+    const hlt_options *o = s->options;
     if (s->session) return stoa_session_run_counted(s->session, s->work.preselected, err);
-    const hlt_cuts *cuts = s->options->selector == HLT_SELECTOR_CUTS ? &s->options->cuts : NULL;
-    return hlt_cuts_enqueue(s->queue, cuts, s->features, s->work.preselected, err);
+    if (o->selector == HLT_SELECTOR_NONE) return hlt_select_all(s->queue, s->features, s->work.preselected, err);
+    vertices_soa_const vertices;
+    STOA_TRY(stoa_collection_view_const(s->memory, "vertices", &vertices.head, err));
+    const reco_cut_classifier cuts = {s->features, s->work.preselected, vertices, s->vertex_tracks.ndof, o->cuts};
+    return reco_tracks_classify(s->queue, &cuts, err);
 }
 
-static stoa_status stage_compact(hlt_stream *s, tracks_soa_const tracks, stoa_error *err)
+static float score_min(const hlt_options *options)
 {
-    const float threshold = s->session ? s->options->score_min : 0.5f;
+    switch (options->selector) {
+    case HLT_SELECTOR_CUTS: return reco_working_point_score(options->working_point);
+    case HLT_SELECTOR_NONE: return 0.5f;
+    case HLT_SELECTOR_DNN:
+    case HLT_SELECTOR_FOREST: break;
+    }
+    return options->score_min;
+}
+
+/* Vertices that were found before are numbered by the event's rows; those to come by the selected ones. */
+static stoa_status stage_compact(hlt_stream *s, hlt_pass *pass, stoa_error *err)
+{
     const hlt_work_soa w = s->work;
-    const reco_selection cut = {s->features, w.index, w.preselected, threshold,
+    const reco_selection cut = {s->features, w.index, w.preselected, score_min(s->options),
                                 w.mask,      w.slot,  w.kept,        w.selected};
     STOA_TRY(reco_tracks_select(s->queue, &cut, err));
-    return reco_tracks_gather(s->queue, &(reco_track_gather){tracks, w.kept, w.selected, s->selected}, err);
+    STOA_TRY(
+        reco_tracks_gather(s->queue, &(reco_track_gather){pass->tracks, w.kept, w.selected, s->selected}, err));
+    const stoa_gather gather = {s->vertex_tracks.idv, w.vertex_of, sizeof *w.vertex_of,
+                                w.kept,               w.selected,  w.head.rows};
+    if (s->options->vertices_first) return stoa_algo_gather(s->queue, &gather, err);
+    return stoa_collection_view_const(s->memory, "selected", &pass->source.head, err);
 }
 
-static stoa_status stage_vertices(hlt_stream *s, stoa_error *err)
+static stoa_status stage_convert(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
     const hlt_work_soa w = s->work;
-    tracks_soa_const selected;
-    STOA_TRY(stoa_collection_view_const(s->memory, "selected", &selected.head, err));
-    const reco_vertex_input in = {w.z, w.z_error2, w.pt2, w.row, w.usable, w.head.rows};
-    /* Passing the selector is what high purity means here: the quality that the tracks came with is not asked
-     * again. */
-    reco_vertex_load load = {selected, RECO_VERTEX_CUTS_INIT, in, w.mask};
-    load.cuts.min_quality = RECO_QUALITY_BAD;
+    const hlt_options *o = s->options;
+    if (o->vertexing != HLT_VERTEXING_DIVISIVE) return STOA_OK;
+    const reco_legacy args = {pass->source, RECO_QUALITY_TIGHT, 0,     o->beam_spot, o->field_tesla,
+                              w.mask,       w.row,              w.key, w.order,      w.scratch.data,
+                              s->legacy,    w.legacy_of};
+    return reco_tracks_to_legacy(s->queue, &args, err);
+}
+
+static stoa_status vertices_divisive(hlt_stream *s, hlt_pass *pass, reco_vertex_input in, stoa_error *err)
+{
+    const hlt_work_soa w = s->work;
+    const hlt_options *o = s->options;
+    reco_divisive_load load = {.cuts = o->divisive_cuts, .out = in, .mask = w.mask};
+    STOA_TRY(stoa_collection_view_const(s->memory, "legacy", &load.tracks.head, err));
+    STOA_TRY(reco_divisive_load_tracks(s->queue, &load, err));
+    const reco_divisive_find find = {in,
+                                     o->divisive,
+                                     o->beam_spot,
+                                     s->vertices,
+                                     s->vertex_tracks,
+                                     pass->source.nTracks,
+                                     w.tops,
+                                     stoa_buffer_data(s->finder),
+                                     stoa_buffer_bytes(s->finder)};
+    return reco_divisive_vertices(s->queue, &find, err);
+}
+
+/* Passing the selector is what high purity means here, so no more than the preselection's quality is asked. */
+static stoa_status vertices_density(hlt_stream *s, hlt_pass *pass, reco_vertex_input in, stoa_error *err)
+{
+    const hlt_work_soa w = s->work;
+    reco_vertex_load load = {pass->source, RECO_VERTEX_CUTS_INIT, in, w.mask};
+    load.cuts.min_quality = RECO_QUALITY_TIGHT;
     load.cuts.pt_min = s->options->vertex_pt_min;
     STOA_TRY(reco_vertices_load(s->queue, &load, err));
     const reco_vertex_find find = {in,
                                    s->options->vertex,
                                    s->vertices,
                                    s->vertex_tracks,
-                                   selected.nTracks,
+                                   pass->source.nTracks,
                                    w.tops,
                                    stoa_buffer_data(s->finder),
                                    stoa_buffer_bytes(s->finder)};
     return reco_vertices_find(s->queue, &find, err);
 }
 
-/* The counts are on the device, so the host copies what an event can have at most: its rows. */
-static stoa_status stage_deliver(hlt_stream *s, uint32_t rows, hlt_slot *to, stoa_error *err)
+static stoa_status stage_vertices(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
+    const hlt_work_soa w = s->work;
+    const reco_vertex_input in = {w.z, w.z_error2, w.pt2, w.row, w.usable, w.head.rows};
+    return s->options->vertexing == HLT_VERTEXING_DIVISIVE ? vertices_divisive(s, pass, in, err)
+                                                           : vertices_density(s, pass, in, err);
+}
+
+/* The counts are on the device, so the host copies what an event can have at most: its rows. */
+static stoa_status stage_deliver(hlt_stream *s, hlt_pass *pass, stoa_error *err)
+{
+    hlt_slot *to = pass->slot;
+    const uint32_t rows = pass->event->tracks.head.rows, vertices = rows + 1;
+    const int16_t *vertex_of = s->options->vertices_first ? s->work.vertex_of : s->vertex_tracks.idv;
     const struct {
         void *dst;
         const void *src;
         size_t bytes;
     } parts[] = {{&to->preselected, s->work.preselected, sizeof to->preselected},
                  {&to->selected, s->work.selected, sizeof to->selected},
+                 {&to->converted, s->legacy.count, sizeof to->converted},
                  {&to->usable, s->work.usable, sizeof to->usable},
                  {&to->vertices, s->vertices.nvFinal, sizeof to->vertices},
                  {&to->tops, s->work.tops, sizeof to->tops},
                  {to->index, s->work.index, rows * sizeof *to->index},
                  {to->score, s->features.score, rows * sizeof *to->score},
                  {to->kept, s->work.kept, rows * sizeof *to->kept},
-                 {to->vertex_of, s->vertex_tracks.idv, rows * sizeof *to->vertex_of},
-                 {to->ndof, s->vertex_tracks.ndof, HLT_VERTICES_MAX * sizeof *to->ndof},
-                 {to->z, s->vertices.zv, HLT_VERTICES_MAX * sizeof *to->z},
-                 {to->weight, s->vertices.wv, HLT_VERTICES_MAX * sizeof *to->weight},
-                 {to->chi2, s->vertices.chi2, HLT_VERTICES_MAX * sizeof *to->chi2},
-                 {to->pt2_sum, s->vertices.ptv2, HLT_VERTICES_MAX * sizeof *to->pt2_sum},
-                 {to->by_pt2, s->vertices.sortInd, HLT_VERTICES_MAX * sizeof *to->by_pt2}};
+                 {to->vertex_of, vertex_of, rows * sizeof *to->vertex_of},
+                 {to->ndof, s->vertex_tracks.ndof, vertices * sizeof *to->ndof},
+                 {to->z, s->vertices.zv, vertices * sizeof *to->z},
+                 {to->weight, s->vertices.wv, vertices * sizeof *to->weight},
+                 {to->chi2, s->vertices.chi2, vertices * sizeof *to->chi2},
+                 {to->pt2_sum, s->vertices.ptv2, vertices * sizeof *to->pt2_sum},
+                 {to->by_pt2, s->vertices.sortInd, vertices * sizeof *to->by_pt2}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         STOA_TRY(stoa_queue_copy(s->queue, parts[i].dst, parts[i].src, parts[i].bytes, err));
     return STOA_OK;
 }
 
+static stoa_status (*const stages[HLT_STAGE_COUNT])(hlt_stream *, hlt_pass *, stoa_error *) = {
+    [HLT_STAGE_UPLOAD] = stage_upload,     [HLT_STAGE_PRESELECT] = stage_preselect,
+    [HLT_STAGE_FEATURES] = stage_features, [HLT_STAGE_SELECTOR] = stage_selector,
+    [HLT_STAGE_COMPACT] = stage_compact,   [HLT_STAGE_CONVERT] = stage_convert,
+    [HLT_STAGE_VERTICES] = stage_vertices, [HLT_STAGE_DELIVER] = stage_deliver};
+
+/* The order of the stages. Cuts need vertices before them in any case. */
+static uint32_t plan(const hlt_options *options, hlt_stage *stage)
+{
+    uint32_t n = 0;
+    const bool before = options->vertices_first || options->selector == HLT_SELECTOR_CUTS;
+    stage[n++] = HLT_STAGE_UPLOAD;
+    stage[n++] = HLT_STAGE_PRESELECT;
+    stage[n++] = HLT_STAGE_FEATURES;
+    if (before) stage[n++] = HLT_STAGE_CONVERT, stage[n++] = HLT_STAGE_VERTICES;
+    stage[n++] = HLT_STAGE_SELECTOR;
+    stage[n++] = HLT_STAGE_COMPACT;
+    if (!options->vertices_first) stage[n++] = HLT_STAGE_CONVERT, stage[n++] = HLT_STAGE_VERTICES;
+    stage[n++] = HLT_STAGE_DELIVER;
+    return n;
+}
+
 stoa_status hlt_stream_enqueue(hlt_stream *s, const hlt_event *event, hlt_slot *slot, stoa_error *err)
 {
-    tracks_soa_const tracks;
-    double *at = slot->stamp_us;
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, at++, err));
-    STOA_TRY(stage_upload(s, event, &tracks, err));
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, at++, err));
-    STOA_TRY(stage_preselect(s, tracks, err));
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, at++, err));
-    STOA_TRY(stage_features(s, tracks, err));
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, at++, err));
-    STOA_TRY(stage_selector(s, err));
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, at++, err));
-    STOA_TRY(stage_compact(s, tracks, err));
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, at++, err));
-    STOA_TRY(stage_vertices(s, err));
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, at++, err));
-    STOA_TRY(stage_deliver(s, event->tracks.head.rows, slot, err));
-    return stoa_queue_enqueue(s->queue, stamp, at, err);
+    hlt_pass pass = {.event = event, .slot = slot};
+    slot->steps = plan(s->options, slot->stage);
+    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &slot->stamp_us[0], err));
+    for (uint32_t k = 0; k < slot->steps; k++) {
+        STOA_TRY(stages[slot->stage[k]](s, &pass, err));
+        STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &slot->stamp_us[k + 1], err));
+    }
+    return STOA_OK;
 }

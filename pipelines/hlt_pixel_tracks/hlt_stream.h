@@ -10,6 +10,8 @@
 #define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_work.def"
 #include "stoa/layout_gen.h"
 
+enum { HLT_STEPS_MAX = 12 };
+
 /* Where an event's results go: arrays of the job, on the host. Counts are pointers so that the queue can
  * write them. */
 typedef struct hlt_slot {
@@ -19,8 +21,10 @@ typedef struct hlt_slot {
     float *z, *weight, *chi2, *pt2_sum;
     int32_t *ndof;
     uint16_t *by_pt2;
-    uint32_t preselected, selected, usable, vertices, tops;
-    double stamp_us[HLT_STAGE_COUNT + 1];
+    uint32_t preselected, selected, converted, usable, vertices, tops;
+    uint32_t steps;                 /* of the event's way; a stage may come twice */
+    hlt_stage stage[HLT_STEPS_MAX];
+    double stamp_us[HLT_STEPS_MAX + 1];
 } hlt_slot;
 
 /* A queue, its session and its memory. One thread at a time uses it. */
@@ -29,11 +33,12 @@ typedef struct hlt_stream {
     stoa_queue *queue;
     stoa_session *session;   /* NULL without a DNN */
     stoa_collection *memory; /* all blocks below in one blob */
-    stoa_buffer *finder;     /* workspace of the vertex finder */
+    stoa_buffer *finder;     /* workspace of either vertex finder */
     stoa_buffer *upload;     /* an event's tracks; NULL on the host, where they are read where they lie */
     hlt_work_soa work;
     track_features_soa features;
     tracks_soa selected;
+    legacy_tracks_soa legacy;
     vertices_soa vertices;
     vertex_tracks_soa vertex_tracks;
 } hlt_stream;
@@ -47,9 +52,8 @@ void hlt_stream_deinit(hlt_stream *stream);
 STOA_MUST_CHECK stoa_status hlt_stream_enqueue(hlt_stream *stream, const hlt_event *event, hlt_slot *slot,
                                                stoa_error *err);
 
-/* score = 1 for rows that pass, 0 otherwise; NULL cuts: 1 for all. */
-STOA_MUST_CHECK stoa_status hlt_cuts_enqueue(stoa_queue *queue, const hlt_cuts *cuts,
-                                             track_features_soa features, const uint32_t *count,
-                                             stoa_error *err);
+/* score = 1 for the first *count rows, for the selector that takes all. */
+STOA_MUST_CHECK stoa_status hlt_select_all(stoa_queue *queue, track_features_soa features, const uint32_t *count,
+                                           stoa_error *err);
 
 #endif

@@ -10,6 +10,14 @@
 #define STOA_LAYOUT_DEF "reco/formats/tracks.def"
 #include "stoa/layout_gen.h"
 
+#define STOA_LAYOUT track_hits_soa
+#define STOA_LAYOUT_DEF "reco/formats/track_hits.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT legacy_tracks_soa
+#define STOA_LAYOUT_DEF "reco/formats/legacy_tracks.def"
+#include "stoa/layout_gen.h"
+
 #define STOA_LAYOUT track_truth_soa
 #define STOA_LAYOUT_DEF "reco/formats/track_truth.def"
 #include "stoa/layout_gen.h"
@@ -56,6 +64,8 @@
 
 enum { RECO_QUALITY_BAD, RECO_QUALITY_EDUP, RECO_QUALITY_DUP, RECO_QUALITY_LOOSE, RECO_QUALITY_STRICT, RECO_QUALITY_TIGHT,
        RECO_QUALITY_HIGH_PURITY };
+/** Bits of legacy_tracks.def's quality; each better grade includes those below. */
+enum { RECO_LEGACY_LOOSE = 1, RECO_LEGACY_TIGHT = 2, RECO_LEGACY_HIGH_PURITY = 4, RECO_LEGACY_DISCARDED = 8 };
 enum { RECO_STATE_PHI, RECO_STATE_TIP, RECO_STATE_QPT, RECO_STATE_COT_THETA, RECO_STATE_ZIP };
 
 #endif

@@ -2,25 +2,10 @@
 #include "reco/tracks/selection.h"
 
 #include "reco/check.h"
+#include "reco/tracks/track_kernels.h"
 #include "stoa/algo.h"
-#include "stoa/kernel.h"
 
 #include <math.h>
-
-/* Rows of the upper triangle, by rows: the index of (i, j) in tracks.def's covariance. */
-enum { COV_PHI_PHI = 0, COV_PHI_TIP = 1, COV_PHI_QPT = 2, COV_TIP_TIP = 5, COV_TIP_QPT = 6, COV_QPT_QPT = 9,
-       COV_COT_COT = 12, COV_COT_ZIP = 13, COV_ZIP_ZIP = 14 };
-
-/* A track's hits end at its offset and start where the hits of the track before end. */
-STOA_DEVICE uint32_t track_hits(const uint32_t *offsets, uint32_t row)
-{
-    return offsets[row] - (row > 0 ? offsets[row - 1] : 0);
-}
-
-STOA_DEVICE uint32_t rows_below(const uint32_t *count, uint32_t capacity)
-{
-    return *count < capacity ? *count : capacity;
-}
 
 /* A count below 0 comes from a broken event. The compaction then sees all rows, so all are masked. */
 STOA_KERNEL(reco_tracks_mask, reco_preselection)

@@ -353,40 +353,49 @@ def test_generate(work):
     return path
 
 
-def test_hlt(work, path):
+# Each selector that needs no model, each way to vertices.
+HLT_CHAINS = (
+    ("--selector", "cuts", "--vertexing", "divisive", "--vertices-first"),
+    ("--selector", "cuts", "--working-point", "loose"),
+    ("--selector", "none", "--vertexing", "divisive"),
+    ("--selector", "none"),
+)
+
+
+def test_hlt_chain(work, path, chain):
     keys = "events tracks selected vertices us_per_event copies allocations_in_run".split()
+    name = "hlt " + " ".join(chain)
     reference = None
     for threads, streams in ((1, 1), (1, 3), (2, 2), (4, 3)):
         out = work / f"hlt_{threads}_{streams}"
         result = stoa_json(
-            "hlt",
-            path,
-            "--selector",
-            "cuts",
-            "--no-pictures",
-            "--out",
-            out,
-            "--threads",
-            threads,
-            "--streams",
-            streams,
+            "hlt", path, *chain, "--no-pictures", "--out", out, "--threads", threads, "--streams", streams
         )
         if not result:
             return
-        has_keys("hlt", result, *keys)
+        has_keys(name, result, *keys)
         check(
-            "hlt: no copy, no allocation in the run",
+            f"{name}: no copy, no allocation in the run",
             result["copies"] == {"calls": 0, "bytes": 0} and result["allocations_in_run"] == 0,
             result,
         )
-        files = [(out / name).read_bytes() for name in ("tracks.csv", "vertices.csv")]
+        files = [(out / file).read_bytes() for file in ("tracks.csv", "vertices.csv")]
         reference = reference or files
-        check(f"hlt: {threads} threads, {streams} streams give the same files", files == reference)
+        check(f"{name}: {threads} threads, {streams} streams give the same files", files == reference)
+        vertices = read_csv(out / "vertices.csv")
+        tracks = read_csv(out / "tracks.csv")
         check(
-            "hlt: counts are those of the files",
-            result["selected"] == len(read_csv(out / "tracks.csv"))
-            and result["vertices"] == len(read_csv(out / "vertices.csv")),
+            f"{name}: counts are those of the files",
+            result["selected"] == len(tracks) and result["vertices"] == len(vertices),
         )
+        known = {(v["event"], v["vertex"]) for v in vertices}
+        used = [(t["event"], t["vertex"]) for t in tracks if t["vertex"] != "-1"]
+        check(f"{name}: tracks are in vertices of their event", used and set(used) <= known)
+
+
+def test_hlt(work, path):
+    for chain in HLT_CHAINS:
+        test_hlt_chain(work, path, chain)
     rows = read_csv(path)
     next(r for r in rows if r["event"] == rows[0]["event"])["covariance_14"] = "nan"
     write_csv(work / "bad.csv", rows)
@@ -410,19 +419,6 @@ def test_hlt(work, path):
         path,
         "--selector",
         "forest",
-        "--out",
-        work / "f",
-    )
-    fails(
-        "hlt: divisive is not built",
-        1,
-        "STOA_ENOTSUP",
-        "hlt",
-        path,
-        "--selector",
-        "none",
-        "--vertexing",
-        "divisive",
         "--out",
         work / "f",
     )
