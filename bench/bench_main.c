@@ -24,6 +24,7 @@ static const struct {
     {"mlp_17_32_32_32_1", bench_mlp, false, "17 inputs, ReLU 32, 32, 32, sigmoid 1"},
     {"vertices", bench_vertices, true, "density vertex finder, generated events of 30 to 200 vertices"},
     {"compaction", bench_compaction, true, "compaction and gather of a column against memcpy"},
+    {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
 };
 #define BENCHMARK_COUNT (sizeof benchmarks / sizeof *benchmarks)
 

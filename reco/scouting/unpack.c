@@ -25,56 +25,68 @@ enum { BLOCK = 512 };
 #define VECTOR_LEVELS STOA_DEVICE
 #endif
 
-/* Every field lies in one half of the word but phi, which lies across: lanes of 32 bits do all. */
-#define FIELD(half, first, width) (((half) >> (first)) & ((1u << (width)) - 1u))
+/* Every field lies in one half of the word but phi, which lies across: with the words cut into these, all loops have lanes of
+ * 32 bits. */
+typedef struct halves {
+    uint32_t low[BLOCK], middle[BLOCK], high[BLOCK];
+} halves;
+
+#define FIELD(half, first, width) ((int32_t)(((half) >> (first)) & ((1u << (width)) - 1u)))
 #define SIGNED_FIELD(half, first, width) ((int32_t)((half) << (32 - (first) - (width))) >> (32 - (width)))
 
-VECTOR_LEVELS void decode_kinematics(const uint64_t *restrict words, uint32_t n, float *restrict pt, float *restrict eta,
+VECTOR_LEVELS void split(const uint64_t *restrict words, uint32_t n, halves *restrict out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        out->low[i] = (uint32_t)words[i];
+        out->middle[i] = (uint32_t)(words[i] >> 26);
+        out->high[i] = (uint32_t)(words[i] >> 32);
+    }
+}
+
+VECTOR_LEVELS void decode_kinematics(const halves *restrict in, uint32_t n, float *restrict pt, float *restrict eta,
                                      float *restrict phi)
 {
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t low = (uint32_t)words[i], across = (uint32_t)(words[i] >> 26);
-        pt[i] = 0.25f * (float)(int32_t)FIELD(low, 0, 14);
-        eta[i] = RECO_SCOUT_ANGLE * (float)SIGNED_FIELD(low, 14, 12);
-        phi[i] = RECO_SCOUT_ANGLE * (float)SIGNED_FIELD(across, 0, 11);
+        pt[i] = 0.25f * (float)FIELD(in->low[i], 0, 14);
+        eta[i] = RECO_SCOUT_ANGLE * (float)SIGNED_FIELD(in->low[i], 14, 12);
+        phi[i] = RECO_SCOUT_ANGLE * (float)SIGNED_FIELD(in->middle[i], 0, 11);
     }
 }
 
 /* Charged and neutral candidates use the same bits differently: both are decoded, a mask takes one. */
-VECTOR_LEVELS void decode_track(const uint64_t *restrict words, uint32_t n, float *restrict z0, float *restrict dxy,
+VECTOR_LEVELS void decode_track(const halves *restrict in, uint32_t n, float *restrict z0, float *restrict dxy,
                                 float *restrict puppiw)
 {
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t high = (uint32_t)(words[i] >> 32);
-        const int32_t charged = -(int32_t)(FIELD(high, 5, 3) > RECO_PID_PHOTON);
+        const uint32_t high = in->high[i];
+        const int32_t charged = -(FIELD(high, 5, 3) > RECO_PID_PHOTON);
         z0[i] = 0.05f * (float)(SIGNED_FIELD(high, 8, 10) & charged);
         dxy[i] = 0.05f * (float)(SIGNED_FIELD(high, 18, 8) & charged);
-        puppiw[i] = 0x1p-8f * (float)(((int32_t)FIELD(high, 8, 10) & ~charged) | (256 & charged));
+        puppiw[i] = 0x1p-8f * (float)((FIELD(high, 8, 10) & ~charged) | (256 & charged));
     }
 }
 
-/* The particle number by arithmetic, as a vector has no tables: its size is 130, 22, 211, 11 or 13; h+ and the negative
- * leptons are positive numbers. */
-VECTOR_LEVELS void decode_kind(const uint64_t *restrict words, uint32_t n, int16_t *restrict pdgid, uint8_t *restrict quality)
+/* The particle number by masks, as a vector has no tables: 130, 22, 211, 11 or 13, negative for pid 2, 5 and 7. */
+VECTOR_LEVELS void decode_kind(const halves *restrict in, uint32_t n, int16_t *restrict pdgid, uint8_t *restrict quality)
 {
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t high = (uint32_t)(words[i] >> 32), pid = FIELD(high, 5, 3);
-        const int32_t size = pid == RECO_PID_H0       ? 130
-                             : pid == RECO_PID_PHOTON ? 22
-                             : pid <= RECO_PID_PIPLUS ? 211
-                             : pid <= RECO_PID_EPLUS  ? 11
-                                                      : 13;
-        const int32_t negative = pid == RECO_PID_PIMINUS || pid == RECO_PID_EPLUS || pid == RECO_PID_MUPLUS;
-        pdgid[i] = (int16_t)(negative ? -size : size);
-        quality[i] = (uint8_t)(pid > RECO_PID_PHOTON ? FIELD(high, 26, 3) : FIELD(high, 18, 6));
+        const int32_t pid = FIELD(in->high[i], 5, 3), charged = -(pid > RECO_PID_PHOTON), lepton = -(pid > RECO_PID_PIPLUS);
+        const int32_t neutral_size = 130 ^ (-(pid & 1) & (130 ^ 22)), lepton_size = 11 + ((pid >> 1 & 1) << 1);
+        const int32_t size = (neutral_size & ~charged) | (211 & charged & ~lepton) | (lepton_size & lepton);
+        const int32_t negative = -((pid & 1) ^ (~lepton & 1)) & charged;
+        pdgid[i] = (int16_t)((size ^ negative) - negative);
+        quality[i] = (uint8_t)((FIELD(in->high[i], 26, 3) & charged) | (FIELD(in->high[i], 18, 6) & ~charged));
     }
 }
 
+/* At most BLOCK words. */
 STOA_DEVICE void decode(const uint64_t *words, uint32_t n, const puppi_soa *out, uint32_t row)
 {
-    decode_kinematics(words, n, out->pt + row, out->eta + row, out->phi + row);
-    decode_track(words, n, out->z0 + row, out->dxy + row, out->puppiw + row);
-    decode_kind(words, n, out->pdgid + row, out->quality + row);
+    halves cut;
+    split(words, n, &cut);
+    decode_kinematics(&cut, n, out->pt + row, out->eta + row, out->phi + row);
+    decode_track(&cut, n, out->z0 + row, out->dxy + row, out->puppiw + row);
+    decode_kind(&cut, n, out->pdgid + row, out->quality + row);
 }
 
 /* ---- Look-up. ---- */
@@ -154,7 +166,10 @@ STOA_KERNEL(reco_scout_decode_padded, reco_scout_unpack)
     STOA_FOR(i, grid, args->crossings)
     {
         const uint32_t first = i * args->slots, count = args->crossings_out.count[i];
-        decode(args->words + args->header[i] + 1, count, &args->puppi, first);
+        for (uint32_t done = 0; done < count; done += BLOCK) {
+            const uint32_t left = count - done;
+            decode(args->words + args->header[i] + 1 + done, left < BLOCK ? left : BLOCK, &args->puppi, first + done);
+        }
         fill_unused(&args->puppi, first + count, first + args->slots);
     }
 }
