@@ -59,6 +59,9 @@ typedef struct cli_syntax {
  */
 int cli_parse(const cli_syntax *syntax, int argc, char **argv, int *first);
 
+/* Find `text` among names; CLI_CONTINUE, or the exit code of wrong usage. */
+int cli_choose(const char *verb, const char *option, const char *text, const char *const *names, int count, int *value);
+
 /* ---- Messages. ---- */
 
 /* Print `stoa: STOA_Exxx: message` and return CLI_FAILED. */

@@ -23,16 +23,9 @@ void hlt_input_deinit(hlt_input *input);
 /* `dir`/tracks.csv: the selected tracks; `dir`/vertices.csv: hardest first. Both depend on the events alone.
  */
 stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, stoa_error *err);
-/* `dir`/summary.json. */
-stoa_status hlt_write_summary(const char *dir, const json_t *summary, stoa_error *err);
 /* With truth: roc.png, and score.png of the DNN; event.png; .dat and .gp files beside them. Without gnuplot
  * the .gp files are written all the same and *drawn is false. */
 stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hlt_job *job,
                                hlt_selector selector, float threshold, bool *drawn, stoa_error *err);
-
-/* "dir/name", in a buffer that free() releases; NULL without memory. */
-char *hlt_path(const char *dir, const char *name);
-/* As mkdir -p. */
-stoa_status hlt_make_dir(const char *dir, stoa_error *err);
 
 #endif

@@ -1,60 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pictures of `stoa hlt`: data and a gnuplot script for each, drawn when gnuplot is there. */
-#include <errno.h>
 #include <math.h>
-#include <spawn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "hlt_files.h"
-
-extern char **environ;
+#include "output.h"
 
 enum { BINS = 50, ROC_POINTS = 400 };
 enum { TRUE_TRACK, DUPLICATE_TRACK, FAKE_TRACK, CLASSES };
-
-/* Common look: colours that colour-blind readers tell apart, thin grid, no box on top and right. */
-static const char style[] =
-    "set terminal pngcairo size 1100,720 font 'Sans,13' background '#ffffff'\n"
-    "set border 3 lw 1.2\nset tics nomirror out\nset grid lc rgb '#dddddd' lw 0.8\nset key top left reverse "
-    "Left samplen 2\n"
-    "TRUE = '#0072b2'; DUP = '#e69f00'; FAKE = '#d55e00'; GREY = '#888888'; GREEN = '#009e73'\n";
-
-static FILE *open_in(const char *dir, const char *name, stoa_error *err)
-{
-    char *path = hlt_path(dir, name);
-    FILE *file = path ? fopen(path, "w") : NULL;
-    if (!file) (void)stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "%s/%s: %s", dir, name, strerror(errno));
-    free(path);
-    return file;
-}
-
-static stoa_status close_file(FILE *file, const char *dir, const char *name, stoa_error *err)
-{
-    const int bad = ferror(file);
-    if (!fclose(file) && !bad) return STOA_OK;
-    return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "%s/%s: %s", dir, name, strerror(errno));
-}
-
-/* A script: the style, its output file, then the text. */
-static STOA_PRINTF(4, 5) stoa_status
-    write_script(const char *dir, const char *picture, stoa_error *err, const char *format, ...)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s.gp", picture);
-    FILE *file = open_in(dir, name, err);
-    if (!file) return STOA_EIO;
-    fprintf(file, "# gnuplot %s\n%sset output '%s.png'\n", name, style, picture);
-    va_list args;
-    va_start(args, format);
-    vfprintf(file, format, args);
-    va_end(args);
-    return close_file(file, dir, name, err);
-}
 
 /* ---- Scores. ---- */
 
@@ -106,14 +61,14 @@ static stoa_status picture_scores(const char *dir, const score_list *list, float
         const int bin = (int)(fminf(fmaxf(list->items[i].score, 0.0f), 1.0f) * BINS);
         bins[bin < BINS ? bin : BINS - 1][list->items[i].class]++;
     }
-    FILE *file = open_in(dir, "score.dat", err);
+    FILE *file = output_open(dir, "score.dat", err);
     if (!file) return STOA_EIO;
     fprintf(file, "# score true duplicate fake\n");
     for (int b = 0; b < BINS; b++)
         fprintf(file, "%g %llu %llu %llu\n", (b + 0.5) / BINS, (unsigned long long)bins[b][TRUE_TRACK],
                 (unsigned long long)bins[b][DUPLICATE_TRACK], (unsigned long long)bins[b][FAKE_TRACK]);
-    STOA_TRY(close_file(file, dir, "score.dat", err));
-    return write_script(
+    STOA_TRY(output_close(file, dir, "score.dat", err));
+    return output_script(
         dir, "score", err,
         "set title 'Selector score of %zu preselected tracks'\n"
         "set xlabel 'score'\nset ylabel 'tracks in a bin of %g'\nset xrange [0:1]\nset logscale y\n"
@@ -134,7 +89,7 @@ static stoa_status picture_roc(const char *dir, const score_list *list, float th
     double t = 0, f = 0, area = 0, last_t = 0, last_f = 0, cut_t = 0, cut_f = 0;
     const size_t step = list->count / ROC_POINTS + 1;
     size_t next_point = 0;
-    FILE *file = open_in(dir, "roc.dat", err);
+    FILE *file = output_open(dir, "roc.dat", err);
     if (!file) return STOA_EIO;
     fprintf(file, "# fakes_kept true_kept threshold\n0 0 inf\n");
     for (size_t i = 0; i < list->count; i++) {
@@ -151,8 +106,8 @@ static stoa_status picture_roc(const char *dir, const score_list *list, float th
             next_point = i + step;
         }
     }
-    STOA_TRY(close_file(file, dir, "roc.dat", err));
-    return write_script(
+    STOA_TRY(output_close(file, dir, "roc.dat", err));
+    return output_script(
         dir, "roc", err,
         "set title 'True tracks kept against fakes kept: area %.4f'\n"
         "set xlabel 'fakes kept / fakes'\nset ylabel 'true tracks kept / true tracks'\nset xrange [0:1]\n"
@@ -174,25 +129,25 @@ static const char *const event_names[] = {"event_tracks.dat", "event_vertices.da
 static stoa_status write_event_tracks(const char *dir, const hlt_event *event, const hlt_result *result,
                                       stoa_error *err)
 {
-    FILE *file = open_in(dir, event_names[0], err);
+    FILE *file = output_open(dir, event_names[0], err);
     if (!file) return STOA_EIO;
     const tracks_soa_const t = event->tracks;
     fprintf(file, "# z pt vertex\n");
     for (uint32_t i = 0; i < result->selected; i++)
         fprintf(file, "%g %g %d\n", (double)t.state.data[RECO_STATE_ZIP * t.state.stride + result->kept[i]],
                 (double)t.pt[result->kept[i]], result->vertex_of[i]);
-    return close_file(file, dir, event_names[0], err);
+    return output_close(file, dir, event_names[0], err);
 }
 
 static stoa_status write_event_vertices(const char *dir, const hlt_result *result, stoa_error *err)
 {
-    FILE *file = open_in(dir, event_names[1], err);
+    FILE *file = output_open(dir, event_names[1], err);
     if (!file) return STOA_EIO;
     fprintf(file, "# z sqrt_pt2_sum hardest\n");
     for (uint32_t v = 0; v < result->vertices; v++)
         fprintf(file, "%g %g %d\n", (double)result->z[v], sqrt((double)result->pt2_sum[v]),
                 v == result->by_pt2[result->vertices - 1u]);
-    return close_file(file, dir, event_names[1], err);
+    return output_close(file, dir, event_names[1], err);
 }
 
 static const char event_plot[] =
@@ -216,7 +171,7 @@ static stoa_status picture_event(const char *dir, const hlt_event *event, const 
         snprintf(known, sizeof known,
                  "set arrow 1 from first %g, graph 0 to first %g, graph 1 nohead dt 2 lc rgb TRUE lw 2\n",
                  zoom, zoom);
-    return write_script(
+    return output_script(
         dir, "event", err,
         "set terminal pngcairo size 1100,1000 font 'Sans,13' background '#ffffff'\nset output 'event.png'\n"
         "%s"
@@ -229,36 +184,6 @@ static stoa_status picture_event(const char *dir, const hlt_event *event, const 
         "replot\nunset multiplot\n",
         known, (long long)event->number, result->selected, result->vertices, event_plot,
         is_known ? "known vertex (dashed)" : "hardest vertex", zoom - 1, zoom + 1);
-}
-
-/* ---- gnuplot. ---- */
-
-/* Run `gnuplot name.gp` in `dir`, its output on our stderr. ENOTSUP when there is no gnuplot. */
-static stoa_status draw(const char *dir, const char *picture, stoa_error *err)
-{
-    char script[64], program[] = "gnuplot";
-    snprintf(script, sizeof script, "%s.gp", picture);
-    char *const argv[] = {program, script, NULL};
-    posix_spawn_file_actions_t actions;
-    pid_t pid;
-    int failed = posix_spawn_file_actions_init(&actions), state = 0;
-    if (failed) return stoa_error_set(err, STOA_ENOMEM, failed, STOA_HERE, "gnuplot: %s", strerror(failed));
-    failed = posix_spawn_file_actions_addchdir_np(&actions, dir);
-    if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-    if (!failed) failed = posix_spawnp(&pid, program, &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (failed)
-        return stoa_error_set(err, STOA_ENOTSUP, failed, STOA_HERE,
-                              "pictures: gnuplot: %s; the scripts are %s/*.gp", strerror(failed), dir);
-    while (waitpid(pid, &state, 0) < 0)
-        if (errno != EINTR)
-            return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "gnuplot: %s", strerror(errno));
-    if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return STOA_OK;
-    /* posix_spawn of some systems reports a missing program only so. */
-    if (WIFEXITED(state) && WEXITSTATUS(state) == 127)
-        return STOA_FAIL(err, STOA_ENOTSUP, "pictures: gnuplot is not installed; the scripts are %s/*.gp",
-                         dir);
-    return STOA_FAIL(err, STOA_EIO, "gnuplot %s/%s: ended with state %d", dir, script, state);
 }
 
 static stoa_status write_truth_pictures(const char *dir, const hlt_input *input, const hlt_job *job,
@@ -294,7 +219,7 @@ stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hl
         pictures[count++] = "event";
         break;
     }
-    for (uint32_t i = 0; i < count; i++) STOA_TRY(draw(dir, pictures[i], err));
+    for (uint32_t i = 0; i < count; i++) STOA_TRY(output_draw(dir, pictures[i], err));
     *drawn = count > 0;
     return STOA_OK;
 }

@@ -1,39 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables and summary of `stoa hlt`. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "hlt_files.h"
-
-char *hlt_path(const char *dir, const char *name)
-{
-    const size_t bytes = strlen(dir) + strlen(name) + 2;
-    char *path = malloc(bytes);
-    if (path) snprintf(path, bytes, "%s/%s", dir, name);
-    return path;
-}
-
-stoa_status hlt_make_dir(const char *dir, stoa_error *err)
-{
-    char *path = strdup(dir);
-    if (!path) return STOA_FAIL(err, STOA_ENOMEM, "folder '%s': no memory", dir);
-    int failed = 0;
-    for (char *slash = path; !failed && slash;) {
-        slash = strchr(slash + 1, '/');
-        if (slash) *slash = '\0';
-        failed = *path && mkdir(path, 0777) && errno != EEXIST ? errno : 0;
-        if (slash) *slash = '/';
-    }
-    struct stat info;
-    if (!failed && (stat(dir, &info) || !S_ISDIR(info.st_mode))) failed = ENOTDIR;
-    free(path);
-    if (!failed) return STOA_OK;
-    return stoa_error_set(err, STOA_EIO, failed, STOA_HERE, "folder '%s': %s", dir, strerror(failed));
-}
+#include "output.h"
 
 typedef struct column_of {
     const char *name;
@@ -51,7 +24,7 @@ static stoa_status make_table(reco_table **table, size_t rows, const column_of *
 
 static stoa_status write_table(const char *dir, const char *name, const reco_table *table, stoa_error *err)
 {
-    char *path = hlt_path(dir, name);
+    char *path = output_path(dir, name);
     if (!path) return STOA_FAIL(err, STOA_ENOMEM, "%s/%s: no memory", dir, name);
     const stoa_status status = reco_table_write(path, table, err);
     free(path);
@@ -188,13 +161,4 @@ stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_
     }
     STOA_TRY(write_tracks(dir, input, job, tracks, err));
     return write_vertices(dir, input, job, vertices, err);
-}
-
-stoa_status hlt_write_summary(const char *dir, const json_t *summary, stoa_error *err)
-{
-    char *path = hlt_path(dir, "summary.json");
-    const bool failed = !path || json_dump_file(summary, path, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    free(path);
-    if (!failed) return STOA_OK;
-    return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "%s/summary.json cannot be written", dir);
 }

@@ -129,3 +129,12 @@ stoa_status cli_split(const char *list, char **copy, const char **names, uint32_
     }
     return STOA_OK;
 }
+
+int cli_choose(const char *verb, const char *option, const char *text, const char *const *names, int count, int *value)
+{
+    for (*value = 0; *value < count; ++*value)
+        if (!strcmp(names[*value], text)) return CLI_CONTINUE;
+    return cli_usage(verb, "--%s: '%s' given, one of %s, %s%s%s%s%s needed", option, text, names[0],
+                     names[1], count > 2 ? ", " : "", count > 2 ? names[2] : "", count > 3 ? ", " : "",
+                     count > 3 ? names[3] : "");
+}

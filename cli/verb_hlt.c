@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "hlt_files.h"
+#include "output.h"
 
 #define MODEL_FILE "hlt_high_purity.onnx"
 
@@ -31,42 +31,13 @@ static const char *const selectors[] = {"dnn", "cuts", "forest", "none"};
 static const char *const vertexings[] = {"density", "divisive"};
 static const char *const working_points[] = {"loose", "tight", "highpurity"};
 
-static int choose(const char *option, const char *text, const char *const *names, int count, int *value)
-{
-    for (*value = 0; *value < count; ++*value)
-        if (!strcmp(names[*value], text)) return CLI_CONTINUE;
-    return cli_usage("hlt", "--%s: '%s' given, one of %s, %s%s%s%s%s needed", option, text, names[0],
-                     names[1], count > 2 ? ", " : "", count > 2 ? names[2] : "", count > 3 ? ", " : "",
-                     count > 3 ? names[3] : "");
-}
-
-/* ---- The model: named, installed, or in the source tree. ---- */
-
-static bool find_model(char *path, size_t capacity)
-{
-    char self[PATH_MAX] = "";
-    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length > 0) {
-        self[length] = '\0';
-        char *slash = strrchr(self, '/');
-        if (slash) *slash = '\0';
-        static const char *const places[] = {"../share/stoa/models", "../share/stoa"};
-        for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-            const int used = snprintf(path, capacity, "%s/%s/%s", self, places[i], MODEL_FILE);
-            if (used > 0 && (size_t)used < capacity && !access(path, R_OK)) return true;
-        }
-    }
-    snprintf(path, capacity, "%s/models/%s", STOA_SOURCE_DIR, MODEL_FILE);
-    return !access(path, R_OK);
-}
-
 static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error *err)
 {
     char path[2 * PATH_MAX];
     if (command->job.selector != HLT_SELECTOR_DNN) return STOA_OK;
     if (command->model)
         snprintf(path, sizeof path, "%s", command->model);
-    else if (!find_model(path, sizeof path))
+    else if (!output_find_model(MODEL_FILE, path, sizeof path))
         return STOA_FAIL(err, STOA_EIO,
                          "selector model '%s': not beside the program, not at '%s'; name one by --model",
                          MODEL_FILE, path);
@@ -217,10 +188,10 @@ static void print_table(const hlt_command *command, const hlt_state *state)
 
 static stoa_status write_files(const hlt_command *command, hlt_state *state, stoa_error *err)
 {
-    STOA_TRY(hlt_make_dir(command->out, err));
+    STOA_TRY(output_make_dir(command->out, err));
     STOA_TRY(hlt_write_tables(command->out, &state->input, state->job, err));
     json_t *summary = describe(command, state);
-    const stoa_status status = hlt_write_summary(command->out, summary, err);
+    const stoa_status status = output_summary(command->out, summary, err);
     json_decref(summary);
     STOA_TRY(status);
     if (command->no_pictures) return STOA_OK;
@@ -269,11 +240,11 @@ int verb_hlt(int argc, char **argv)
     int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
     if (!c.out) return cli_usage("hlt", "no --out DIR given");
-    if ((code = choose("selector", c.selector, selectors, 4, &value)) != CLI_CONTINUE) return code;
+    if ((code = cli_choose("hlt", "selector", c.selector, selectors, 4, &value)) != CLI_CONTINUE) return code;
     c.job.selector = (hlt_selector)value;
-    if ((code = choose("vertexing", c.vertexing, vertexings, 2, &value)) != CLI_CONTINUE) return code;
+    if ((code = cli_choose("hlt", "vertexing", c.vertexing, vertexings, 2, &value)) != CLI_CONTINUE) return code;
     c.job.vertexing = (hlt_vertexing)value;
-    if ((code = choose("working-point", c.working_point, working_points, 3, &value)) != CLI_CONTINUE) return code;
+    if ((code = cli_choose("hlt", "working-point", c.working_point, working_points, 3, &value)) != CLI_CONTINUE) return code;
     c.job.working_point = (uint32_t)value;
     if (c.job.threads < 1 || c.job.streams < 1)
         return cli_usage("hlt", "--threads and --streams: 0 given, at least 1 needed");
