@@ -3,6 +3,7 @@
 
 #include "reco/check.h"
 #include "reco/scouting/words.h"
+#include "reco/vector_levels.h"
 #include "stoa/algo.h"
 
 #include <float.h>
@@ -16,15 +17,6 @@ enum { BLOCK = 1 };
 enum { BLOCK = 512 };
 #endif
 
-/* The same loops for the vector units that a machine may have; other compilers, and sanitizers (which cannot resolve
- * functions before they are set up), get the one of the build. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__) &&                           \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define VECTOR_LEVELS static __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define VECTOR_LEVELS STOA_DEVICE
-#endif
-
 /* Every field lies in one half of the word but phi, which lies across: with the words cut into these, all loops have lanes of
  * 32 bits. */
 typedef struct halves {
@@ -34,7 +26,7 @@ typedef struct halves {
 #define FIELD(half, first, width) ((int32_t)(((half) >> (first)) & ((1u << (width)) - 1u)))
 #define SIGNED_FIELD(half, first, width) ((int32_t)((half) << (32 - (first) - (width))) >> (32 - (width)))
 
-VECTOR_LEVELS void split(const uint64_t *restrict words, uint32_t n, halves *restrict out)
+RECO_VECTOR_LEVELS void split(const uint64_t *restrict words, uint32_t n, halves *restrict out)
 {
     for (uint32_t i = 0; i < n; i++) {
         out->low[i] = (uint32_t)words[i];
@@ -43,7 +35,7 @@ VECTOR_LEVELS void split(const uint64_t *restrict words, uint32_t n, halves *res
     }
 }
 
-VECTOR_LEVELS void decode_kinematics(const halves *restrict in, uint32_t n, float *restrict pt, float *restrict eta,
+RECO_VECTOR_LEVELS void decode_kinematics(const halves *restrict in, uint32_t n, float *restrict pt, float *restrict eta,
                                      float *restrict phi)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -54,7 +46,7 @@ VECTOR_LEVELS void decode_kinematics(const halves *restrict in, uint32_t n, floa
 }
 
 /* Charged and neutral candidates use the same bits differently: both are decoded, a mask takes one. */
-VECTOR_LEVELS void decode_track(const halves *restrict in, uint32_t n, float *restrict z0, float *restrict dxy,
+RECO_VECTOR_LEVELS void decode_track(const halves *restrict in, uint32_t n, float *restrict z0, float *restrict dxy,
                                 float *restrict puppiw)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -67,7 +59,7 @@ VECTOR_LEVELS void decode_track(const halves *restrict in, uint32_t n, float *re
 }
 
 /* The particle number by masks, as a vector has no tables: 130, 22, 211, 11 or 13, negative for pid 2, 5 and 7. */
-VECTOR_LEVELS void decode_kind(const halves *restrict in, uint32_t n, int16_t *restrict pdgid, uint8_t *restrict quality)
+RECO_VECTOR_LEVELS void decode_kind(const halves *restrict in, uint32_t n, int16_t *restrict pdgid, uint8_t *restrict quality)
 {
     for (uint32_t i = 0; i < n; i++) {
         const int32_t pid = FIELD(in->high[i], 5, 3), charged = -(pid > RECO_PID_PHOTON), lepton = -(pid > RECO_PID_PIPLUS);

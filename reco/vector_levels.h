@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Internal: a function of plain loops, compiled for each vector unit that a machine may have; the loader takes the best.
+ * Other compilers, and sanitizers (which cannot resolve functions before they are set up), get the one of the build. */
+#ifndef RECO_VECTOR_LEVELS_H
+#define RECO_VECTOR_LEVELS_H
+
+#include "stoa/kernel.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__) &&                           \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define RECO_VECTOR_LEVELS static __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define RECO_VECTOR_LEVELS STOA_DEVICE
+#endif
+
+#endif
