@@ -8,24 +8,8 @@ import numpy
 import torch
 
 import stoa
+from expect import check, finish, refused
 from stoa import _abi
-
-failures = 0
-
-
-def check(good, what):
-    global failures
-    failures += not good
-    print(("ok      " if good else "FAILED  ") + what)
-
-
-def refused(kind, call, part, what):
-    try:
-        call()
-        check(False, what + ": nothing raised")
-    except kind as error:
-        check(part in str(error), f"{what}: {error}")
-
 
 layout = stoa.Layout("datatypes", [
     stoa.Column("a", "float64", "vector", (3,)), stoa.Column("b", "float64", "vector", (3,)),
@@ -134,5 +118,4 @@ del weights
 gc.collect()
 check(columns.addresses[0] == address and columns.strided()[1] == (5, 2), "import holds the torch tensor")
 
-print(f"{failures} failures")
-sys.exit(failures != 0)
+sys.exit(finish())
