@@ -210,7 +210,7 @@ stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hl
     *drawn = false;
     if (input->has_truth && selector != HLT_SELECTOR_NONE)
         STOA_TRY(write_truth_pictures(dir, input, job, threshold, &truth, err));
-    if (truth && selector == HLT_SELECTOR_DNN) pictures[count++] = "score"; /* cuts know 0 and 1 only */
+    if (truth && selector != HLT_SELECTOR_CUTS) pictures[count++] = "score"; /* cuts know four values only */
     if (truth) pictures[count++] = "roc";
     for (uint32_t e = 0; e < input->count; e++) {
         const hlt_result *result = hlt_job_result(job, e);

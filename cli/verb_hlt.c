@@ -9,8 +9,6 @@
 #include "hlt_files.h"
 #include "output.h"
 
-#define MODEL_FILE "hlt_high_purity.onnx"
-
 typedef struct hlt_command {
     const char *in, *out, *selector, *vertexing, *model, *working_point;
     hlt_options job;
@@ -21,6 +19,7 @@ typedef struct hlt_command {
 typedef struct hlt_state {
     hlt_input input;
     stoa_model *model;
+    reco_forest *forest;
     hlt_job *job;
     hlt_summary summary;
     hlt_quality quality;
@@ -28,19 +27,27 @@ typedef struct hlt_state {
 } hlt_state;
 
 static const char *const selectors[] = {"dnn", "cuts", "forest", "none"};
+/* The model of each selector, where it has one. */
+static const char *const model_files[] = {"hlt_high_purity.onnx", NULL, "hlt_high_purity.forest", NULL};
 static const char *const vertexings[] = {"density", "divisive"};
 static const char *const working_points[] = {"loose", "tight", "highpurity"};
 
 static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error *err)
 {
     char path[2 * PATH_MAX];
-    if (command->job.selector != HLT_SELECTOR_DNN) return STOA_OK;
+    const char *name = model_files[command->job.selector];
+    if (!name) return STOA_OK;
     if (command->model)
         snprintf(path, sizeof path, "%s", command->model);
-    else if (!output_find_model(MODEL_FILE, path, sizeof path))
+    else if (!output_find_model(name, path, sizeof path))
         return STOA_FAIL(err, STOA_EIO,
                          "selector model '%s': not beside the program, not at '%s'; name one by --model",
-                         MODEL_FILE, path);
+                         name, path);
+    if (command->job.selector == HLT_SELECTOR_FOREST) {
+        STOA_TRY(reco_forest_load(path, &state->forest, err));
+        command->job.forest = state->forest;
+        return STOA_OK;
+    }
     STOA_TRY(stoa_model_load(path, NULL, &state->model, err));
     command->job.model = state->model;
     return STOA_OK;
@@ -195,7 +202,7 @@ static stoa_status write_files(const hlt_command *command, hlt_state *state, sto
     json_decref(summary);
     STOA_TRY(status);
     if (command->no_pictures) return STOA_OK;
-    const float threshold = command->job.selector == HLT_SELECTOR_DNN ? command->job.score_min : 0.5f;
+    const float threshold = model_files[command->job.selector] ? command->job.score_min : 0.5f;
     stoa_error picture_err;
     if (hlt_write_pictures(command->out, &state->input, state->job, command->job.selector, threshold,
                            &state->drawn, &picture_err) != STOA_OK)
@@ -210,9 +217,9 @@ int verb_hlt(int argc, char **argv)
     c.job.progress = progress;
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
-        {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, none; forest is not built yet (dnn)"},
-        {"model", CLI_TEXT, &c.model, "FILE", "model of the dnn selector (the installed " MODEL_FILE ")"},
-        {"score-min", CLI_REAL, &c.job.score_min, "X", "dnn: least score of a selected track (0.4)"},
+        {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest or none (dnn)"},
+        {"model", CLI_TEXT, &c.model, "FILE", "model of dnn (.onnx) or forest (.forest) (the installed one)"},
+        {"score-min", CLI_REAL, &c.job.score_min, "X", "dnn, forest: least score of a selected track (0.4)"},
         {"working-point", CLI_TEXT, &c.working_point, "NAME", "cuts: loose, tight or highpurity (highpurity)"},
         {"vertexing", CLI_TEXT, &c.vertexing, "NAME", "density, or divisive behind the conversion to legacy tracks (density)"},
         {"vertices-first", CLI_FLAG, &c.job.vertices_first, NULL,
@@ -262,5 +269,6 @@ int verb_hlt(int argc, char **argv)
     hlt_job_destroy(state.job);
     hlt_input_deinit(&state.input);
     stoa_model_destroy(state.model);
+    reco_forest_destroy(state.forest);
     return code;
 }

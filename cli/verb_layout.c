@@ -17,6 +17,7 @@ static const struct builtin {
                 {"legacy_tracks", &legacy_tracks_soa_layout},
                 {"track_truth", &track_truth_soa_layout},
                 {"track_features", &track_features_soa_layout},
+                {"track_derived", &track_derived_soa_layout},
                 {"vertices", &vertices_soa_layout},
                 {"vertex_tracks", &vertex_tracks_soa_layout},
                 {"puppi", &puppi_soa_layout},

@@ -54,9 +54,6 @@ const char *hlt_stage_name(uint32_t stage)
 
 static stoa_status check_options(const hlt_options *options, stoa_error *err)
 {
-    if (options->selector == HLT_SELECTOR_FOREST)
-        return STOA_FAIL(err, STOA_ENOTSUP,
-                         "selector forest: the forest evaluator is not built; there are dnn, cuts, none");
     if (options->threads < 1 || options->streams < 1 || options->streams > STREAMS_MAX)
         return STOA_FAIL(err, STOA_EINVAL,
                          "%u threads and %u streams given, at least 1 and at most %d needed",

@@ -20,6 +20,7 @@
 #ifndef HLT_PIXEL_TRACKS_H
 #define HLT_PIXEL_TRACKS_H
 
+#include "reco/forest/forest.h"
 #include "reco/formats/formats.h"
 #include "reco/tracks/cut_classifier.h"
 #include "reco/vertexing/divisive.h"
@@ -29,7 +30,7 @@
 typedef enum hlt_selector {
     HLT_SELECTOR_DNN,    /**< the model's score */
     HLT_SELECTOR_CUTS,   /**< the cut classifier, over vertices that are found first */
-    HLT_SELECTOR_FOREST, /**< not built: STOA_ENOTSUP */
+    HLT_SELECTOR_FOREST, /**< the forest's score */
     HLT_SELECTOR_NONE    /**< all stay */
 } hlt_selector;
 
@@ -67,7 +68,8 @@ typedef struct hlt_options {
     hlt_selector selector;
     hlt_vertexing vertexing;
     const stoa_model *model; /**< [N, 17], order of track_features.def -> [N, 1]; for the DNN */
-    float score_min;         /**< of the DNN selector */
+    const reco_forest *forest; /**< 31 features: track_features.def, then track_derived.def; for the forest */
+    float score_min;         /**< of DNN and forest */
     uint32_t working_point;  /**< of the cuts: RECO_WORKING_TIGHT .. */
     reco_cut_table cuts;
     bool vertices_first;     /**< vertices of the preselected tracks, not of the selected ones */
@@ -126,7 +128,7 @@ const char *hlt_stage_name(uint32_t stage);
  * stream as a warm-up.
  *
  *  owns     caller destroys; borrows events, model and options' strings     alloc all of it
- *  threads  any      errors ENOTSUP selector or device that is not built; EINVAL; as
+ *  threads  any      errors ENOTSUP device that is not built; EINVAL; ESHAPE features of the forest; as
  * stoa_session_bind; ENOMEM since    0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events,
                                            uint32_t event_count, hlt_job **job, stoa_error *err);

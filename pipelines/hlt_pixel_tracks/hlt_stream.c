@@ -14,6 +14,7 @@ static stoa_status make_memory(hlt_stream *stream, uint32_t capacity, size_t eve
     const uint32_t vertex_rows = capacity + 1; /* the beam spot in place of none */
     const stoa_block blocks[] = {{"work", &hlt_work_soa_layout, capacity, 0, NULL},
                                  {"features", &track_features_soa_layout, capacity, 0, NULL},
+                                 {"derived", &track_derived_soa_layout, capacity, 0, NULL},
                                  {"selected", &tracks_soa_layout, capacity, 0, NULL},
                                  {"legacy", &legacy_tracks_soa_layout, capacity, 0, NULL},
                                  {"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},
@@ -26,6 +27,7 @@ static stoa_status make_memory(hlt_stream *stream, uint32_t capacity, size_t eve
     STOA_TRY(stoa_collection_zero(stream->memory, stream->queue, 0, err));
     STOA_TRY(stoa_collection_view(stream->memory, "work", &stream->work.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "features", &stream->features.head, err));
+    STOA_TRY(stoa_collection_view(stream->memory, "derived", &stream->derived.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "selected", &stream->selected.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "legacy", &stream->legacy.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "vertices", &stream->vertices.head, err));
@@ -56,6 +58,31 @@ static stoa_status make_session(hlt_stream *stream, uint32_t capacity, stoa_erro
     return stoa_session_bind(stream->session, schema->outputs[0].name, STOA_COLUMNS(f, score), err);
 }
 
+/* The columns in the order that the forest was trained with: those of the network, then the derived ones. */
+static stoa_status make_forest(hlt_stream *stream, uint32_t capacity, stoa_error *err)
+{
+    const reco_forest *forest = stream->options->forest;
+    const track_features_soa f = stream->features;
+    const track_derived_soa d = stream->derived;
+    if (!forest) return STOA_FAIL(err, STOA_EINVAL, "selector forest: no forest given");
+    const float *const columns[] = {
+        f.chi2, f.dz_error, f.dxy_error, f.eta, f.hits, f.phi, f.phi_error, f.pt, f.q_over_pt_error, f.dz_bs, f.dxy_bs,
+        f.layers, f.cot_theta_error, f.cov_cot_theta_dz, f.cov_dxy_q_over_pt, f.cov_phi_dxy, f.cov_phi_q_over_pt,
+        d.cot_theta, d.q_over_pt, d.abs_eta, d.ndof, d.chi2_sum, d.hits_per_layer, d.dxy_significance,
+        d.dz_significance, d.pt_relative_error, d.phi_error_pt, d.corr_cot_theta_dz, d.corr_dxy_q_over_pt,
+        d.corr_phi_dxy, d.corr_phi_q_over_pt};
+    const uint32_t count = sizeof columns / sizeof *columns;
+    if (reco_forest_features(forest) != count)
+        return STOA_FAIL(err, STOA_ESHAPE, "selector forest: %u features, %u needed", reco_forest_features(forest), count);
+    const stoa_place place = stoa_device_place(stoa_queue_device(stream->queue));
+    if (place.type != STOA_PLACE_HOST) STOA_TRY(reco_forest_upload(forest, stream->queue, &stream->forest, err));
+    reco_forest_run *run = &stream->forest_run;
+    *run = (reco_forest_run){.forest = reco_forest_view_of(forest, stream->forest),
+                             .out = f.score, .count = stream->work.preselected, .capacity = capacity};
+    for (uint32_t c = 0; c < count; c++) run->columns[c] = columns[c];
+    return STOA_OK;
+}
+
 stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa_device *device,
                             uint32_t capacity, size_t event_bytes, stoa_error *err)
 {
@@ -64,7 +91,8 @@ stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa
     const bool host = stoa_device_place(device).type == STOA_PLACE_HOST;
     STOA_TRY(stoa_queue_create(device, host ? STOA_QUEUE_BLOCKING : STOA_QUEUE_ASYNC, &stream->queue, err));
     STOA_TRY(make_memory(stream, capacity, event_bytes, err));
-    return options->selector == HLT_SELECTOR_DNN ? make_session(stream, capacity, err) : STOA_OK;
+    if (options->selector == HLT_SELECTOR_DNN) return make_session(stream, capacity, err);
+    return options->selector == HLT_SELECTOR_FOREST ? make_forest(stream, capacity, err) : STOA_OK;
 }
 
 void hlt_stream_deinit(hlt_stream *stream)
@@ -72,6 +100,7 @@ void hlt_stream_deinit(hlt_stream *stream)
     stoa_session_destroy(stream->session);
     stoa_collection_destroy(stream->memory);
     stoa_buffer_release(stream->finder);
+    stoa_buffer_release(stream->forest);
     stoa_buffer_release(stream->upload);
     stoa_queue_destroy(stream->queue);
     *stream = (hlt_stream){0};
@@ -117,19 +146,27 @@ static stoa_status stage_preselect(hlt_stream *s, hlt_pass *pass, stoa_error *er
 
 static stoa_status stage_features(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
-    return reco_tracks_features(
-        s->queue, &(reco_features){pass->tracks, s->work.index, s->work.preselected, s->features, 0}, err);
+    const hlt_work_soa w = s->work;
+    STOA_TRY(reco_tracks_features(
+        s->queue, &(reco_features){pass->tracks, w.index, w.preselected, s->features, 0}, err));
+    if (s->options->selector != HLT_SELECTOR_FOREST) return STOA_OK;
+    return reco_tracks_derive(
+        s->queue, &(reco_derivation){pass->tracks, w.index, w.preselected, s->features, s->derived}, err);
 }
 
 static stoa_status stage_selector(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
     (void)pass;
-    const hlt_options *o = s->options;
-    if (s->session) return stoa_session_run_counted(s->session, s->work.preselected, err);
-    if (o->selector == HLT_SELECTOR_NONE) return hlt_select_all(s->queue, s->features, s->work.preselected, err);
+    const hlt_work_soa w = s->work;
     vertices_soa_const vertices;
+    switch (s->options->selector) {
+    case HLT_SELECTOR_DNN: return stoa_session_run_counted(s->session, w.preselected, err);
+    case HLT_SELECTOR_FOREST: return reco_forest_enqueue(s->queue, &s->forest_run, err);
+    case HLT_SELECTOR_NONE: return hlt_select_all(s->queue, s->features, w.preselected, err);
+    case HLT_SELECTOR_CUTS: break;
+    }
     STOA_TRY(stoa_collection_view_const(s->memory, "vertices", &vertices.head, err));
-    const reco_cut_classifier cuts = {s->features, s->work.preselected, vertices, s->vertex_tracks.ndof, o->cuts};
+    const reco_cut_classifier cuts = {s->features, w.preselected, vertices, s->vertex_tracks.ndof, s->options->cuts};
     return reco_tracks_classify(s->queue, &cuts, err);
 }
 

@@ -34,9 +34,12 @@ typedef struct hlt_stream {
     stoa_session *session;   /* NULL without a DNN */
     stoa_collection *memory; /* all blocks below in one blob */
     stoa_buffer *finder;     /* workspace of either vertex finder */
+    stoa_buffer *forest;     /* the forest on the device; NULL on the host or without one */
     stoa_buffer *upload;     /* an event's tracks; NULL on the host, where they are read where they lie */
     hlt_work_soa work;
     track_features_soa features;
+    track_derived_soa derived; /* unbound without a forest */
+    reco_forest_run forest_run;
     tracks_soa selected;
     legacy_tracks_soa legacy;
     vertices_soa vertices;

@@ -26,6 +26,10 @@
 #define STOA_LAYOUT_DEF "reco/formats/track_features.def"
 #include "stoa/layout_gen.h"
 
+#define STOA_LAYOUT track_derived_soa
+#define STOA_LAYOUT_DEF "reco/formats/track_derived.def"
+#include "stoa/layout_gen.h"
+
 #define STOA_LAYOUT vertices_soa
 #define STOA_LAYOUT_DEF "reco/formats/vertices.def"
 #include "stoa/layout_gen.h"

@@ -67,6 +67,33 @@ STOA_KERNEL(reco_tracks_features, reco_features)
     FEATURE_COPY(cov_phi_q_over_pt, cov + COV_PHI_QPT * cs);
 }
 
+STOA_KERNEL(reco_tracks_derive, reco_derivation)
+{
+    const track_features_soa *f = &args->features;
+    const track_derived_soa *d = &args->derived;
+    const uint32_t *index = args->index;
+    const uint32_t rows = rows_below(args->count, d->head.rows);
+    const float *state = args->tracks.state.data;
+    const int64_t stride = args->tracks.state.stride;
+    STOA_FOR(i, grid, rows) d->cot_theta[i] = state[RECO_STATE_COT_THETA * stride + index[i]];
+    STOA_FOR(i, grid, rows) d->q_over_pt[i] = state[RECO_STATE_QPT * stride + index[i]];
+    STOA_FOR(i, grid, rows) d->abs_eta[i] = fabsf(f->eta[i]);
+    STOA_FOR(i, grid, rows) d->ndof[i] = 2.0f * f->hits[i] - 5.0f;
+    STOA_FOR(i, grid, rows) d->chi2_sum[i] = f->chi2[i] * d->ndof[i];
+    STOA_FOR(i, grid, rows) d->hits_per_layer[i] = f->hits[i] / f->layers[i];
+    STOA_FOR(i, grid, rows) d->dxy_significance[i] = fabsf(f->dxy_bs[i]) / f->dxy_error[i];
+    STOA_FOR(i, grid, rows) d->dz_significance[i] = fabsf(f->dz_bs[i]) / f->dz_error[i];
+    STOA_FOR(i, grid, rows) d->pt_relative_error[i] = f->q_over_pt_error[i] * f->pt[i];
+    STOA_FOR(i, grid, rows) d->phi_error_pt[i] = f->phi_error[i] * f->pt[i];
+    STOA_FOR(i, grid, rows)
+    d->corr_cot_theta_dz[i] = f->cov_cot_theta_dz[i] / (f->cot_theta_error[i] * f->dz_error[i]);
+    STOA_FOR(i, grid, rows)
+    d->corr_dxy_q_over_pt[i] = f->cov_dxy_q_over_pt[i] / (f->dxy_error[i] * f->q_over_pt_error[i]);
+    STOA_FOR(i, grid, rows) d->corr_phi_dxy[i] = f->cov_phi_dxy[i] / (f->phi_error[i] * f->dxy_error[i]);
+    STOA_FOR(i, grid, rows)
+    d->corr_phi_q_over_pt[i] = f->cov_phi_q_over_pt[i] / (f->phi_error[i] * f->q_over_pt_error[i]);
+}
+
 STOA_KERNEL(reco_tracks_features_zero, reco_features)
 {
     const track_features_soa *f = &args->features;
@@ -147,6 +174,18 @@ stoa_status reco_tracks_features(stoa_queue *queue, const reco_features *args, s
     if (args->tracks.head.rows > 0) RECO_NEED(err, "features", args->index);
     if (args->zero_unused) STOA_TRY(stoa_queue_launch(queue, &reco_tracks_features_zero_kernel, args, err));
     return stoa_queue_launch(queue, &reco_tracks_features_kernel, args, err);
+}
+
+stoa_status reco_tracks_derive(stoa_queue *queue, const reco_derivation *args, stoa_error *err)
+{
+    RECO_NEED(err, "derive", queue);
+    RECO_NEED(err, "derive", args);
+    RECO_NEED(err, "derive", args->count);
+    RECO_NEED(err, "derive", args->tracks.nTracks);
+    RECO_NEED(err, "derive", args->features.chi2);
+    RECO_NEED(err, "derive", args->derived.cot_theta);
+    if (args->tracks.head.rows > 0) RECO_NEED(err, "derive", args->index);
+    return stoa_queue_launch(queue, &reco_tracks_derive_kernel, args, err);
 }
 
 stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args, stoa_error *err)

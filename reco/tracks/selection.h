@@ -46,6 +46,15 @@ typedef struct reco_features {
     uint32_t zero_unused;          /**< 1: rows from count on become 0, for models that run over all slots */
 } reco_features;
 
+/** Fourteen combinations of them and of the state, for a forest, as in track_derived.def. */
+typedef struct reco_derivation {
+    tracks_soa_const tracks;
+    const uint32_t *index;         /**< [count] rows of `tracks` */
+    const uint32_t *count;         /**< clipped to derived.head.rows */
+    track_features_soa features;   /**< read, rows [0, count) */
+    track_derived_soa derived;     /**< out rows [0, count) */
+} reco_derivation;
+
 /** Tracks whose score reaches the threshold; a score that is NaN does not. */
 typedef struct reco_selection {
     track_features_soa features;   /**< `score` is read, rows [0, count) */
@@ -85,6 +94,13 @@ RECO_API STOA_MUST_CHECK stoa_status reco_tracks_preselect(stoa_queue *queue, co
  *  source   step 2 of PixelTrackTorchHighPuritySelector        since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_tracks_features(stoa_queue *queue, const reco_features *args,
                                                           stoa_error *err);
+
+/** Enqueue the derivation of further features from those of reco_tracks_features.
+ *
+ *  units    as track_derived.def
+ *  owns, sync, alloc, threads, errors as reco_tracks_preselect        since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_derive(stoa_queue *queue, const reco_derivation *args,
+                                                        stoa_error *err);
 
 /** Enqueue the cut on the score.
  *

@@ -353,8 +353,9 @@ def test_generate(work):
     return path
 
 
-# Each selector that needs no model, each way to vertices.
+# Selectors and ways to vertices.
 HLT_CHAINS = (
+    ("--selector", "forest", "--vertexing", "divisive"),
     ("--selector", "cuts", "--vertexing", "divisive", "--vertices-first"),
     ("--selector", "cuts", "--working-point", "loose"),
     ("--selector", "none", "--vertexing", "divisive"),
@@ -411,17 +412,9 @@ def test_hlt(work, path):
         and "covariance" in done.stderr,
         done.stderr,
     )
-    fails(
-        "hlt: forest is not built",
-        1,
-        "STOA_ENOTSUP",
-        "hlt",
-        path,
-        "--selector",
-        "forest",
-        "--out",
-        work / "f",
-    )
+    (work / "bad.forest").write_bytes(b"STOAFRS1")
+    fails("hlt: cut forest", 1, "STOA_EFORMAT", "hlt", path, "--selector", "forest", "--model", work / "bad.forest",
+          "--out", work / "f")
     fails(
         "hlt: folder that cannot be", 1, "STOA_EIO", "hlt", path, "--selector", "none", "--out", "/dev/null/x"
     )
