@@ -162,6 +162,11 @@ void reco_scout_destroy(reco_scout_reader *reader)
     stoa_free(reader, sizeof *reader);
 }
 
+const reco_scout_options *reco_scout_options_of(const reco_scout_reader *reader)
+{
+    return &reader->options;
+}
+
 reco_scout_format reco_scout_format_of(const reco_scout_reader *reader)
 {
     return reader->frames.format;
@@ -291,11 +296,11 @@ static void end_part(reco_scout_reader *r, reco_scout_batch *batch, bool is_last
     if (is_last) r->is_open = false;
 }
 
-/* Events where they lie: one chunk fills at least one batch. */
+/* Events where they lie: one chunk fills at least one batch. As many words as one put together may have. */
 static void read_in_place(reco_scout_reader *r, reco_scout_batch *batch)
 {
     const size_t left = r->chunk.count - r->chunk_at;
-    const uint32_t end = left < UINT32_MAX / 2 ? (uint32_t)left : UINT32_MAX / 2;
+    const uint32_t end = left < batch->memory_words ? (uint32_t)left : batch->memory_words;
     uint32_t at = 0;
     batch->words = r->chunk.words + r->chunk_at;
     const stop why = take_events(r, batch, batch->words, &at, end, end == left);

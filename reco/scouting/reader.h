@@ -99,6 +99,8 @@ RECO_API STOA_MUST_CHECK stoa_status reco_scout_attach(int fd, const reco_scout_
 /** Destroy; NULL is a no-op.   owns takes `reader`   threads one at a time   errors none   since 0.1 */
 RECO_API void reco_scout_destroy(reco_scout_reader *reader);
 
+/** The options it was made with: the limits of its batches.   owns borrowed   threads any   errors none   since 0.1 */
+RECO_API const reco_scout_options *reco_scout_options_of(const reco_scout_reader *reader);
 /** The format, known after opening.   owns nothing   threads any   errors none   since 0.1 */
 RECO_API reco_scout_format reco_scout_format_of(const reco_scout_reader *reader);
 /** "native64", "dth256", "cmsraw"; NULL for others.   owns static   threads any   errors NULL   since 0.1 */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `stoa scout` writes: tables as the batches come, then pictures. */
+#ifndef STOA_CLI_SCOUT_FILES_H
+#define STOA_CLI_SCOUT_FILES_H
+
+#include "output.h"
+#include "pipelines/scouting_tau/scout.h"
+#include "reco/io/table.h"
+#include "reco/scouting/cluster_features.h"
+
+/* Mean id of the NNPuppiTau candidates by the pt of their seeds. */
+enum { SCOUT_PT_BINS = 4 };
+extern const float scout_pt_edges[SCOUT_PT_BINS]; /* lower ones */
+typedef struct scout_id_bin {
+    uint64_t count;
+    double id_sum;
+} scout_id_bin;
+
+/* A score and what it was given to. */
+typedef struct scout_scored {
+    float score;
+    bool is_tau;
+} scout_scored;
+typedef struct scout_scores {
+    scout_scored *items;
+    size_t count, capacity, taus;
+} scout_scores;
+
+/* A true tau that has a cluster. */
+typedef struct scout_match {
+    float true_pt, cluster_pt, tau_pt, dz;
+    bool right_charge;
+} scout_match;
+
+/* A crossing that is kept for its picture. */
+typedef struct scout_display {
+    uint32_t orbit, bx, candidates, clusters;
+    bool is_selected;
+    float *eta, *phi, *pt; /* [candidates], one piece of memory */
+    int32_t *cluster;
+    float (*cluster_place)[4]; /* [clusters] eta, phi, pt, score */
+} scout_display;
+
+typedef struct scout_sink {
+    const char *dir;
+    bool with_tables, has_ids, has_scores;
+    FILE *orbits, *taus, *clusters, *w3pi, *selected;
+    FILE *features; /* rows of SCOUT_FEATURE_NUMBERS floats; NULL: none */
+    scout_summary orbit; /* of the orbit in progress; its counts only */
+    reco_table *truth;   /* NULL: none */
+    uint32_t truth_row;  /* first one of the crossing in progress */
+    scout_id_bin id[SCOUT_PT_BINS];
+    scout_scores id_scores, cluster_scores; /* with truth only */
+    scout_match *matches;
+    size_t match_count, match_capacity;
+    scout_display display;
+} scout_sink;
+
+/* orbit, bx, pt, eta, phi of the cluster; 16 x 10 features; 16 of the mask. */
+enum { SCOUT_FEATURE_NUMBERS = 5 + RECO_CLUSTER_MEMBERS * RECO_CLUSTER_NUMBERS + RECO_CLUSTER_MEMBERS };
+
+/* Open the tables in `dir`; the truth of `input` is read where it lies beside it. `features` NULL: none. */
+stoa_status scout_sink_open(scout_sink *sink, const char *dir, const char *input, const char *features, stoa_error *err);
+/* scout_options.deliver, with the sink for `user`. */
+stoa_status scout_sink_take(void *sink, const scout_result *result, stoa_error *err);
+/* Close the tables; a write that failed is an error here. */
+stoa_status scout_sink_close(scout_sink *sink, stoa_error *err);
+void scout_sink_deinit(scout_sink *sink);
+
+/* Area under the ROC curve, NaN without both kinds; sorts. */
+double scout_auc(scout_scores *scores);
+/* event.png; score.png; with truth roc.png and response.png. Without gnuplot the .gp files are written all the same. */
+stoa_status scout_write_pictures(scout_sink *sink, bool *drawn, stoa_error *err);
+
+#endif
