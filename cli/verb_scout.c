@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `stoa scout`: the L1-scouting tau job over a file of raw words, or over what comes in by TCP. */
+#include <arpa/inet.h>
+#include <errno.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "scout_files.h"
 
@@ -18,6 +23,7 @@ typedef struct scout_command {
 
 typedef struct scout_state {
     reco_scout_reader *reader;
+    int socket; /* -1: a file is read */
     stoa_model *tau_model, *cluster_model;
     reco_tau_network *tau_fixed;
     scout_job *job;
@@ -48,10 +54,39 @@ static stoa_status load_models(scout_command *c, scout_state *state, stoa_error 
     return STOA_OK;
 }
 
+/* Wait on a port of the loopback for one sender of DTH blocks. */
+static stoa_status accept_sender(const char *port_text, int *connection, stoa_error *err)
+{
+    uint64_t port;
+    const int yes = 1;
+    if (!cli_parse_count(port_text, 65535, &port)) return STOA_FAIL(err, STOA_EINVAL, "tcp: port '%s' given, 0 to 65535 needed", port_text);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = listener >= 0 && !setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) &&
+              !bind(listener, (const struct sockaddr *)&address, bytes) && !listen(listener, 1) &&
+              !getsockname(listener, (struct sockaddr *)&address, &bytes);
+    if (ok) {
+        cli_note("waiting on port %u for a sender of dth256 blocks", ntohs(address.sin_port));
+        ok = (*connection = accept(listener, NULL, NULL)) >= 0;
+    }
+    const int failed = errno;
+    if (listener >= 0) (void)close(listener);
+    return ok ? STOA_OK : stoa_error_set(err, STOA_EIO, failed, STOA_HERE, "tcp port %s: %s", port_text, strerror(failed));
+}
+
+static stoa_status open_input(scout_command *c, scout_state *state, stoa_error *err)
+{
+    if (strncmp(c->in, "tcp:", 4) != 0) return reco_scout_open(c->in, &c->input, &state->reader, err);
+    STOA_TRY(accept_sender(c->in + 4, &state->socket, err));
+    return reco_scout_attach(state->socket, &c->input, &state->reader, err);
+}
+
 static stoa_status run(scout_command *c, scout_state *state, stoa_error *err)
 {
     STOA_TRY(load_models(c, state, err));
-    STOA_TRY(reco_scout_open(c->in, &c->input, &state->reader, err));
+    STOA_TRY(open_input(c, state, err));
     state->sink.with_tables = !c->no_tables;
     STOA_TRY(scout_sink_open(&state->sink, c->out, c->in, c->features, err));
     c->job.deliver = scout_sink_take;
@@ -214,6 +249,7 @@ static void destroy(scout_state *state)
 {
     scout_job_destroy(state->job);
     reco_scout_destroy(state->reader);
+    if (state->socket >= 0) (void)close(state->socket);
     stoa_model_destroy(state->tau_model);
     stoa_model_destroy(state->cluster_model);
     free(state->tau_fixed);
@@ -246,9 +282,9 @@ int verb_scout(int argc, char **argv)
         {"json", CLI_FLAG, &c.json, NULL, "one JSON object on standard output"},
     };
     const cli_syntax syntax =
-        CLI_SYNTAX("scout", "FILE --out DIR ", 1, 1,
+        CLI_SYNTAX("scout", "FILE|tcp:PORT --out DIR ", 1, 1,
                    "The L1-scouting tau job: raw words to PUPPI candidates, taus, W -> 3 pi and clusters, their networks, and the "
-                   "crossings selected, in place on one queue a stream.",
+                   "crossings selected, in place on one queue a stream. tcp:PORT waits on the loopback for a sender of dth256 blocks.",
                    "stoa scout words.raw --out results --threads 2 --streams 4", options);
     int first;
     stoa_error err;
@@ -260,7 +296,7 @@ int verb_scout(int argc, char **argv)
     if (c.job.threads < 1 || c.job.streams < 1) return cli_usage("scout", "--threads and --streams: 0 given, at least 1 needed");
     if (c.tau_model && c.tau_weights) return cli_usage("scout", "--tau-model and --tau-weights given, one of them possible");
     c.in = argv[first];
-    scout_state state = {.reader = NULL};
+    scout_state state = {.socket = -1};
     stoa_status status = run(&c, &state, &err);
     if (status == STOA_OK) status = write_files(&c, &state, &err);
     if (status != STOA_OK)

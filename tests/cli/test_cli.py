@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -121,7 +122,6 @@ def test_usage():
     fails("no --in", 2, "STOA_EINVAL", "run", "m.onnx")
     fails("no --out", 2, "STOA_EINVAL", "vertices", "f.csv")
     fails("rows that are none", 2, "STOA_EINVAL", "layout", "tracks", "--rows", "1,x")
-    fails("scout is not built", 1, "STOA_ENOTSUP", "scout", "f.raw", "--out", "d")
     fails(
         "cluster is not built",
         1,
@@ -363,6 +363,80 @@ HLT_CHAINS = (
 )
 
 
+SCOUT_TABLES = ("orbits.csv", "taus.csv", "clusters.csv", "w3pi.csv", "selected.csv")
+SCOUT_KEYS = "events candidates clusters taus us_per_event copies allocations_in_run".split()
+
+
+def test_scout(work):
+    """The same tables whatever the format, the number of streams and threads and the size of the batches."""
+    reference = None
+    for format in ("native64", "dth256", "cmsraw"):
+        words = work / f"scout.{format}"
+        made = stoa_json("generate", "scout", "--events", 5000, "--seed", 5, "--format", format, "--out", words)
+        for threads, streams, crossings in ((1, 1, 1024), (2, 3, 100), (3, 3, 400)):
+            out = work / f"scout_{format}_{threads}"
+            result = stoa_json(
+                "scout", words, "--no-pictures", "--out", out, "--threads", threads, "--streams", streams, "--crossings", crossings
+            )
+            if not made or not result:
+                return
+            name = f"scout {format} {threads} threads"
+            has_keys(name, result, *SCOUT_KEYS)
+            check(f"{name}: events and candidates are those generated",
+                  result["events"] == 5000 and result["candidates"] == made["rows"] and result["format"] == format, result)
+            check(f"{name}: no copy, no allocation in the run",
+                  result["copies"] == {"calls": 0, "bytes": 0} and result["allocations_in_run"] == 0, result)
+            tables = [(out / table).read_text() for table in SCOUT_TABLES[1:]]
+            reference = reference or tables
+            check(f"{name}: same tables", tables == reference)
+            counts = [len(table.splitlines()) - 1 for table in tables]
+            check(f"{name}: counts are those of the tables",
+                  counts == [result[key] for key in ("taus", "clusters", "w3pi", "selected")], counts)
+            orbits = read_csv(out / "orbits.csv")
+            check(f"{name}: two orbits", [orbit["events"] for orbit in orbits] == ["3564", "1436"] and result["orbits"] == 2)
+            check(f"{name}: taus score higher than others", result["truth"]["score_auc"] > 0.8, result["truth"])
+    cut = work / "cut.dth256"
+    cut.write_bytes((work / "scout.dth256").read_bytes()[:-5000])
+    result = stoa_json("scout", cut, "--no-pictures", "--out", work / "scout_cut")
+    check("scout: a cut orbit is said and its events kept",
+          result["cut_orbits"] == 1 and result["orbits"] == 1 and 4900 < result["events"] < 5000 and result["faults"]["cut"] == 1, result)
+    test_scout_live(work, (work / "scout.dth256").read_bytes(), reference)
+    fails("scout: no such file", 1, "STOA_EIO", "scout", work / "none.raw", "--out", work / "x")
+    fails("scout: not scouting words", 1, "STOA_EFORMAT", "scout", SOURCE / "README.md", "--out", work / "x")
+    fails("scout: no such format", 2, "STOA_EINVAL", "scout", cut, "--format", "x", "--out", work / "x")
+
+
+def test_scout_live(work, frames, reference):
+    """The same words from a sender over TCP; the port is the one that the command names."""
+    live = subprocess.Popen([str(STOA), "scout", "tcp:0", "--no-pictures", "--out", str(work / "live"), "--streams", "2"],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    port = int(re.search(r"port (\d+)", live.stderr.readline()).group(1))
+    with socket.create_connection(("127.0.0.1", port)) as sender:
+        sender.sendall(frames)
+    live.communicate(timeout=120)
+    tables = [(work / "live" / table).read_text() for table in SCOUT_TABLES[1:]]
+    check("scout: over TCP the same tables", live.returncode == 0 and tables == reference)
+
+
+def test_scout_real(work):
+    """Counts that other programs found in the same files."""
+    puppi, frames = DATA / "puppi/puppi_w3pi_pu200.dump", DATA / "scouting_frames/dth256_pattern.data"
+    weights = DATA / "models/nn_puppi_tau_v1.weights.txt"
+    if not (puppi.exists() and frames.exists() and weights.exists()):
+        return skip("scout: real words", f"not all of puppi, scouting_frames and models are in {DATA}")
+    result = stoa_json("scout", puppi, "--tau-weights", weights, "--plain-euclid", "--out", work / "puppi")
+    check("scout: 100 events, 2,862 candidates, 500 taus",
+          [result[key] for key in ("events", "candidates", "taus", "w3pi")] == [100, 2862, 500, 14], result)
+    check("scout: 365 clusters, 2,026 candidates in none", (result["clusters"], result["outliers"]) == (365, 2026), result)
+    ids = [(tau["taus"], tau["mean_id"]) for tau in result["tau_id_by_pt"]]
+    known = [(286, 0.37), (104, 0.33), (42, 0.57), (68, 0.92)]
+    check("scout: mean id by pt", all(a == b and abs(x - y) < 0.008 for (a, x), (b, y) in zip(ids, known)), ids)
+    result = stoa_json("scout", frames, "--no-pictures", "--out", work / "frames")
+    first = read_csv(work / "frames/orbits.csv")[0]
+    check("scout: 14 orbits and a cut one, 575 events and 8,499 candidates in the first",
+          (result["orbits"], result["cut_orbits"], first["events"], first["candidates"]) == (14, 1, "575", "8499"), result)
+
+
 def test_hlt_chain(work, path, chain):
     keys = "events tracks selected vertices us_per_event copies allocations_in_run".split()
     name = "hlt " + " ".join(chain)
@@ -542,6 +616,8 @@ def main():
         if events:
             test_hlt(work, events)
             test_hlt_dnn(work, events, runtimes)
+        test_scout(work)
+        test_scout_real(work)
         test_vertices(work)
     print(f"{failures} checks failed")
     return 1 if failures else 0

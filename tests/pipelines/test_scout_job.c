@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scouting job (pipelines/scouting_tau): the same results in the same order for any number of threads and streams, from a
+ * file and from a sender over TCP that has to wait, and failures that end it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "pipelines/scouting_tau/scout.h"
+#include "reco/generate/scout.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static stoa_error err;
+#define OK(call)                                            \
+    do {                                                    \
+        if ((call) != STOA_OK) fail_msg("%s", err.message); \
+    } while (0)
+
+enum { EVENTS = 8000 };
+static char path[] = "/tmp/stoa_job_XXXXXX";
+
+static int make_file(void **state)
+{
+    (void)state;
+    reco_table *truth;
+    uint64_t candidates;
+    reco_scout_sim_options o = RECO_SCOUT_SIM_OPTIONS_INIT;
+    const int file = mkstemp(path);
+    if (file < 0) return -1;
+    close(file);
+    o.events = EVENTS;
+    o.format = RECO_SCOUT_DTH256;
+    OK(reco_generate_scout(&o, path, &truth, &candidates, &err));
+    reco_table_destroy(truth);
+    return 0;
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+/* What was handed over: a hash of it in order. */
+typedef struct tally {
+    uint64_t hash, events, fail_at, slow_us;
+    uint32_t last_bx, orbit;
+} tally;
+
+static void add(tally *t, const void *data, size_t bytes)
+{
+    const unsigned char *at = data;
+    for (size_t i = 0; i < bytes; i++) t->hash = (t->hash ^ at[i]) * 0x100000001b3u;
+}
+
+static stoa_status take(void *user, const scout_result *r, stoa_error *error)
+{
+    tally *t = user;
+    if (t->slow_us) usleep((useconds_t)t->slow_us);
+    assert_int_equal(r->status, STOA_OK);
+    for (uint32_t c = 0; c < r->batch->crossings; c++) {
+        assert_true(r->batch->orbit > t->orbit || r->crossings.bx[c] >= t->last_bx);
+        t->orbit = r->batch->orbit;
+        t->last_bx = r->crossings.bx[c];
+    }
+    add(t, r->puppi.pt, r->batch->candidates * sizeof(float));
+    add(t, r->clusters.pt, *r->clusters.clusters * sizeof(float));
+    add(t, r->taus.cone_pt, *r->taus.taus * sizeof(float));
+    add(t, r->w3pi.mass, r->batch->crossings * sizeof(float));
+    add(t, r->selection.mask, r->batch->crossings);
+    t->events += r->batch->crossings;
+    return t->fail_at && t->events >= t->fail_at ? STOA_FAIL(error, STOA_EIO, "disk full") : STOA_OK;
+}
+
+static stoa_status run(reco_scout_reader *reader, uint32_t threads, uint32_t streams, tally *t, scout_summary *summary)
+{
+    scout_job *job;
+    scout_options o = SCOUT_OPTIONS_INIT;
+    o.threads = threads;
+    o.streams = streams;
+    o.deliver = take;
+    o.user = t;
+    OK(scout_job_create(&o, reader, &job, &err));
+    const stoa_status status = scout_job_run(job, summary, &err);
+    scout_job_destroy(job);
+    reco_scout_destroy(reader);
+    return status;
+}
+
+static reco_scout_options small_batches(void)
+{
+    reco_scout_options input = RECO_SCOUT_OPTIONS_INIT;
+    input.crossings_max = 100;
+    input.candidates_max = 4500;
+    return input;
+}
+
+static reco_scout_reader *open_file(void)
+{
+    reco_scout_reader *reader;
+    const reco_scout_options input = small_batches();
+    OK(reco_scout_open(path, &input, &reader, &err));
+    return reader;
+}
+
+static void test_threads_and_streams(void **state)
+{
+    (void)state;
+    static const uint32_t settings[][2] = {{1, 1}, {1, 3}, {2, 2}, {3, 5}, {5, 3}};
+    uint64_t first = 0;
+    for (size_t k = 0; k < sizeof settings / sizeof *settings; k++) {
+        tally t = {.hash = 1};
+        scout_summary summary;
+        OK(run(open_file(), settings[k][0], settings[k][1], &t, &summary));
+        if (k == 0) first = t.hash;
+        assert_true(t.hash == first);
+        assert_int_equal(t.events, EVENTS);
+        assert_int_equal(summary.events, EVENTS);
+        assert_int_equal(summary.orbits, 3);
+        assert_int_equal(summary.failed, 0);
+        assert_int_equal(summary.allocations, 0);
+        assert_true(summary.clusters > EVENTS && summary.taus > EVENTS);
+    }
+}
+
+/* A failure to hand over ends the job, whoever waits. */
+static void test_failure_ends(void **state)
+{
+    (void)state;
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        tally t = {.hash = 1, .fail_at = 1000};
+        scout_summary summary;
+        assert_int_equal(run(open_file(), threads, 4, &t, &summary), STOA_EIO);
+        assert_non_null(strstr(err.message, "disk full"));
+        assert_true(t.events >= 1000 && t.events < 1100);
+    }
+}
+
+/* ---- Over TCP. ---- */
+
+typedef struct sender {
+    uint16_t port;
+    size_t skip_orbit; /* this one is not sent, as a sender does that cannot wait: 0 none */
+} sender;
+
+/* Blocks one after the other; the send buffer is small, so that the sender soon has to wait for the reader. */
+static void *send_blocks(void *user)
+{
+    const sender *s = user;
+    uint8_t block[32 + 255 * 32];
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = s->port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = socket(AF_INET, SOCK_STREAM, 0), size = 16384;
+    FILE *file = fopen(path, "rb");
+    size_t orbit = 0;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    if (!file || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) return NULL;
+    while (fread(block, 32, 1, file) == 1) {
+        const size_t bytes = 32u + 32u * block[6];
+        if (fread(block + 32, 1, bytes - 32, file) != bytes - 32) break;
+        if (s->skip_orbit == 0 || orbit + 1 != s->skip_orbit)
+            for (size_t at = 0; at < bytes;) {
+                const ssize_t sent = send(fd, block + at, bytes - at, MSG_NOSIGNAL);
+                if (sent <= 0) break;
+                at += (size_t)sent;
+            }
+        orbit += (block[5] & 0x40) != 0; /* last block of an orbit */
+    }
+    fclose(file);
+    close(fd);
+    return NULL;
+}
+
+static int listen_on_loopback(uint16_t *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
+    *port = address.sin_port;
+    return fd;
+}
+
+static void receive(size_t skip_orbit, tally *t, scout_summary *summary)
+{
+    sender s = {.skip_orbit = skip_orbit};
+    pthread_t thread;
+    reco_scout_reader *reader;
+    const reco_scout_options input = small_batches();
+    const int listener = listen_on_loopback(&s.port);
+    assert_int_equal(pthread_create(&thread, NULL, send_blocks, &s), 0);
+    const int fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    OK(reco_scout_attach(fd, &input, &reader, &err));
+    OK(run(reader, 2, 3, t, summary));
+    pthread_join(thread, NULL);
+    close(fd);
+    close(listener);
+}
+
+static void test_tcp(void **state)
+{
+    (void)state;
+    tally file = {.hash = 1}, live = {.hash = 1, .slow_us = 500}, lossy = {.hash = 1};
+    scout_summary summary;
+    OK(run(open_file(), 1, 1, &file, &summary));
+    receive(0, &live, &summary);
+    assert_true(live.hash == file.hash);
+    assert_int_equal(summary.faults[RECO_SCOUT_FAULT_LOST_ORBIT], 0);
+    receive(2, &lossy, &summary);
+    assert_int_equal(summary.faults[RECO_SCOUT_FAULT_LOST_ORBIT], 1);
+    assert_int_equal(lossy.events, EVENTS - 3564);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    scout_job *job;
+    reco_scout_reader *reader = open_file();
+    scout_options o = SCOUT_OPTIONS_INIT;
+    o.streams = 0;
+    assert_int_equal(scout_job_create(&o, reader, &job, &err), STOA_EINVAL);
+    o.streams = 1;
+    o.device = "nowhere";
+    assert_int_not_equal(scout_job_create(&o, reader, &job, &err), STOA_OK);
+    assert_null(job);
+    reco_scout_destroy(reader);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads_and_streams),
+        cmocka_unit_test(test_failure_ends),
+        cmocka_unit_test(test_tcp),
+        cmocka_unit_test(test_errors),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
