@@ -18,7 +18,7 @@ build: setup  ## configure and build (PRESET=release)
 	@cmake --preset $(PRESET) $(CMAKE_ARGS) > /dev/null
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 
-demo: build  ## generate events, run the HLT pixel-track job on them and, where they are, on the real tracks
+demo: build  ## generate events, run the HLT and the L1-scouting job on them and, where they are, on real ones
 	@tools/demo build/$(PRESET) $(OUT)/demo
 
 test: test-release test-asan test-tsan  ## every test; the short ones under ASan and UBSan, the threaded ones under TSan too
