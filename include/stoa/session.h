@@ -61,6 +61,10 @@ STOA_API void stoa_session_destroy(stoa_session *session);
  *  since    0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tensor tensor, stoa_error *err);
 
+/** Forget a binding, or all of them when `name` is NULL: before memory changes its part, as when buffers are swapped.
+ *  owns nothing   sync, alloc none   threads as the queue   errors ENAME; ESTATE as bind; EINVAL   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_unbind(stoa_session *session, const char *name, stoa_error *err);
+
 /** Enqueue inference over rows [0, rows) of what is bound.
  *
  *  A run that fails when the queue gets there leaves its outputs unspecified; on a blocking queue this call returns the failure,

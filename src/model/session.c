@@ -224,6 +224,17 @@ stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tens
     return STOA_OK;
 }
 
+stoa_status stoa_session_unbind(stoa_session *session, const char *name, stoa_error *err)
+{
+    if (!session) return STOA_FAIL(err, STOA_EINVAL, "session unbind: session is NULL");
+    uint32_t first = 0, end = session->tensor_count;
+    if (name) STOA_TRY(find_tensor(session, name, &first, err));
+    if (name) end = first + 1;
+    STOA_TRY(writable_generation(session, err));
+    for (uint32_t t = first; t < end; t++) session->generations[session->current].tensors[t] = (binding){.bound = false};
+    return STOA_OK;
+}
+
 stoa_status stoa_session_get_stats(const stoa_session *session, stoa_session_stats *stats, stoa_error *err)
 {
     if (!session || !stats || stats->struct_size != sizeof *stats)

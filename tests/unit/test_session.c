@@ -215,6 +215,31 @@ static void rows_and_state(void **state)
     free(f);
 }
 
+/* Buffers that change their parts: what was an output may be an input once the output is let go. */
+static void bindings_are_let_go(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fixture *f = malloc(sizeof *f);
+    stoa_error err;
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+    bind_all(f);
+    f->columns_a[0] = column(f->sum);
+    assert_int_equal(stoa_session_bind(f->session, "a", stoa_tensor_of(f->columns_a, 3), &err), STOA_EOVERLAP);
+    assert_int_equal(stoa_session_unbind(f->session, "nothing", &err), STOA_ENAME);
+    assert_int_equal(stoa_session_unbind(f->session, "sum", &err), STOA_OK);
+    assert_int_equal(stoa_session_bind(f->session, "a", stoa_tensor_of(f->columns_a, 3), &err), STOA_OK);
+    assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_ESTATE);
+    assert_int_equal(stoa_session_unbind(f->session, NULL, &err), STOA_OK);
+    assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_ESTATE);
+    f->columns_a[0] = column(f->a[0]);
+    bind_all(f);
+    assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_OK);
+    check_rows(f, 0, ROWS);
+    close_session(f);
+    free(f);
+}
+
 static void sliced_bindings(void **state)
 {
     (void)state;
@@ -580,6 +605,7 @@ int main(void)
         cmocka_unit_test(nothing_is_copied_when_it_fits), cmocka_unit_test(tiles_of_the_runtime),
         cmocka_unit_test(generations_hold),     cmocka_unit_test(rules_take_what_they_say),
         cmocka_unit_test(failures_are_kept),    cmocka_unit_test(several_row_axes),
+        cmocka_unit_test(bindings_are_let_go),
     };
     return cmocka_run_group_tests_name("session", tests, register_fake, NULL);
 }
