@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory of a run: the arena of intermediates, the pool of tensor objects, and the few C++ blocks that the model's own code takes. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/aoti/shim_internal.h"
+#include "stoa/memory.h"
+
+#define BLOCK_ALIGN 64u
+
+static _Thread_local shim_context *current;
+static void real_delete(void *block);
+
+shim_context *stoai_shim_enter(shim_context *context)
+{
+    shim_context *before = current;
+    current = context;
+    return before;
+}
+
+shim_context *stoai_shim_current(void) { return current; }
+
+stoa_status stoai_shim_init(shim_context *context, void *base, size_t bytes, uint32_t tensors, stoa_error *err)
+{
+    memset(context, 0, sizeof *context);
+    context->arena.base = base;
+    context->arena.bytes = base ? bytes : SIZE_MAX;
+    context->tensor_capacity = tensors;
+    context->tensors = stoa_calloc(tensors, sizeof *context->tensors);
+    context->storages = stoa_calloc(tensors, sizeof *context->storages);
+    if (!context->tensors || !context->storages) {
+        stoai_shim_deinit(context);
+        return STOA_FAIL(err, STOA_ENOMEM, "session: no memory for %u tensor objects", tensors);
+    }
+    for (uint32_t i = 0; i < tensors; i++) {
+        context->tensors[i].next = context->free_tensors;
+        context->free_tensors = &context->tensors[i];
+        context->free_storages[context->free_storage_count++] = &context->storages[i];
+    }
+    return STOA_OK;
+}
+
+void stoai_shim_deinit(shim_context *context)
+{
+    stoa_free(context->tensors, context->tensor_capacity * sizeof *context->tensors);
+    stoa_free(context->storages, context->tensor_capacity * sizeof *context->storages);
+    for (uint32_t i = 0; i < SHIM_RECYCLED; i++) real_delete(context->recycled[i].block);
+    context->tensors = NULL;
+    context->storages = NULL;
+}
+
+/* ---- arena ------------------------------------------------------------------------------------------------------------- */
+
+/* Where a block of `bytes` fits first; the index that it gets, or -1. */
+static int find_gap(const shim_arena *arena, size_t bytes, size_t *offset)
+{
+    size_t end = 0;
+    for (uint32_t i = 0; i <= arena->count; i++) {
+        const size_t next = i < arena->count ? arena->blocks[i].offset : arena->bytes;
+        *offset = end;
+        if (next >= end && next - end >= bytes) return (int)i;
+        end = arena->blocks[i].offset + arena->blocks[i].bytes;
+    }
+    return -1;
+}
+
+void *stoai_shim_block(shim_context *context, size_t bytes)
+{
+    shim_arena *arena = &context->arena;
+    const size_t whole = (bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN + (bytes == 0) * BLOCK_ALIGN;
+    size_t offset = 0;
+    if (whole < bytes || arena->count == SHIM_BLOCKS_MAX) return NULL;
+    const int at = find_gap(arena, whole, &offset);
+    if (at < 0) return NULL;
+    void *data = arena->base ? arena->base + offset : stoa_alloc(whole, BLOCK_ALIGN);
+    if (!data) return NULL;
+    if (!arena->base) memset(data, 0, whole); /* a plan runs on zeros: indices that it computes stay inside */
+    memmove(&arena->blocks[at + 1], &arena->blocks[at], (arena->count - (uint32_t)at) * sizeof *arena->blocks);
+    arena->blocks[at].offset = offset;
+    arena->blocks[at].bytes = whole;
+    arena->blocks[at].data = data;
+    arena->count++;
+    if (offset + whole > arena->peak) arena->peak = offset + whole;
+    return data;
+}
+
+void stoai_shim_unblock(shim_context *context, void *data)
+{
+    shim_arena *arena = &context->arena;
+    for (uint32_t i = 0; i < arena->count; i++) {
+        if (arena->blocks[i].data != data) continue;
+        if (!arena->base) stoa_free(data, arena->blocks[i].bytes);
+        memmove(&arena->blocks[i], &arena->blocks[i + 1], (arena->count - i - 1) * sizeof *arena->blocks);
+        arena->count--;
+        return;
+    }
+}
+
+/* ---- tensor objects ---------------------------------------------------------------------------------------------------- */
+
+/* Objects of a run come from its pool; what is made outside of runs (weights) from the heap. */
+shim_tensor *stoai_shim_tensor_take(void)
+{
+    if (!current) return stoa_calloc(1, sizeof(shim_tensor));
+    shim_tensor *tensor = current->free_tensors;
+    if (!tensor) return NULL;
+    current->free_tensors = tensor->next;
+    if (++current->tensors_live > current->tensors_peak) current->tensors_peak = current->tensors_live;
+    memset(tensor, 0, sizeof *tensor);
+    tensor->owner = current;
+    return tensor;
+}
+
+void stoai_shim_tensor_give(shim_tensor *tensor)
+{
+    shim_context *owner = tensor->owner;
+    if (!owner) {
+        stoa_free(tensor, sizeof *tensor);
+        return;
+    }
+    tensor->next = owner->free_tensors;
+    owner->free_tensors = tensor;
+    owner->tensors_live--;
+}
+
+shim_storage *stoai_shim_storage_take(void)
+{
+    if (!current) return stoa_calloc(1, sizeof(shim_storage));
+    return current->free_storage_count ? current->free_storages[--current->free_storage_count] : NULL;
+}
+
+void stoai_shim_storage_give(shim_storage *storage, shim_context *owner)
+{
+    if (!owner) {
+        stoa_free(storage, sizeof *storage);
+        return;
+    }
+    if (storage->is_block) stoai_shim_unblock(owner, storage->data);
+    owner->free_storages[owner->free_storage_count++] = storage;
+}
+
+/* ---- C++ blocks ---------------------------------------------------------------------------------------------------------- */
+
+/* The model's code keeps its lists of handles in std::vector: a block or two a run. Blocks are those of C++, so that it does not matter
+ * who frees one; those that the model gives back wait for its next run. */
+static void *real_new(size_t bytes)
+{
+    union { void *object; void *(*function)(size_t); } real = {stoai_shim_libstdcxx("_Znwm")};
+    return real.function(bytes); /* throws when there is none */
+}
+
+static void real_delete(void *block)
+{
+    union { void *object; void (*function)(void *); } real = {stoai_shim_libstdcxx("_ZdlPv")};
+    if (block) real.function(block);
+}
+
+static void *cxx_new(size_t bytes)
+{
+    for (uint32_t i = 0; current && i < SHIM_RECYCLED; i++)
+        if (current->recycled[i].block && current->recycled[i].bytes == bytes) {
+            void *block = current->recycled[i].block;
+            current->recycled[i].block = NULL;
+            return block;
+        }
+    if (current) current->allocations++;
+    return real_new(bytes);
+}
+
+static void cxx_delete_sized(void *block, size_t bytes)
+{
+    for (uint32_t i = 0; block && current && i < SHIM_RECYCLED; i++)
+        if (!current->recycled[i].block) {
+            current->recycled[i].block = block;
+            current->recycled[i].bytes = bytes;
+            return;
+        }
+    real_delete(block);
+}
+
+static void *counted_malloc(size_t bytes)
+{
+    if (current) current->allocations++;
+    return malloc(bytes);
+}
+
+/* ---- the standard error stream ------------------------------------------------------------------------------------------- */
+
+/* A model prints every exception that it catches. What goes to std::cerr is dropped here, what goes to other streams is passed on.
+ * The functions are libstdc++'s, reached by their mangled names; references are pointers in this ABI. */
+#define OSTREAM_INSERT "_ZSt16__ostream_insertIcSt11char_traitsIcEERSt13basic_ostreamIT_T0_ES6_PKS3_l"
+#define OSTREAM_TEXT "_ZStlsISt11char_traitsIcEERSt13basic_ostreamIcT_ES5_PKc"
+
+static void *ostream_insert(void *stream, const char *text, long length)
+{
+    union { void *object; void *(*function)(void *, const char *, long); } real = {stoai_shim_libstdcxx(OSTREAM_INSERT)};
+    return stream == stoai_shim_libstdcxx("_ZSt4cerr") || !real.object ? stream : real.function(stream, text, length);
+}
+
+static void *ostream_text(void *stream, const char *text)
+{
+    union { void *object; void *(*function)(void *, const char *); } real = {stoai_shim_libstdcxx(OSTREAM_TEXT)};
+    return stream == stoai_shim_libstdcxx("_ZSt4cerr") || !real.object ? stream : real.function(stream, text);
+}
+
+#define SYMBOL(name, function) {name, (void (*)(void))(function)}
+static const shim_symbol guards[] = {
+    SYMBOL("_Znwm", cxx_new), SYMBOL("_ZdlPvm", cxx_delete_sized), SYMBOL("malloc", counted_malloc),
+    SYMBOL(OSTREAM_INSERT, ostream_insert), SYMBOL(OSTREAM_TEXT, ostream_text), {NULL, NULL},
+};
+
+void *stoai_shim_find_guard(const char *name) { return stoai_shim_lookup(guards, name); }
+
+/* ---- failures ------------------------------------------------------------------------------------------------------------ */
+
+int32_t stoai_shim_fail(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (current && !current->message[0]) vsnprintf(current->message, sizeof current->message, format, args);
+    va_end(args);
+    return 1; /* AOTI_TORCH_FAILURE */
+}
