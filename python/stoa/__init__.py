@@ -5,6 +5,11 @@
     tracks = stoa.Collection(layout, rows=1000)
     x = torch.from_dlpack(tracks.tensor("pt"))            # x.data_ptr() is the column's address
     y = stoa.from_dlpack(numpy.zeros((1000, 3), "f4"))    # three columns over the array's memory
+
+Models: `stoa.export` packages a PyTorch module for columns, `stoa.load` runs any package over arrays.
+
+    stoa.export(net, inputs={"x": stoa.columns(17)}, outputs={"score": stoa.columns(1)}, path="net", formats=["onnx", "pt2"])
+    scores = stoa.load("net.pt2")(features)["score"]
 """
 from __future__ import annotations
 
@@ -17,8 +22,21 @@ from typing import Any, Iterable, Optional, Sequence
 
 from . import _abi
 from ._abi import StoaError
+from ._columns import Columns, columns
 
-__all__ = ["Collection", "Column", "Layout", "StoaError", "Tensor", "from_dlpack"]
+__all__ = ["Collection", "Column", "Columns", "Layout", "Model", "StoaError", "StoaExportError", "Tensor", "columns", "export", "from_dlpack", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs PyTorch, or is seldom needed, is imported when it is asked for."""
+    if name in ("export", "StoaExportError", "ExportReport"):
+        from . import packaging
+        return getattr(packaging, name)
+    if name in ("load", "Model"):
+        from . import model
+        return getattr(model, name)
+    raise AttributeError(f"module 'stoa' has no attribute '{name}'")
+
 
 _CAPSULE = b"dltensor_versioned"  # a capsule borrows its name: this object lives as long as the module
 _DESTRUCTOR = ctypes.CFUNCTYPE(None, c_void_p)

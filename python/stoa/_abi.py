@@ -66,6 +66,36 @@ class Strided(Structure):
                 ("place", Place), ("flags", c_uint32)]
 
 
+class TensorSchema(Structure):
+    _fields_ = [("name", c_char_p), ("dtype", c_int), ("rank", c_uint32), ("shape", c_uint32 * 6), ("width", c_uint32),
+                ("rows_name", c_char_p), ("dtype_mask", c_uint64), ("axis", c_uint32), ("column_major", c_uint32)]
+
+
+class Schema(Structure):
+    _fields_ = [("inputs", POINTER(TensorSchema)), ("outputs", POINTER(TensorSchema)), ("input_count", c_uint32),
+                ("output_count", c_uint32), ("axes", POINTER(c_char_p)), ("axis_count", c_uint32), ("reserved", c_uint32),
+                ("parameters", c_uint64), ("flop_per_row", c_uint64)]
+
+
+class Capabilities(Structure):
+    _fields_ = [("struct_size", c_uint32), ("inputs", c_int), ("outputs", c_int), ("outputs_in_place", c_uint32),
+                ("const_inputs", c_uint32), ("row_independent", c_uint32), ("device_row_count", c_uint32), ("tile_rows", c_uint32),
+                ("thread_safe", c_uint32)]
+
+
+class ModelOptions(Structure):
+    _fields_ = [("struct_size", c_uint32), ("runtime", c_char_p), ("isa", c_char_p), ("signature", c_char_p), ("self_check", c_uint32)]
+
+
+class SessionOptions(Structure):
+    _fields_ = [("struct_size", c_uint32), ("allow_copies", c_uint32), ("axis_rows", POINTER(c_uint32)), ("axis_count", c_uint32)]
+
+
+class SessionStats(Structure):
+    _fields_ = [("struct_size", c_uint32), ("runs", c_uint64), ("rows", c_uint64), ("copy_calls", c_uint64), ("copy_bytes", c_uint64),
+                ("workspace_bytes", c_uint64), ("run_allocations", c_uint64)]
+
+
 class DLTensor(Structure):
     _fields_ = [("data", c_void_p), ("device", Place), ("ndim", c_int32), ("code", c_uint8), ("bits", c_uint8),
                 ("lanes", c_uint16), ("shape", POINTER(c_int64)), ("strides", POINTER(c_int64)), ("byte_offset", c_uint64)]
@@ -90,6 +120,15 @@ _FALLIBLE: dict[str, list[Any]] = {
     "stoa_collection_block": [c_void_p, c_char_p, POINTER(ViewHead)],
     "stoa_view_find": [POINTER(ViewHead), c_char_p, POINTER(Column)],
     "stoa_tensor_strided": [Tensor, POINTER(Strided)],
+    "stoa_model_load": [c_char_p, POINTER(ModelOptions), POINTER(c_void_p)],
+    "stoa_model_load_memory": [c_char_p, c_size_t, POINTER(ModelOptions), POINTER(c_void_p)],
+    "stoa_session_create": [c_void_p, c_void_p, c_uint32, POINTER(SessionOptions), POINTER(c_void_p)],
+    "stoa_session_bind": [c_void_p, c_char_p, Tensor],
+    "stoa_session_unbind": [c_void_p, c_char_p],
+    "stoa_session_run": [c_void_p, c_uint32],
+    "stoa_session_run_rows": [c_void_p, c_uint32, c_uint32],
+    "stoa_session_run_sizes": [c_void_p, POINTER(c_uint32), c_uint32],
+    "stoa_session_get_stats": [c_void_p, POINTER(SessionStats)],
     "stoa_dlpack_export": [Tensor, c_void_p, POINTER(POINTER(Managed))],
     "stoa_dlpack_columns": [POINTER(Managed), POINTER(Column), c_uint32, POINTER(c_uint32)],
 }
@@ -99,6 +138,12 @@ _PLAIN: dict[str, tuple[Any, list[Any]]] = {
     "stoa_collection_destroy": (None, [c_void_p]),
     "stoa_collection_buffer": (c_void_p, [c_void_p]),
     "stoa_collection_bytes": (c_size_t, [c_void_p]),
+    "stoa_model_destroy": (None, [c_void_p]),
+    "stoa_model_schema": (POINTER(Schema), [c_void_p]),
+    "stoa_model_capabilities": (POINTER(Capabilities), [c_void_p]),
+    "stoa_model_runtime": (c_char_p, [c_void_p]),
+    "stoa_model_plan_step": (c_char_p, [c_void_p, c_uint32]),
+    "stoa_session_destroy": (None, [c_void_p]),
     "stoa_tensor_of": (Tensor, [POINTER(Column), c_uint32]),
     "stoa_tensor_slice": (Tensor, [Tensor, c_uint32, c_uint32]),
 }

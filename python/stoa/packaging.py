@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packages a PyTorch module for columns: one call, several formats, compared with eager PyTorch at once.
+
+    stoa.export(net, inputs={"x": stoa.columns(17)}, outputs={"score": stoa.columns(1)}, path="net", formats=["onnx", "pt2", "pt"])
+
+writes net.onnx, net.pt2 and net.pt. A .pt2 is compiled by AOTInductor for the machine level that is asked for and needs no libtorch
+where it runs (unless libtorch=True); a .pt is TorchScript. Both read the columns where they lie and store each output column in
+place (stoa/_program.py has the calling convention). Names, types, shapes, the machine they are for and test vectors travel in each
+file under the key "stoa".
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import tempfile
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Optional, Sequence, Union
+
+import torch
+
+from ._columns import Columns, axes_of
+from . import _program
+
+MANIFEST_FORMAT = 1
+FORMATS = ("onnx", "pt2", "pt")
+ROWS_MAX = 2**31 - 1
+CHECK_ROWS = 5
+CHECK_VALUES_MAX = 2048  # of one tensor: larger ones travel without test vectors
+
+# Machine levels of x86-64 and the flags of /proc/cpuinfo that code for them may use (x86-64 psABI).
+_V3 = ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe")
+_LEVELS: dict[str, tuple[tuple[str, ...], int]] = {
+    "x86-64-v3": (_V3, 256),
+    "x86-64-v4": ((*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"), 512),
+}
+
+
+class StoaExportError(RuntimeError):
+    """The model cannot be packaged to run in place; the text says why, in terms of the model."""
+
+
+@dataclass
+class ExportReport:
+    """What was written, and how far each format is from eager PyTorch."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    compared: dict[str, float] = field(default_factory=dict)      # format -> largest absolute difference
+    not_compared: dict[str, str] = field(default_factory=dict)    # format -> reason
+    row_independent: bool = False
+    linear_layers_transposed: int = 0
+
+    def __str__(self) -> str:
+        lines = []
+        for name, path in self.files.items():
+            verdict = f"max difference {self.compared[name]:.3g}" if name in self.compared else f"not compared: {self.not_compared[name]}"
+            lines.append(f"{path}: {verdict}")
+        return "\n".join(lines)
+
+
+def _torch_dtype(tensor: Columns) -> torch.dtype:
+    return getattr(torch, tensor.dtype)
+
+
+def _random(inputs: Mapping[str, Columns], rows: Mapping[str, int], seed: int) -> list[torch.Tensor]:
+    """Test inputs [n, *shape]: small numbers that mean something in every dtype."""
+    generator = torch.Generator().manual_seed(seed)
+    values = []
+    for tensor in inputs.values():
+        shape = (rows.get(tensor.rows, 1), *tensor.shape)
+        dtype = _torch_dtype(tensor)
+        if dtype.is_floating_point:
+            values.append(torch.randn(shape, generator=generator).to(dtype))
+        else:
+            values.append(torch.randint(0, 2, shape, generator=generator).to(dtype))
+    return values
+
+
+def _eager(net: torch.nn.Module, values: Sequence[torch.Tensor], outputs: Mapping[str, Columns], rows: Mapping[str, int]) -> list[torch.Tensor]:
+    """The module's own results, checked against what the caller says of them."""
+    with torch.no_grad():
+        try:
+            results = net(*values)
+        except Exception as error:
+            shapes = ", ".join(str(tuple(value.shape)) for value in values)
+            raise StoaExportError(f"the model fails on inputs of shapes {shapes}: {error}") from error
+    found = list(results) if isinstance(results, (tuple, list)) else [results]
+    if len(found) != len(outputs) or not all(isinstance(value, torch.Tensor) for value in found):
+        raise StoaExportError(f"the model returns {len(found)} results, {len(outputs)} outputs are declared: {', '.join(outputs)}")
+    for value, (name, tensor) in zip(found, outputs.items()):
+        n = rows.get(tensor.rows, 1)
+        if value.dim() == 0 or value.shape[0] != n or value.numel() != n * tensor.width:
+            raise StoaExportError(f"output '{name}': shape {tuple(value.shape)} for {n} rows, declared is ({n}, "
+                                  f"{', '.join(map(str, tensor.shape))}); each row must give one row")
+    return [value.to(_torch_dtype(tensor)).reshape(value.shape[0], *tensor.shape) for value, tensor in zip(found, outputs.values())]
+
+
+def _is_row_independent(net: torch.nn.Module, inputs: Mapping[str, Columns], outputs: Mapping[str, Columns], axes: Sequence[str],
+                        tolerance: Mapping[str, float]) -> bool:
+    """Whether rows reversed and rows in pieces give the same rows: then a session may run them in tiles."""
+    if len(axes) != 1 or any(tensor.rows != axes[0] for tensor in outputs.values()):
+        return False
+    n = 24
+    values = _random(inputs, {axes[0]: n}, seed=1)
+
+    def run(select: torch.Tensor) -> list[torch.Tensor]:
+        chosen = [value[select] if tensor.rows == axes[0] else value for value, tensor in zip(values, inputs.values())]
+        return _eager(net, chosen, outputs, {axes[0]: len(select)})
+
+    whole, order = run(torch.arange(n)), torch.arange(n - 1, -1, -1)
+    pieces = [run(torch.arange(0, 7)), run(torch.arange(7, n))]
+    try:
+        for i, expected in enumerate(whole):
+            torch.testing.assert_close(run(order)[i][order], expected, **tolerance, equal_nan=True)
+            torch.testing.assert_close(torch.cat([piece[i] for piece in pieces]), expected, **tolerance, equal_nan=True)
+    except AssertionError:
+        return False
+    return True
+
+
+def _numbers(value: torch.Tensor) -> list[float]:
+    """Value-major, [width][rows]; a double holds every number that a test vector has."""
+    return value.reshape(value.shape[0], -1).t().double().flatten().tolist()
+
+
+def _check_vectors(net: torch.nn.Module, inputs: Mapping[str, Columns], outputs: Mapping[str, Columns],
+                   axes: Sequence[str]) -> Optional[dict[str, Any]]:
+    rows = {axis: CHECK_ROWS + i for i, axis in enumerate(axes)}
+    if any(tensor.width * (CHECK_ROWS + len(axes)) > CHECK_VALUES_MAX for tensor in (*inputs.values(), *outputs.values())):
+        return None
+    values = _random(inputs, rows, seed=2)
+    results = _eager(net, values, outputs, rows)
+    return {"rows": [rows[axis] for axis in axes],
+            "inputs": {name: _numbers(value) for name, value in zip(inputs, values)},
+            "outputs": {name: _numbers(value) for name, value in zip(outputs, results)}}
+
+
+def _manifest(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], name: str,
+              tolerance: dict[str, float], row_independent: bool) -> dict[str, Any]:
+    axes = axes_of(inputs, outputs)
+    carriers = _program.carriers_of(inputs, outputs)
+    return {
+        "format": MANIFEST_FORMAT, "name": name, "torch": torch.__version__.split("+")[0], "machine": platform.machine(), "device": "cpu",
+        "inputs": [tensor.to_json(key) for key, tensor in inputs.items()],
+        "outputs": [tensor.to_json(key) for key, tensor in outputs.items()],
+        "axes": axes, "row_carriers": [{"extra": True} if carriers[axis] is None else {"output": carriers[axis]} for axis in axes],
+        "row_independent": row_independent, "parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "flop_per_row": _flop_per_row(net, inputs, axes), "tolerance": tolerance, "check": _check_vectors(net, inputs, outputs, axes),
+    }
+
+
+def _flop_per_row(net: torch.nn.Module, inputs: Mapping[str, Columns], axes: Sequence[str]) -> int:
+    """Of the products; 0 when PyTorch cannot tell or rows are of several kinds."""
+    from torch.utils.flop_counter import FlopCounterMode
+    if len(axes) != 1:
+        return 0
+    counter = FlopCounterMode(display=False)
+    with contextlib.suppress(Exception), counter, torch.no_grad():
+        net(*_random(inputs, {axes[0]: 8}, seed=3))
+    return counter.get_total_flops() // 8
+
+
+# ---- formats -------------------------------------------------------------------------------------------------------------------
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return set(line.split(":", 1)[1].split())
+    except OSError:
+        pass
+    return set()
+
+
+def _choose_level(isa: Optional[str]) -> tuple[Optional[str], tuple[str, ...], Optional[int]]:
+    """-march, the flags it needs and the vector width: the best level of this machine, or the one asked for."""
+    if platform.machine() != "x86_64":
+        if isa:
+            raise StoaExportError(f"isa '{isa}': levels are known for x86_64 only, this is {platform.machine()}")
+        return None, (), None
+    if isa and isa not in _LEVELS:
+        raise StoaExportError(f"isa '{isa}': not one of {', '.join(_LEVELS)}")
+    flags = _cpu_flags()
+    for level in (isa,) if isa else reversed(_LEVELS):
+        needed, bits = _LEVELS[level]
+        if isa or flags.issuperset(needed):
+            return level, needed, bits
+    raise StoaExportError(f"this machine is below {next(iter(_LEVELS))}; name the level to compile for with isa=")
+
+
+def _transposed(program: torch.export.ExportedProgram, arguments: Sequence[torch.Tensor], shapes: Sequence[Any]) -> tuple[Any, int]:
+    """The program with its linear layers on columns, exported anew so that every node knows its shape."""
+    count = _program.transpose(program)
+    return (torch.export.export(program.module(), tuple(arguments), dynamic_shapes=tuple(shapes)), count) if count else (program, 0)
+
+
+def _export_program(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns]) -> tuple[Any, int]:
+    wrapper = _program.wrap(net, inputs, outputs)
+    rows = {axis: 6 + 2 * i for i, axis in enumerate(axes_of(inputs, outputs))}
+    arguments = _program.example(inputs, outputs, rows, pitch=32)
+    shapes = _program.dynamic_shapes(inputs, outputs, ROWS_MAX)
+    try:
+        with torch.no_grad():
+            program = torch.export.export(wrapper, tuple(arguments), dynamic_shapes=tuple(shapes))
+            _check_inputs_are_kept(program, inputs)
+            return _transposed(program, arguments, shapes)
+    except StoaExportError:
+        raise
+    except Exception as error:  # torch.export fails in many ways; all mean the same to the caller
+        raise StoaExportError("torch.export cannot make one program of the model for every number of rows; control flow or sizes "
+                              f"that depend on values, or a fixed number of rows, are the usual reasons.\n{error}") from error
+
+
+def _check_inputs_are_kept(program: Any, inputs: Mapping[str, Columns]) -> None:
+    """A model that changes an input would change the caller's event data."""
+    for node in program.graph.nodes:
+        if node.op != "call_function" or not str(node.target).split(".")[1].endswith("_"):
+            continue
+        source = node.args[0]
+        while isinstance(source, torch.fx.Node) and source.op == "call_function" and source.args:
+            source = source.args[0]
+        if isinstance(source, torch.fx.Node) and source.op == "placeholder" and source.name.startswith("in_"):
+            name = list(inputs)[int(source.name.removeprefix("in_"))]
+            raise StoaExportError(f"the model changes its input '{name}' in place ({node.target}); inputs are the caller's event data")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """PyTorch's exporters warn of their own internals, not of the model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _without_mkldnn(off: bool) -> Iterator[None]:
+    """oneDNN's prepacked layers exist in libtorch only."""
+    if not off:
+        yield
+        return
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
+
+
+@contextlib.contextmanager
+def _vector_level(bits: Optional[int]) -> Iterator[None]:
+    """Inductor compiles for the widest vectors that it finds, tile and dot-product units included, and its search links a program like
+    the package, which fails without libtorch. The level is the caller's to choose: the list that it picks from gets that one entry."""
+    from torch._inductor import cpu_vec_isa
+    if not bits:
+        yield
+        return
+    found = cpu_vec_isa.valid_vec_isa_list
+    level = cpu_vec_isa.VecAVX512() if bits == 512 else cpu_vec_isa.VecAVX2()
+    cpu_vec_isa.valid_vec_isa_list = lambda: [level]
+    try:
+        with torch._inductor.config.patch({"cpp.vec_isa_ok": True}):
+            yield
+    finally:
+        cpu_vec_isa.valid_vec_isa_list = found
+
+
+def _constants(program: Any) -> tuple[list[dict[str, Any]], bytes]:
+    """Every tensor that the compiled code may ask for, behind one another at multiples of 64 bytes."""
+    table, blob = [], bytearray()
+    for name, value in [*program.state_dict.items(), *program.constants.items()]:
+        if not isinstance(value, torch.Tensor):
+            continue
+        data = value.detach().contiguous().cpu()
+        blob += bytes(-len(blob) % 64)
+        table.append({"name": name, "dtype": str(data.dtype).removeprefix("torch."), "shape": list(data.shape), "offset": len(blob)})
+        blob += data.reshape(-1).view(torch.uint8).numpy().tobytes() if data.numel() else b""
+    return table, bytes(blob)
+
+
+def _write_pt2(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], manifest: dict[str, Any], path: Path,
+               libtorch: bool, isa: Optional[str]) -> int:
+    import torch._inductor
+
+    march, flags, bits = _choose_level(isa)
+    program, transposed = _export_program(net, inputs, outputs)
+    table, blob = _constants(program)
+    manifest = {**manifest, "link_libtorch": libtorch, "cpu_features": list(flags), "constants": table}
+    options: dict[str, Any] = {
+        "cpp.threads": 1, "cpp.march": march, "cpp.simdlen": bits,
+        "aot_inductor.link_libtorch": libtorch, "aot_inductor.package_constants_in_so": False,
+        "aot_inductor.enable_line_tables": False, "aot_inductor.model_name_for_generated_files": path.stem,
+    }
+    with tempfile.TemporaryDirectory() as folder, _quiet(), _without_mkldnn(not libtorch), _vector_level(bits):
+        made = Path(folder) / path.name
+        try:
+            torch._inductor.aoti_compile_and_package(program, package_path=str(made), inductor_configs=options)
+        except Exception as error:
+            raise StoaExportError(f"AOTInductor cannot compile the model: {error}") from error
+        _repack(made, path, manifest, blob)
+    return transposed
+
+
+def _repack(made: Path, path: Path, manifest: dict[str, Any], blob: bytes) -> None:
+    """What a target needs: the library, the metadata, our manifest and the weights; not the sources."""
+    root = made.stem
+    with zipfile.ZipFile(made) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+        for name in source.namelist():
+            if name.endswith(".wrapper.json"):
+                raise StoaExportError("the model uses an operator without a C function (a custom operator or one that AOTInductor "
+                                      "hands back to Python); it cannot run without libtorch's executor")
+            if not name.endswith((".cpp", ".h")):
+                target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), source.read(name))
+        target.writestr(zipfile.ZipInfo(f"{root}/extra/stoa.json", (1980, 1, 1, 0, 0, 0)), json.dumps(manifest))
+        target.writestr(zipfile.ZipInfo(f"{root}/extra/stoa.weights", (1980, 1, 1, 0, 0, 0)), blob)
+
+
+def _write_pt(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], manifest: dict[str, Any], path: Path) -> None:
+    rows = {axis: 6 + 2 * i for i, axis in enumerate(axes_of(inputs, outputs))}
+    with torch.no_grad(), _quiet():  # TorchScript is deprecated, and tracing says that sizes are recorded
+        try:
+            inner = torch.jit.script(net)
+        except Exception:  # what cannot be scripted is recorded
+            try:
+                inner = torch.jit.trace(net, tuple(_random(inputs, rows, seed=4)), check_trace=False)
+            except Exception as error:
+                raise StoaExportError(f"TorchScript cannot record the model: {error}") from error
+        wrapper = torch.jit.script(_program.wrap(inner, inputs, outputs))
+        torch.jit.save(wrapper, str(path), _extra_files={"stoa.json": json.dumps(manifest)})
+
+
+def _write_onnx(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], manifest: dict[str, Any], path: Path) -> None:
+    import onnx
+
+    rows = {axis: 6 + 2 * i for i, axis in enumerate(axes_of(inputs, outputs))}
+    axes = {name: {0: tensor.rows} for name, tensor in {**inputs, **outputs}.items() if tensor.rows in rows}
+    with torch.no_grad(), _quiet():
+        try:
+            torch.onnx.export(net, tuple(_random(inputs, rows, seed=4)), str(path), input_names=list(inputs), output_names=list(outputs),
+                              dynamic_axes=axes, dynamo=False)
+        except Exception as error:
+            raise StoaExportError(f"ONNX has no operators for the model: {error}") from error
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {"stoa": json.dumps(manifest)})
+    onnx.save(model, str(path))
+
+
+# ---- comparison ----------------------------------------------------------------------------------------------------------------
+
+
+def _compare(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], path: Path,
+             tolerance: Mapping[str, float], runtime: Optional[str]) -> float:
+    """Run the file through the C library on blocks with larger pitches and compare with eager PyTorch; the largest difference."""
+    from .model import load
+
+    axes, worst = axes_of(inputs, outputs), 0.0
+    model = load(path, runtime=runtime)
+    for n in (1, 2, 31, 1000):
+        rows = {axis: n + 3 * i for i, axis in enumerate(axes)}
+        values = _random(inputs, rows, seed=n)
+        expected = _eager(net, values, outputs, rows)
+        found = model(*[_as_block(value, tensor, pitch=n + 37) for value, tensor in zip(values, inputs.values())], allow_copies=True)
+        for name, want in zip(outputs, expected):
+            got = torch.from_dlpack(found[name])
+            if want.numel():
+                worst = max(worst, float((got.double() - want.double()).abs().max()))
+            try:
+                torch.testing.assert_close(got, want, **tolerance, equal_nan=True)
+            except AssertionError as error:
+                raise StoaExportError(f"{path}: output '{name}' differs from eager PyTorch for {n} rows: {error}") from error
+    return worst
+
+
+def _as_block(value: torch.Tensor, tensor: Columns, pitch: int) -> torch.Tensor:
+    """The same values [n, *shape] as columns, `pitch` apart."""
+    rank = len(tensor.shape)
+    order = list(range(1, rank + 1))
+    if tensor.swapped:
+        order[-2:] = [order[-1], order[-2]]
+    block = torch.empty(*tensor.memory_shape, pitch, dtype=value.dtype)[..., : value.shape[0]]
+    block.copy_(value.permute(*order, 0))
+    back = [rank, *(index - 1 for index in order)]
+    return block.permute(*back)
+
+
+def export(model: torch.nn.Module, inputs: Mapping[str, Columns], outputs: Mapping[str, Columns], path: Union[str, os.PathLike[str]],
+           formats: Sequence[str] = ("onnx", "pt2"), *, libtorch: bool = False, isa: Optional[str] = None, device: str = "cpu",
+           tolerance: Optional[Mapping[str, float]] = None, row_independent: Optional[bool] = None, compare: bool = True) -> ExportReport:
+    """Package `model` for columns as `path`.onnx, .pt2, .pt.
+
+    inputs, outputs   by name, in the order of the module's arguments and results: stoa.columns(shape, dtype, rows)
+    libtorch          a .pt2 that calls libtorch's operators instead of carrying on alone
+    isa               machine level of a .pt2: "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512); the best of this machine when not given
+    tolerance         {"rtol", "atol"} of the comparison with eager PyTorch, and of the self-check of who loads the file
+    row_independent   that a row's result depends on that row alone; tried out when not given
+    compare           run each file through the C library, where it is found, and compare
+
+    Raises StoaExportError with the reason when the model cannot run in place. The module is put into eval mode.
+    """
+    if device != "cpu":
+        raise StoaExportError(f"device '{device}': packages are made for cpu only so far")
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise StoaExportError(f"formats {list(formats)}: some of {', '.join(FORMATS)} needed")
+    ins, outs, stem = dict(inputs), dict(outputs), Path(path)
+    for name in (*ins, *outs, *axes_of(ins, outs)):
+        if not name.isidentifier():
+            raise StoaExportError(f"name '{name}': letters, digits and _ only")
+    net = model.eval()
+    lowest = any(tensor.dtype in ("float16", "bfloat16") for tensor in (*ins.values(), *outs.values())) or \
+        any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in net.parameters())
+    limits = dict(tolerance or ({"rtol": 2e-2, "atol": 2e-2} if lowest else {"rtol": 1e-4, "atol": 1e-5}))
+    axes = axes_of(ins, outs)
+    _eager(net, _random(ins, {axis: 4 + i for i, axis in enumerate(axes)}, seed=0), outs, {axis: 4 + i for i, axis in enumerate(axes)})
+    report = ExportReport()
+    report.row_independent = _is_row_independent(net, ins, outs, axes, limits) if row_independent is None else row_independent
+    manifest = _manifest(net, ins, outs, stem.name, limits, report.row_independent)
+    for name in formats:
+        target = stem.parent / f"{stem.name}.{name}"
+        if name == "pt2":
+            report.linear_layers_transposed = _write_pt2(net, ins, outs, manifest, target, libtorch, isa)
+        elif name == "pt":
+            _write_pt(net, ins, outs, manifest, target)
+        else:
+            _write_onnx(net, ins, outs, manifest, target)
+        report.files[name] = target
+        _compare_or_say(net, ins, outs, target, limits, name, report, compare)
+    return report
+
+
+def _compare_or_say(net: torch.nn.Module, ins: dict[str, Columns], outs: dict[str, Columns], path: Path, limits: Mapping[str, float],
+                    name: str, report: ExportReport, wanted: bool) -> None:
+    from ._abi import StoaError
+
+    if not wanted:
+        report.not_compared[name] = "not asked for"
+        return
+    reasons = []
+    for runtime in (None, "onnxruntime") if name == "onnx" else (None,):
+        try:
+            report.compared[name] = _compare(net, ins, outs, path, limits, runtime)
+            return
+        except OSError as error:  # libstoa is not here
+            reasons.append(str(error))
+        except StoaError as error:  # this runtime is not, or cannot run it
+            if error.status not in ("STOA_ENOTSUP", "STOA_ENAME"):
+                raise StoaExportError(f"{path}: {error}") from error
+            reasons.append(str(error))
+    report.not_compared[name] = "; ".join(reasons)
