@@ -216,17 +216,26 @@ def _export_program(net: torch.nn.Module, inputs: dict[str, Columns], outputs: d
                               f"that depend on values, or a fixed number of rows, are the usual reasons.\n{error}") from error
 
 
+def _base(node: Any) -> Any:
+    """What a view, or a view of a view, looks at."""
+    while isinstance(node, torch.fx.Node) and isinstance(node.target, torch._ops.OpOverload) and node.args:
+        alias = node.target._schema.returns[0].alias_info if node.target._schema.returns else None
+        if alias is None:
+            break
+        node = node.args[0]
+    return node
+
+
 def _check_inputs_are_kept(program: Any, inputs: Mapping[str, Columns]) -> None:
     """A model that changes an input would change the caller's event data."""
     for node in program.graph.nodes:
-        if node.op != "call_function" or not str(node.target).split(".")[1].endswith("_"):
+        if not isinstance(node.target, torch._ops.OpOverload):
             continue
-        source = node.args[0]
-        while isinstance(source, torch.fx.Node) and source.op == "call_function" and source.args:
-            source = source.args[0]
-        if isinstance(source, torch.fx.Node) and source.op == "placeholder" and source.name.startswith("in_"):
-            name = list(inputs)[int(source.name.removeprefix("in_"))]
-            raise StoaExportError(f"the model changes its input '{name}' in place ({node.target}); inputs are the caller's event data")
+        for argument, value in zip(node.target._schema.arguments, node.args):
+            source = _base(value) if argument.alias_info is not None and argument.alias_info.is_write else None
+            if isinstance(source, torch.fx.Node) and source.op == "placeholder" and source.name.startswith("in_"):
+                name = list(inputs)[int(source.name.removeprefix("in_"))]
+                raise StoaExportError(f"the model changes its input '{name}' in place ({node.target}); inputs are the caller's event data")
 
 
 @contextlib.contextmanager

@@ -181,5 +181,6 @@ CASES: dict[str, Case] = {
                      "hit_to_track": columns(1, "int64", rows="hits"), "track_begin": columns(1, "int64", rows="1"),
                      "hit_scale": columns(1, rows="1")},
                     {"score": columns(1, rows="tracks")}, TORCH_ONLY),
+    "lookup": Case(lambda: nn.Embedding(10, 3), 30, {"pid": columns((), "int64")}, {"vector": columns(3)}, TORCH_ONLY),
     "selector": Case(selector, 2_721, {"x": columns(17)}, {"score": columns(1)}, libtorch=True),
 }

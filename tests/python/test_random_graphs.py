@@ -13,7 +13,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-import native_abi
+import stoa
 
 GRAPHS, ROWS, OPSET = 100, 57, 20
 ULPS = 16  # of float32 at the largest expected value of a column: what differently ordered sums may cost
@@ -242,33 +242,38 @@ def is_nan_defined(model):
     return not any(node.op_type in ("ReduceMin", "ReduceMax") for node in model.graph.node)
 
 
+def run(native, feeds):
+    """Row-major arrays, each value of a row a column of its own."""
+    return list(native(**{name: numpy.ascontiguousarray(value) for name, value in feeds.items()}).values())
+
+
 def check(seed):
     """The list of what is wrong, and the worst ratio of errors."""
     model, rng = build(seed), numpy.random.default_rng(seed + 1_000_000)
     data = model.SerializeToString()
-    native = native_abi.Model(data)
+    native = stoa.load(data, "native")
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 1
     peer = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     feeds, wrong, worst = feeds_of(model, rng), [], 0.0
     with numpy.errstate(all="ignore"):
         exact = in_double(model).run(None, {name: value.astype(numpy.float64) for name, value in feeds.items()})
-    for output, expected, got, theirs in zip(model.graph.output, exact, native.run(feeds), peer.run(None, feeds)):
+    for output, expected, got, theirs in zip(model.graph.output, exact, run(native, feeds), peer.run(None, feeds)):
         floor = ULPS * numpy.spacing(numpy.float32(max(numpy.abs(expected).max(), 1e-6))).astype(numpy.float64)
         ours, peers = numpy.abs(got - expected).max(), numpy.abs(theirs - expected).max()
         worst = max(worst, ours / max(peers, floor))
         if not ours <= 2.0 * peers + floor:
             wrong.append(f"{output.name}: error {ours:.3g}, ONNX Runtime's {peers:.3g}, floor {floor:.3g}")
     odd = special_rows(feeds, rng) if is_nan_defined(model) else feeds
-    for output, got, theirs in zip(model.graph.output, native.run(odd), peer.run(None, odd)):
+    for output, got, theirs in zip(model.graph.output, run(native, odd), peer.run(None, odd)):
         differ = numpy.argwhere(classes(got) != classes(theirs))
         if len(differ):
             row, column = differ[0]
             wrong.append(f"{output.name}: {len(differ)} values of another class, first [{row}, {column}]: "
                          f"{got[row, column]} here, {theirs[row, column]} in ONNX Runtime")
     for rows in (1, 3):  # a row alone must be the same bits as in a batch
-        alone = native.run({name: value[:rows] for name, value in feeds.items()})
-        if any(not numpy.array_equal(a, b[:rows]) for a, b in zip(alone, native.run(feeds))):
+        alone = run(native, {name: value[:rows] for name, value in feeds.items()})
+        if any(not numpy.array_equal(a, b[:rows]) for a, b in zip(alone, run(native, feeds))):
             wrong.append(f"{rows} rows alone differ from the same rows in a batch")
     return wrong, worst
 

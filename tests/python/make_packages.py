@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packages of the networks in nets.py for the tests: make_packages.py FOLDER [NAME..]. What is there already stays, unless the network,
+the exporter or PyTorch changed."""
+import hashlib
+import pathlib
+import sys
+import time
+
+import torch
+
+import nets
+import stoa
+
+FILES = [pathlib.Path(nets.__file__), *sorted(pathlib.Path(stoa.__file__).parent.glob("*.py"))]
+
+
+def key() -> str:
+    digest = hashlib.sha256(torch.__version__.encode())
+    for file in FILES:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def make(folder: pathlib.Path, name: str, case: nets.Case) -> None:
+    stamp = folder / f"{name}.key"
+    if stamp.exists() and stamp.read_text() == key():
+        print(f"{name}: unchanged")
+        return
+    start = time.time()
+    print(stoa.export(case.module(), case.inputs, case.outputs, folder / name, case.formats))
+    if case.libtorch:
+        print(stoa.export(case.module(), case.inputs, case.outputs, folder / f"{name}_libtorch", ["pt2"], libtorch=True))
+    stamp.write_text(key())
+    print(f"{name}: {time.time() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    out = pathlib.Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    for chosen in sys.argv[2:] or nets.CASES:
+        make(out, chosen, nets.CASES[chosen])
