@@ -32,7 +32,7 @@ static stoa_status make_memory(scout_stream *s, const reco_scout_options *input,
                              {"crossing_taus", &v->crossing_taus.head}, {"taus", &v->taus.head},
                              {"clusters", &v->clusters.head},   {"w3pi", &v->w3pi.head},
                              {"work", &v->work.head},           {"selection", &v->selection.head}};
-    const size_t workspace = reco_clue_workspace_bytes(candidates, crossings);
+    const size_t workspace = reco_clue_workspace_bytes(candidates, crossings, s->options->clue.dimensions);
     STOA_TRY(stoa_collection_create(s->queue, STOA_MEMORY_DEVICE, blocks, count, &s->memory, err));
     STOA_TRY(stoa_collection_zero(s->memory, s->queue, 0, err));
     for (size_t i = 0; i < sizeof views / sizeof *views; i++)

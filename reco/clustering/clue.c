@@ -2,91 +2,84 @@
 #include "reco/clustering/clue.h"
 
 #include "reco/check.h"
-#include "reco/vector_levels.h"
+#include "reco/clustering/clue_pairs.h"
+#include "reco/clustering/clue_tiles.h"
 #include "stoa/algo.h"
 
-#include <float.h>
-
-/* The workspace: arrays of points and of samples, each with its own padding. */
-enum { POINT_ARRAYS = 5, SAMPLE_ARRAYS = 1, PAD = 16 };
-#define NONE UINT32_MAX
-
-typedef struct clue_space {
-    float *rho;
-    float *d2;      /* from one point to all of the sample */
-    float *best_d2; /* to the nearest above, so far */
-    float *best_rho;
-    uint32_t *above; /* the nearest above, NONE for a top */
-    uint32_t *sample_members;
-    uint32_t *rows; /* samples + 1, for the scans */
-} clue_space;
-
-STOA_DEVICE size_t padded(uint32_t count)
+STOA_DEVICE uint32_t clue_samples(const reco_clue *args)
 {
-    return ((size_t)count + 1 + PAD) / PAD * PAD;
+    return *args->samples < args->sample_capacity ? *args->samples : args->sample_capacity;
 }
 
-STOA_DEVICE clue_space space_of(const reco_clue *args)
-{
-    float *at = (float *)args->workspace;
-    const size_t step = padded(args->point_capacity);
-    return (clue_space){at,
-                        at + step,
-                        at + 2 * step,
-                        at + 3 * step,
-                        (uint32_t *)(void *)(at + 4 * step),
-                        (uint32_t *)(void *)(at + POINT_ARRAYS * step),
-                        (uint32_t *)(void *)(at + POINT_ARRAYS * step + padded(args->sample_capacity))};
-}
+/* Up to CLUE_LANES places of one row of cells, and the ranges that they can reach. */
+typedef struct clue_block {
+    uint32_t from, count;
+    clue_range ranges[CLUE_RANGES_MAX];
+    uint32_t range_count;
+} clue_block;
 
-/* ---- The points of one sample, from `first` on. One point meets all others in a loop without dependence: the compiler
- * makes it a vector loop. ---- */
-
-RECO_VECTOR_LEVELS void add_distance(float *restrict d2, const float *restrict x, uint32_t n, float from, float period)
+STOA_DEVICE void clue_density(const reco_clue *args, const clue_space *s, const clue_block *b)
 {
-    for (uint32_t j = 0; j < n; j++) {
-        const float way = x[j] - from, size = way < 0.0f ? -way : way, back = period - size;
-        const float d = period > 0.0f && back < size ? back : size;
-        d2[j] += d * d;
+    const float amplitude = args->options.kernel_amplitude;
+    float sum[CLUE_LANES];
+    clue_sum_any(s, b->from, b->ranges, b->range_count, sum);
+    for (uint32_t l = 0; l < b->count; l++) {
+        const uint32_t place = b->from + l;
+        s->rho[place] = amplitude * sum[l] + (1.0f - amplitude) * s->w[place]; /* the point's own weight counts in full */
+        if (args->density) args->density[s->source[place]] = s->rho[place];
     }
 }
 
-RECO_VECTOR_LEVELS void add_density(float *restrict rho, const float *restrict d2, uint32_t n, float weight, float radius2)
+STOA_DEVICE void clue_above(const reco_clue *args, const clue_space *s, const clue_block *b)
 {
-    for (uint32_t j = 0; j < n; j++) rho[j] += d2[j] <= radius2 ? weight : 0.0f;
-}
-
-/* Offer point i, which is later than all offered before, as the one above to every point of the sample. */
-RECO_VECTOR_LEVELS void offer(const clue_space *s, uint32_t first, uint32_t n, uint32_t i, const reco_clue_options *o)
-{
-    const float *restrict rho = s->rho + first, *restrict d2 = s->d2 + first;
-    float *restrict best_d2 = s->best_d2 + first, *restrict best_rho = s->best_rho + first;
-    uint32_t *restrict above = s->above + first;
-    const float rho_i = rho[i], near2 = o->density_radius * o->density_radius, far2 = o->outlier_distance * o->outlier_distance;
-    for (uint32_t j = 0; j < n; j++) {
-        const float reach2 = rho[j] >= o->density_min ? near2 : far2;
-        const int higher = (rho_i > rho[j]) | ((rho_i >= rho[j]) & (rho[j] > 0.0f) & (j < i));
-        const int nearer = (d2[j] < best_d2[j]) | ((d2[j] <= best_d2[j]) & (rho_i >= best_rho[j]));
-        const int take = higher & nearer & (d2[j] <= reach2);
-        best_d2[j] = take ? d2[j] : best_d2[j];
-        best_rho[j] = take ? rho_i : best_rho[j];
-        above[j] = take ? first + i : above[j];
+    const float density_min = args->options.density_min;
+    clue_lanes lanes;
+    for (uint32_t l = 0; l < CLUE_LANES; l++)
+        lanes.reach[l] = s->rho[b->from + l] >= density_min ? s->seeding_reach : s->outlier_reach;
+    clue_climb_any(s, b->from, b->ranges, b->range_count, &lanes);
+    for (uint32_t l = 0; l < b->count; l++) {
+        const uint32_t place = b->from + l;
+        const int is_seed = lanes.above[l] == CLUE_OUTLIER && s->rho[place] >= density_min;
+        s->above[s->source[place]] = is_seed ? CLUE_SEED : lanes.above[l];
     }
 }
 
-STOA_DEVICE void distances(const reco_clue *args, const clue_space *s, uint32_t first, uint32_t n, uint32_t i)
+/* Cells that a block's points may look away for the one above. */
+STOA_DEVICE uint32_t clue_reach_above(const reco_clue *args, const clue_space *s, const clue_tiles *t, const clue_block *b)
 {
-    float *d2 = s->d2 + first;
-    for (uint32_t j = 0; j < n; j++) d2[j] = 0.0f;
-    for (uint32_t k = 0; k < args->options.dimensions; k++)
-        add_distance(d2, args->coordinate[k] + first, n, args->coordinate[k][first + i], args->options.period[k]);
+    const reco_clue_options *o = &args->options;
+    float reach = 0.0f;
+    for (uint32_t l = 0; l < b->count; l++) {
+        const float own = s->rho[b->from + l] >= o->density_min ? clue_seeding_distance(o) : o->outlier_distance;
+        reach = own > reach ? own : reach;
+    }
+    return clue_reach(t, reach);
+}
+
+/* One of the two passes over a sample, block by block. */
+STOA_DEVICE void clue_pass(const reco_clue *args, const clue_space *s, const clue_tiles *t, const uint32_t *start, int climbing)
+{
+    const uint32_t cells = t->axis[CLUE_AXES - 1].cells, rows = t->tiles / cells;
+    clue_block b;
+    for (uint32_t row = 0; row < rows; row++) {
+        const uint32_t tile = row * cells, end = start[tile + cells];
+        for (b.from = start[tile]; b.from < end; b.from += CLUE_LANES) {
+            b.count = end - b.from < CLUE_LANES ? end - b.from : CLUE_LANES;
+            const uint32_t reach =
+                climbing ? clue_reach_above(args, s, t, &b) : clue_reach(t, args->options.density_radius);
+            b.range_count = clue_ranges_around(t, start, row, s->tile[s->source[b.from]] - tile,
+                                               s->tile[s->source[b.from + b.count - 1]] - tile, reach, b.ranges);
+            if (climbing) clue_above(args, s, &b);
+            else clue_density(args, s, &b);
+        }
+    }
 }
 
 /* The top that a point leads to. Paths are shortened as they are walked. */
-STOA_DEVICE uint32_t find_top(const clue_space *s, uint32_t point)
+STOA_DEVICE uint32_t clue_top(const clue_space *s, uint32_t point)
 {
     uint32_t top = point;
-    while (s->above[top] != NONE) top = s->above[top];
+    while (s->above[top] < CLUE_OUTLIER) top = s->above[top];
     while (point != top) {
         const uint32_t next = s->above[point];
         s->above[point] = top;
@@ -95,33 +88,27 @@ STOA_DEVICE uint32_t find_top(const clue_space *s, uint32_t point)
     return top;
 }
 
+/* Leaves the seed of each point, or -1, in cluster_of. */
 STOA_KERNEL(reco_clue_climb, reco_clue)
 {
-    const clue_space s = space_of(args);
-    const reco_clue_options *o = &args->options;
-    const uint32_t samples = *args->samples < args->sample_capacity ? *args->samples : args->sample_capacity;
+    const clue_space s = clue_space_of(args);
+    const uint32_t samples = clue_samples(args);
     STOA_FOR(sample, grid, samples)
     {
         const uint32_t first = args->offset[sample], n = args->offset[sample + 1] - first;
-        uint32_t seeds = 0, members = 0;
-        for (uint32_t j = 0; j < n; j++) {
-            s.rho[first + j] = 0.5f * args->weight[first + j]; /* the other half comes with the point itself */
-            s.best_d2[first + j] = FLT_MAX;
-            s.best_rho[first + j] = -FLT_MAX;
-            s.above[first + j] = NONE;
-        }
-        for (uint32_t i = 0; i < n; i++) {
-            distances(args, &s, first, n, i);
-            add_density(s.rho + first, s.d2 + first, n, 0.5f * args->weight[first + i], o->density_radius * o->density_radius);
-        }
-        for (uint32_t i = 0; i < n; i++) {
-            distances(args, &s, first, n, i);
-            offer(&s, first, n, i, o);
-        }
+        uint32_t *start = s.start + first + sample, seeds = 0, members = 0;
+        const clue_tiles tiles = clue_plan(args, first, n);
+        for (uint32_t i = first; i < first + n; i++) s.above[i] = CLUE_OUTLIER;
+        if (args->density)
+            for (uint32_t i = first; i < first + n; i++) args->density[i] = 0.0f;
+        clue_place(args, &s, &tiles, start, first, n);
+        clue_pass(args, &s, &tiles, start, 0);
+        clue_pass(args, &s, &tiles, start, 1);
         for (uint32_t i = first; i < first + n; i++) {
-            const uint32_t top = find_top(&s, i);
-            const bool is_member = s.rho[top] >= o->density_min;
-            seeds += is_member && top == i;
+            const uint32_t top = clue_top(&s, i);
+            const uint32_t is_member = s.above[top] == CLUE_SEED;
+            args->cluster_of[i] = is_member ? (int32_t)top : -1;
+            seeds += is_member & (top == i);
             members += is_member;
         }
         args->sample_clusters[sample] = seeds;
@@ -136,53 +123,80 @@ STOA_KERNEL(reco_clue_climb, reco_clue)
 /* Numbers and places, with the offsets of the samples known. */
 STOA_KERNEL(reco_clue_number, reco_clue)
 {
-    const clue_space s = space_of(args);
-    const uint32_t samples = *args->samples < args->sample_capacity ? *args->samples : args->sample_capacity;
+    const clue_space s = clue_space_of(args);
+    const uint32_t samples = clue_samples(args);
     STOA_FOR(sample, grid, samples)
     {
         const uint32_t first = args->offset[sample], end = args->offset[sample + 1];
         const uint32_t base = args->sample_clusters[sample], clusters = args->sample_clusters[sample + 1] - base;
-        uint32_t number = base, place = s.sample_members[sample];
-        for (uint32_t i = first; i < end; i++)
-            args->cluster_of[i] = find_top(&s, i) == i && s.rho[i] >= args->options.density_min ? (int32_t)number++ : -1;
-        for (uint32_t k = 0; k < clusters; k++) args->cluster_points[base + k] = 0;
+        uint32_t *count = args->cluster_points + base, *number = s.above, next = 0, place = s.sample_members[sample];
         for (uint32_t i = first; i < end; i++) {
-            const uint32_t top = find_top(&s, i);
-            args->cluster_of[i] = args->cluster_of[top];
-            if (args->cluster_of[i] >= 0) args->cluster_points[args->cluster_of[i]]++;
+            if (args->cluster_of[i] != (int32_t)i) continue;
+            if (args->seeds) args->seeds[base + next] = i;
+            count[next] = 0;
+            number[i] = next++;
+        }
+        for (uint32_t i = first; i < end; i++) {
+            if (args->cluster_of[i] < 0) continue;
+            const uint32_t cluster = number[args->cluster_of[i]];
+            args->cluster_of[i] = (int32_t)(base + cluster);
+            count[cluster]++;
         }
         for (uint32_t k = 0; k < clusters; k++) {
-            const uint32_t count = args->cluster_points[base + k];
-            args->cluster_points[base + k] = place;
-            place += count;
+            const uint32_t points = count[k];
+            count[k] = place;
+            place += points;
         }
         for (uint32_t i = first; i < end; i++)
             if (args->cluster_of[i] >= 0) args->points[args->cluster_points[args->cluster_of[i]]++] = i;
-        for (uint32_t k = clusters; k-- > 0;) /* the ends become starts again */
-            args->cluster_points[base + k] = k > 0 ? args->cluster_points[base + k - 1] : s.sample_members[sample];
+        for (uint32_t k = clusters; k-- > 0;) count[k] = k > 0 ? count[k - 1] : s.sample_members[sample]; /* ends become starts */
     }
     if (grid.index == 0) args->cluster_points[args->sample_clusters[samples]] = s.sample_members[samples];
 }
 
 #ifndef __CUDACC__
-size_t reco_clue_workspace_bytes(uint32_t point_capacity, uint32_t sample_capacity)
+size_t reco_clue_workspace_bytes(uint32_t point_capacity, uint32_t sample_capacity, uint32_t dimensions)
 {
-    return (POINT_ARRAYS * padded(point_capacity) + SAMPLE_ARRAYS * padded(sample_capacity) + PAD) * sizeof(float);
+    return clue_space_bytes(point_capacity, sample_capacity, dimensions);
+}
+
+/* Squares of distances must not overflow. */
+#define CLUE_DISTANCE_MAX 1e18f
+
+static stoa_status check_options(const reco_clue_options *o, stoa_error *err)
+{
+    const struct {
+        const char *name;
+        float value, max;
+    } values[] = {{"density_radius", o->density_radius, CLUE_DISTANCE_MAX},
+                  {"density_min", o->density_min, HUGE_VALF},
+                  {"outlier_distance", o->outlier_distance, CLUE_DISTANCE_MAX},
+                  {"seeding_distance", o->seeding_distance, CLUE_DISTANCE_MAX},
+                  {"kernel_amplitude", o->kernel_amplitude, FLT_MAX}};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (!(values[i].value >= 0.0f && values[i].value <= values[i].max))
+            return STOA_FAIL(err, STOA_EINVAL, "clue: %s is %g, 0 to %g possible", values[i].name, (double)values[i].value,
+                             (double)values[i].max);
+    for (uint32_t k = 0; k < o->dimensions; k++)
+        if (!(o->period[k] >= 0.0f && o->period[k] <= CLUE_DISTANCE_MAX && o->scale[k] >= 0.0f && o->scale[k] <= CLUE_DISTANCE_MAX))
+            return STOA_FAIL(err, STOA_EINVAL, "clue: coordinate %u has period %g and scale %g, 0 to %g possible", k,
+                             (double)o->period[k], (double)o->scale[k], (double)CLUE_DISTANCE_MAX);
+    if (o->metric >= RECO_CLUE_METRIC_COUNT || o->kernel >= RECO_CLUE_KERNEL_COUNT)
+        return STOA_FAIL(err, STOA_EINVAL, "clue: metric %u, kernel %u: below %d and %d possible", o->metric, o->kernel,
+                         RECO_CLUE_METRIC_COUNT, RECO_CLUE_KERNEL_COUNT);
+    if (o->kernel != RECO_CLUE_FLAT && !(o->kernel_width > 0.0f))
+        return STOA_FAIL(err, STOA_EINVAL, "clue: kernel_width is %g, above 0 needed", (double)o->kernel_width);
+    return STOA_OK;
 }
 
 static stoa_status check(const reco_clue *args, stoa_error *err)
 {
     const reco_clue_options *o = &args->options;
-    const size_t needed = reco_clue_workspace_bytes(args->point_capacity, args->sample_capacity);
     if (o->dimensions < 1 || o->dimensions > RECO_CLUE_DIMENSIONS_MAX)
         return STOA_FAIL(err, STOA_EINVAL, "clue: %u dimensions, 1 to %d possible", o->dimensions, RECO_CLUE_DIMENSIONS_MAX);
-    for (uint32_t k = 0; k < o->dimensions; k++) {
-        if (args->point_capacity > 0) RECO_NEED(err, "clue", args->coordinate[k]);
-        if (!(o->period[k] >= 0)) return STOA_FAIL(err, STOA_EINVAL, "clue: period of dimension %u is %g", k, (double)o->period[k]);
-    }
-    if (!(o->density_radius >= 0 && o->density_min >= 0 && o->outlier_distance >= 0))
-        return STOA_FAIL(err, STOA_EINVAL, "clue: density_radius %g, density_min %g, outlier_distance %g: none may be below 0",
-                         (double)o->density_radius, (double)o->density_min, (double)o->outlier_distance);
+    for (uint32_t k = 0; k < o->dimensions && args->point_capacity > 0; k++) RECO_NEED(err, "clue", args->coordinate[k]);
+    STOA_TRY(check_options(o, err));
+    const size_t needed = reco_clue_workspace_bytes(args->point_capacity, args->sample_capacity, o->dimensions);
     if (args->workspace_bytes < needed)
         return STOA_FAIL(err, STOA_ESHAPE, "clue: workspace of %zu bytes, %zu needed", args->workspace_bytes, needed);
     if ((uintptr_t)args->workspace % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "clue: workspace not aligned to 64");
@@ -202,7 +216,7 @@ stoa_status reco_clue_enqueue(stoa_queue *queue, const reco_clue *args, stoa_err
     RECO_NEED(err, "clue", args->points);
     RECO_NEED(err, "clue", args->workspace);
     STOA_TRY(check(args, err));
-    const clue_space s = space_of(args);
+    const clue_space s = clue_space_of(args);
     STOA_TRY(stoa_queue_launch(queue, &reco_clue_climb_kernel, args, err));
     uint32_t *const sums[] = {args->sample_clusters, s.sample_members};
     for (size_t k = 0; k < sizeof sums / sizeof *sums; k++) {

@@ -38,7 +38,7 @@ static int set_up(void **state)
     static fixture f;
     OK(stoa_device_open("host", &f.device, &err));
     OK(stoa_queue_create(f.device, STOA_QUEUE_BLOCKING, &f.queue, &err));
-    const size_t bytes = reco_clue_workspace_bytes(POINTS, SAMPLES);
+    const size_t bytes = reco_clue_workspace_bytes(POINTS, SAMPLES, DIMENSIONS);
     f.args = (reco_clue){.coordinate = {f.coordinate[0], f.coordinate[1], f.coordinate[2]},
                          .weight = f.weight,
                          .offset = f.offset,
@@ -173,7 +173,8 @@ static bool load(fixture *f, const char *name, uint32_t copies)
     const uint32_t columns = reco_table_column_count(table), rows = reco_table_rows(table);
     assert_true(rows * copies <= POINTS);
     f->samples = copies;
-    f->args.options = (reco_clue_options){.dimensions = columns - 1};
+    f->args.options = (reco_clue_options)RECO_CLUE_OPTIONS_INIT;
+    f->args.options.dimensions = columns - 1;
     for (uint32_t c = 0; c < copies; c++) {
         f->offset[c + 1] = (c + 1) * rows;
         for (uint32_t k = 0; k + 1 < columns; k++)
@@ -261,7 +262,7 @@ static void test_errors(void **state)
     args.options.density_radius = NAN;
     assert_int_equal(reco_clue_enqueue(f->queue, &args, &err), STOA_EINVAL);
     args.options = (reco_clue_options)RECO_CLUE_OPTIONS_INIT;
-    args.workspace_bytes--;
+    args.workspace_bytes = reco_clue_workspace_bytes(POINTS, SAMPLES, args.options.dimensions) - 1;
     assert_int_equal(reco_clue_enqueue(f->queue, &args, &err), STOA_ESHAPE);
     args.workspace_bytes++;
     args.points = NULL;
