@@ -82,7 +82,7 @@ typedef struct scout_options {
 #define SCOUT_OPTIONS_INIT                                                                                    \
     {                                                                                                         \
         "host", NULL, NULL, NULL, RECO_TAU_OPTIONS_INIT, RECO_W3PI_CUTS_INIT,                                 \
-            {2u, 0.2f, 5.0f, 0.4f, {0.0f, 6.2831853f}}, 0.5f, 5.0f, 0.5f, 1, 1, NULL, NULL                    \
+            {2u, 0.2f, 5.0f, 0.4f, {0.0f, 6.2831853f}, 0.0f, {0.0f}, RECO_CLUE_EUCLID, RECO_CLUE_FLAT, 0.5f, 1.0f}, 0.5f, 5.0f, 0.5f, 1, 1, NULL, NULL                    \
     }
 
 typedef struct scout_summary {

@@ -22,7 +22,7 @@ STOA_DEVICE void clue_density(const reco_clue *args, const clue_space *s, const 
 {
     const float amplitude = args->options.kernel_amplitude;
     float sum[CLUE_LANES];
-    clue_sum_any(s, b->from, b->ranges, b->range_count, sum);
+    clue_sum_block(s, b->from, b->ranges, b->range_count, sum);
     for (uint32_t l = 0; l < b->count; l++) {
         const uint32_t place = b->from + l;
         s->rho[place] = amplitude * sum[l] + (1.0f - amplitude) * s->w[place]; /* the point's own weight counts in full */
@@ -33,14 +33,15 @@ STOA_DEVICE void clue_density(const reco_clue *args, const clue_space *s, const 
 STOA_DEVICE void clue_above(const reco_clue *args, const clue_space *s, const clue_block *b)
 {
     const float density_min = args->options.density_min;
-    clue_lanes lanes;
+    float reach[CLUE_LANES];
+    int32_t above[CLUE_LANES];
     for (uint32_t l = 0; l < CLUE_LANES; l++)
-        lanes.reach[l] = s->rho[b->from + l] >= density_min ? s->seeding_reach : s->outlier_reach;
-    clue_climb_any(s, b->from, b->ranges, b->range_count, &lanes);
+        reach[l] = s->rho[b->from + l] >= density_min ? s->seeding_reach : s->outlier_reach;
+    clue_climb_block(s, b->from, b->ranges, b->range_count, reach, above);
     for (uint32_t l = 0; l < b->count; l++) {
         const uint32_t place = b->from + l;
-        const int is_seed = lanes.above[l] == CLUE_OUTLIER && s->rho[place] >= density_min;
-        s->above[s->source[place]] = is_seed ? CLUE_SEED : lanes.above[l];
+        const int is_seed = above[l] == CLUE_OUTLIER && s->rho[place] >= density_min;
+        s->above[s->source[place]] = is_seed ? CLUE_SEED : above[l];
     }
 }
 
@@ -76,12 +77,12 @@ STOA_DEVICE void clue_pass(const reco_clue *args, const clue_space *s, const clu
 }
 
 /* The top that a point leads to. Paths are shortened as they are walked. */
-STOA_DEVICE uint32_t clue_top(const clue_space *s, uint32_t point)
+STOA_DEVICE int32_t clue_top(const clue_space *s, int32_t point)
 {
-    uint32_t top = point;
-    while (s->above[top] < CLUE_OUTLIER) top = s->above[top];
+    int32_t top = point;
+    while (s->above[top] >= 0) top = s->above[top];
     while (point != top) {
-        const uint32_t next = s->above[point];
+        const int32_t next = s->above[point];
         s->above[point] = top;
         point = next;
     }
@@ -96,7 +97,7 @@ STOA_KERNEL(reco_clue_climb, reco_clue)
     STOA_FOR(sample, grid, samples)
     {
         const uint32_t first = args->offset[sample], n = args->offset[sample + 1] - first;
-        uint32_t *start = s.start + first + sample, seeds = 0, members = 0;
+        uint32_t *start = s.start + first + 2 * (size_t)sample, seeds = 0, members = 0;
         const clue_tiles tiles = clue_plan(args, first, n);
         for (uint32_t i = first; i < first + n; i++) s.above[i] = CLUE_OUTLIER;
         if (args->density)
@@ -105,10 +106,10 @@ STOA_KERNEL(reco_clue_climb, reco_clue)
         clue_pass(args, &s, &tiles, start, 0);
         clue_pass(args, &s, &tiles, start, 1);
         for (uint32_t i = first; i < first + n; i++) {
-            const uint32_t top = clue_top(&s, i);
+            const int32_t top = clue_top(&s, (int32_t)i);
             const uint32_t is_member = s.above[top] == CLUE_SEED;
-            args->cluster_of[i] = is_member ? (int32_t)top : -1;
-            seeds += is_member & (top == i);
+            args->cluster_of[i] = is_member ? top : -1;
+            seeds += is_member & (top == (int32_t)i);
             members += is_member;
         }
         args->sample_clusters[sample] = seeds;
@@ -129,7 +130,7 @@ STOA_KERNEL(reco_clue_number, reco_clue)
     {
         const uint32_t first = args->offset[sample], end = args->offset[sample + 1];
         const uint32_t base = args->sample_clusters[sample], clusters = args->sample_clusters[sample + 1] - base;
-        uint32_t *count = args->cluster_points + base, *number = s.above, next = 0, place = s.sample_members[sample];
+        uint32_t *count = args->cluster_points + base, *number = s.tile, next = 0, place = s.sample_members[sample];
         for (uint32_t i = first; i < end; i++) {
             if (args->cluster_of[i] != (int32_t)i) continue;
             if (args->seeds) args->seeds[base + next] = i;

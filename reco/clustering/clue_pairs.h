@@ -1,126 +1,153 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Internal to CLUE: the loops over pairs. CLUE_LANES neighbouring places meet each place of the ranges in turn. The lanes do
- * not depend on each other, so the compiler puts them into vector registers, and every sum has the order of the places. */
+/* Internal to CLUE: the loops over pairs. CLUE_LANES neighbouring places meet each place of the ranges in turn, so a sum has
+ * the order of the places and needs no rearrangement. */
 #ifndef RECO_CLUE_PAIRS_H
 #define RECO_CLUE_PAIRS_H
 
+#include "reco/clustering/clue_lanes.h"
 #include "reco/clustering/clue_space.h"
 #include "reco/vector_levels.h"
 
-#include <math.h>
-#include <string.h>
+/* Distances from one place to the lanes: `size` is compared with the reach, `rank` tells which is nearer. Euclid's are squared. */
+typedef struct clue_distance {
+    clue_floats size, rank;
+} clue_distance;
 
-/* Distances from place j to the lanes at `from` on: `size` is compared with the reach, `rank` tells which is nearer. Euclid's are squared. */
-STOA_DEVICE void clue_measure(const clue_space *s, clue_form form, uint32_t from, uint32_t j, float *size, float *rank)
+STOA_DEVICE void clue_measure(const clue_space *s, clue_form form, const clue_floats *at, uint32_t place, clue_distance *out)
 {
-    for (int l = 0; l < CLUE_LANES; l++) size[l] = rank[l] = 0.0f;
+    clue_floats sum = {0}, largest = {0};
     for (uint32_t k = 0; k < form.dimensions; k++) {
-        const float *x = s->x + k * s->stride;
-        const float to = x[j], turn = s->turn[k];
-        for (int l = 0; l < CLUE_LANES; l++) {
-            const float way = fabsf(to - x[from + (uint32_t)l]), back = turn - way;
-            const float d = form.circle && back < way ? back : way;
-            const float largest = d > size[l] ? d : size[l];
-            size[l] = form.metric == RECO_CLUE_EUCLID ? size[l] + d * d : form.metric == RECO_CLUE_MANHATTAN ? size[l] + d : largest;
-            rank[l] = form.metric == RECO_CLUE_BOX ? rank[l] + d * d : size[l];
+        clue_floats d = s->x[k * s->stride + place] - at[k];
+        clue_ints mask = d < 0.0f;
+        if (form.circle || form.metric != RECO_CLUE_EUCLID) CLUE_SET(d, mask, -d);
+        if (form.circle) {
+            const clue_floats back = s->turn[k] - d;
+            mask = back < d;
+            CLUE_SET(d, mask, back);
         }
+        mask = d > largest;
+        if (form.metric >= RECO_CLUE_CHEBYSHEV) CLUE_SET(largest, mask, d);
+        sum += form.metric == RECO_CLUE_MANHATTAN ? d : d * d;
     }
+    out->size = form.metric >= RECO_CLUE_CHEBYSHEV ? largest : sum;
+    out->rank = form.metric == RECO_CLUE_CHEBYSHEV ? largest : sum;
 }
 
-/* exp(x) for x <= 0, within 2 units in the last place; 0 below -87. Inlined, so that it is a vector function too. */
-STOA_DEVICE float clue_exp(float x)
+/* exp(x) for x <= 0 within a few units in the last place; 0 below -87. Inlined, so that it is a vector function. */
+STOA_DEVICE void clue_exp(clue_floats *x)
 {
-    const float bounded = x > -87.0f ? x : -87.0f;
-    const int32_t n = (int32_t)(bounded * 1.44269504f - 0.5f);
-    const float r = (bounded - (float)n * 0.693359375f) + (float)n * 2.12194440e-4f; /* ln 2 in two parts */
-    const float tail = 1.0f / 24 + r * (1.0f / 120 + r * (1.0f / 720 + r * (1.0f / 5040)));
-    const float value = 1.0f + (r + r * r * (0.5f + r * (1.0f / 6 + r * tail)));
-    const int32_t bits = (n + 127) * (1 << 23);
-    float power;
+    const clue_ints tiny = *x < -87.0f;
+    CLUE_SET(*x, tiny, (clue_floats){0});
+    const clue_ints n = CLUE_CONVERT(*x * 1.44269504f - 0.5f, clue_ints), bits = (n + 127) * (1 << 23);
+    const clue_floats whole = CLUE_CONVERT(n, clue_floats);
+    const clue_floats r = (*x - whole * 0.693359375f) + whole * 2.12194440e-4f; /* ln 2 in two parts */
+    const clue_floats tail = 1.0f / 24 + r * (1.0f / 120 + r * (1.0f / 720 + r * (1.0f / 5040)));
+    clue_floats power;
     memcpy(&power, &bits, sizeof power);
-    return x > -87.0f ? value * power : 0.0f;
+    *x = power * (1.0f + (r + r * r * (0.5f + r * (1.0f / 6 + r * tail))));
+    CLUE_SET(*x, tiny, (clue_floats){0});
 }
 
-STOA_DEVICE float clue_shape(const clue_space *s, clue_form form, float size)
+/* k(d) without the amplitude. */
+STOA_DEVICE void clue_shape(const clue_space *s, clue_form form, clue_floats *size)
 {
-    if (form.kernel == RECO_CLUE_FLAT) return 1.0f;
-    const int square = form.metric == RECO_CLUE_EUCLID;
-    if (form.kernel == RECO_CLUE_GAUSSIAN) return clue_exp(s->rate * (square ? size : size * size));
-    return clue_exp(s->rate * (square ? sqrtf(size) : size));
+    const int is_square = form.metric == RECO_CLUE_EUCLID;
+    if (form.kernel == RECO_CLUE_GAUSSIAN && !is_square) *size *= *size;
+    if (form.kernel == RECO_CLUE_EXPONENTIAL && is_square) CLUE_ROOT(*size);
+    *size *= s->rate;
+    clue_exp(size);
 }
 
 /* Step 1, up to the amplitude and with the point itself among the others. */
-STOA_DEVICE void clue_sum(const clue_space *s, clue_form form, uint32_t from, const clue_range *ranges, uint32_t count, float *sum)
+STOA_DEVICE void clue_sum(const clue_space *s, clue_form form, const clue_floats *at, const clue_range *ranges, uint32_t count,
+                          clue_floats *sum)
 {
-    float total[CLUE_LANES] = {0};
+    clue_floats total = {0};
     for (uint32_t r = 0; r < count; r++)
         for (uint32_t j = ranges[r].begin; j < ranges[r].end; j++) {
-            float size[CLUE_LANES], rank[CLUE_LANES];
-            clue_measure(s, form, from, j, size, rank);
-            for (int l = 0; l < CLUE_LANES; l++)
-                total[l] += size[l] <= s->density_reach ? s->w[j] * clue_shape(s, form, size[l]) : 0.0f;
+            clue_distance d;
+            clue_measure(s, form, at, j, &d);
+            const clue_ints near = d.size <= s->density_reach;
+            clue_floats more = {0}, whole = s->w[j] + (clue_floats){0};
+            if (form.kernel != RECO_CLUE_FLAT) {
+                clue_shape(s, form, &d.size);
+                whole *= d.size;
+            }
+            CLUE_SET(more, near, whole);
+            total += more;
         }
-    memcpy(sum, total, sizeof total);
+    *sum = total;
 }
 
-typedef struct clue_lanes {
-    float reach[CLUE_LANES];
-    uint32_t above[CLUE_LANES]; /* out: CLUE_OUTLIER for none */
-} clue_lanes;
+/* What a climb starts from, and where it leads. `later` is the point that one of equal rho must be later than. */
+typedef struct clue_climber {
+    clue_floats rho, reach;
+    clue_ints later, above; /* above: out, -1 for none */
+} clue_climber;
 
-/* Step 2. At equal rho the later point is above where rho > 0; `later` is the point to be later than. */
-STOA_DEVICE void clue_climb(const clue_space *s, clue_form form, uint32_t from, const clue_range *ranges, uint32_t count,
-                            clue_lanes *lanes)
+/* Step 2. */
+STOA_DEVICE void clue_climb(const clue_space *s, clue_form form, const clue_floats *at, const clue_range *ranges, uint32_t count,
+                            clue_climber *climber)
 {
-    float best[CLUE_LANES], best_rho[CLUE_LANES];
-    uint32_t above[CLUE_LANES], later[CLUE_LANES];
-    for (int l = 0; l < CLUE_LANES; l++) {
-        best[l] = HUGE_VALF;
-        best_rho[l] = 0.0f;
-        above[l] = CLUE_OUTLIER;
-        later[l] = s->rho[from + (uint32_t)l] > 0.0f ? s->source[from + (uint32_t)l] : UINT32_MAX;
-    }
+    const clue_floats own = climber->rho, reach = climber->reach;
+    const clue_ints later = climber->later;
+    clue_floats best = HUGE_VALF + (clue_floats){0}, best_rho = {0};
+    clue_ints above = -1 + (clue_ints){0};
     for (uint32_t r = 0; r < count; r++)
         for (uint32_t j = ranges[r].begin; j < ranges[r].end; j++) {
-            float size[CLUE_LANES], rank[CLUE_LANES];
-            const float rho = s->rho[j];
-            const uint32_t point = s->source[j];
-            clue_measure(s, form, from, j, size, rank);
-            for (int l = 0; l < CLUE_LANES; l++) {
-                const float own = s->rho[from + (uint32_t)l];
-                const int higher = (rho > own) | ((rho >= own) & (point > later[l]));
-                const int first = (rho > best_rho[l]) | ((rho >= best_rho[l]) & (point > above[l]));
-                const int nearer = (rank[l] < best[l]) | ((rank[l] <= best[l]) & first);
-                const int take = higher & nearer & (size[l] <= lanes->reach[l]);
-                best[l] = take ? rank[l] : best[l];
-                best_rho[l] = take ? rho : best_rho[l];
-                above[l] = take ? point : above[l];
-            }
+            const clue_floats rho = s->rho[j] + (clue_floats){0};
+            const clue_ints point = (int32_t)s->source[j] + (clue_ints){0};
+            clue_distance d;
+            clue_measure(s, form, at, j, &d);
+            const clue_ints higher = (rho > own) | ((rho >= own) & (point > later));
+            const clue_ints first = (rho > best_rho) | ((rho >= best_rho) & (point > above));
+            const clue_ints take = higher & ((d.rank < best) | ((d.rank <= best) & first)) & (d.size <= reach);
+            CLUE_SET(best, take, d.rank);
+            CLUE_SET(best_rho, take, rho);
+            CLUE_SET(above, take, point);
         }
-    memcpy(lanes->above, above, sizeof above);
+    climber->above = above;
 }
 
 /* The forms that are compiled with constants, and the general one. */
-#define CLUE_WITH_FORM(form, function, ...)                                                                   \
+#define CLUE_WITH_FORM(s, function, ...)                                                                      \
     do {                                                                                                      \
-        const clue_form flat_2d = {RECO_CLUE_EUCLID, 2, 0, RECO_CLUE_FLAT},                                   \
-                        circle_2d = {RECO_CLUE_EUCLID, 2, 1, RECO_CLUE_FLAT},                                 \
-                        flat_3d = {RECO_CLUE_EUCLID, 3, 0, RECO_CLUE_FLAT};                                   \
-        if (memcmp(&(form), &flat_2d, sizeof(form)) == 0) function(s, flat_2d, __VA_ARGS__);                  \
-        else if (memcmp(&(form), &circle_2d, sizeof(form)) == 0) function(s, circle_2d, __VA_ARGS__);         \
-        else if (memcmp(&(form), &flat_3d, sizeof(form)) == 0) function(s, flat_3d, __VA_ARGS__);             \
-        else function(s, form, __VA_ARGS__);                                                                  \
+        const clue_form form_ = (s)->form, line_2d_ = {RECO_CLUE_EUCLID, 2, 0, RECO_CLUE_FLAT},               \
+                        circle_2d_ = {RECO_CLUE_EUCLID, 2, 1, RECO_CLUE_FLAT},                                \
+                        line_3d_ = {RECO_CLUE_EUCLID, 3, 0, RECO_CLUE_FLAT};                                  \
+        if (memcmp(&form_, &line_2d_, sizeof form_) == 0) function(s, line_2d_, __VA_ARGS__);                 \
+        else if (memcmp(&form_, &circle_2d_, sizeof form_) == 0) function(s, circle_2d_, __VA_ARGS__);        \
+        else if (memcmp(&form_, &line_3d_, sizeof form_) == 0) function(s, line_3d_, __VA_ARGS__);            \
+        else function(s, form_, __VA_ARGS__);                                                                 \
     } while (0)
 
-RECO_VECTOR_LEVELS void clue_sum_any(const clue_space *s, uint32_t from, const clue_range *ranges, uint32_t count, float *sum)
+/* The coordinates of the lanes at `from` on. */
+STOA_DEVICE void clue_load(const clue_space *s, uint32_t from, clue_floats *at)
 {
-    CLUE_WITH_FORM(s->form, clue_sum, from, ranges, count, sum);
+    for (uint32_t k = 0; k < s->form.dimensions; k++) memcpy(&at[k], s->x + k * s->stride + from, sizeof *at);
 }
 
-RECO_VECTOR_LEVELS void clue_climb_any(const clue_space *s, uint32_t from, const clue_range *ranges, uint32_t count,
-                                       clue_lanes *lanes)
+RECO_VECTOR_LEVELS void clue_sum_block(const clue_space *s, uint32_t from, const clue_range *ranges, uint32_t count, float *sum)
 {
-    CLUE_WITH_FORM(s->form, clue_climb, from, ranges, count, lanes);
+    clue_floats at[RECO_CLUE_DIMENSIONS_MAX], total;
+    clue_load(s, from, at);
+    CLUE_WITH_FORM(s, clue_sum, at, ranges, count, &total);
+    memcpy(sum, &total, sizeof total);
+}
+
+RECO_VECTOR_LEVELS void clue_climb_block(const clue_space *s, uint32_t from, const clue_range *ranges, uint32_t count,
+                                         const float *reach, int32_t *above)
+{
+    clue_floats at[RECO_CLUE_DIMENSIONS_MAX];
+    clue_climber climber;
+    clue_load(s, from, at);
+    memcpy(&climber.rho, s->rho + from, sizeof climber.rho);
+    memcpy(&climber.reach, reach, sizeof climber.reach);
+    memcpy(&climber.later, s->source + from, sizeof climber.later);
+    const clue_ints no_rho = climber.rho <= 0.0f;
+    CLUE_SET(climber.later, no_rho, INT32_MAX + (clue_ints){0});
+    CLUE_WITH_FORM(s, clue_climb, at, ranges, count, &climber);
+    memcpy(above, &climber.above, sizeof climber.above);
 }
 
 #endif

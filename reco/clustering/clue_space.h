@@ -9,8 +9,6 @@
 
 #include <math.h>
 
-/* Points that are looked at together: as many as fill vector registers. */
-enum { CLUE_LANES = 16 };
 /* Arrays of points beside the coordinates. */
 enum { CLUE_POINT_ARRAYS = 6, CLUE_PAD = 16 };
 
@@ -28,15 +26,15 @@ typedef struct clue_space {
     float *x;        /* [dimensions][places] scaled, and folded to the middle turn of a circle */
     float *w, *rho;  /* [places] */
     uint32_t *source; /* [places] point */
-    uint32_t *above; /* [points] the nearest above, or one of the tops below */
+    int32_t *above;  /* [points] the nearest above, or CLUE_SEED or CLUE_OUTLIER */
     uint32_t *tile;  /* [points] */
-    uint32_t *start; /* [points + samples] first place of each tile: sample s has its own from offset[s] + s on */
+    uint32_t *start; /* [points + 2 samples] first place of each tile: sample s has its own from offset[s] + 2 s on */
     uint32_t *sample_members;
     uint32_t *rows; /* [1] samples + 1, for the scans */
 } clue_space;
 
-#define CLUE_SEED UINT32_MAX
-#define CLUE_OUTLIER (UINT32_MAX - 1)
+/* Tops, in `above`. */
+enum { CLUE_OUTLIER = -1, CLUE_SEED = -2 };
 
 /* Whole vectors, and one to spare: lanes behind the last point read it, and nothing uses what they find. */
 STOA_DEVICE size_t clue_stride(uint32_t count)
@@ -84,7 +82,7 @@ STOA_DEVICE clue_space clue_space_of(const reco_clue *args)
     s.w = (float *)at, at += stride;
     s.rho = (float *)at, at += stride;
     s.source = at, at += stride;
-    s.above = at, at += stride;
+    s.above = (int32_t *)at, at += stride;
     s.tile = at, at += stride;
     s.start = at;
     return s;
@@ -93,7 +91,7 @@ STOA_DEVICE clue_space clue_space_of(const reco_clue *args)
 STOA_DEVICE size_t clue_space_bytes(uint32_t points, uint32_t samples, uint32_t dimensions)
 {
     const size_t elements =
-        2 * clue_stride(samples) + CLUE_PAD + (dimensions + (size_t)CLUE_POINT_ARRAYS) * clue_stride(points);
+        3 * clue_stride(samples) + CLUE_PAD + (dimensions + (size_t)CLUE_POINT_ARRAYS) * clue_stride(points);
     return elements * sizeof(float);
 }
 
