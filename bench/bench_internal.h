@@ -37,6 +37,7 @@ typedef struct bench {
 void bench_mlp(bench *run, const char *name);
 void bench_vertices(bench *run, const char *name);
 void bench_compaction(bench *run, const char *name);
+void bench_forest(bench *run, const char *name);
 void bench_unpack(bench *run, const char *name);
 
 /* ---- Timing. ---- */

@@ -23,6 +23,7 @@ static const struct {
     {"mlp_30_64_64_1", bench_mlp, false, "30 inputs, ReLU 64, ReLU 64, sigmoid 1, n = 1 to a million rows"},
     {"mlp_17_32_32_32_1", bench_mlp, false, "17 inputs, ReLU 32, 32, 32, sigmoid 1"},
     {"vertices", bench_vertices, true, "density vertex finder, generated events of 30 to 200 vertices"},
+    {"forest", bench_forest, true, "boosted forests, 31 features: 100 trees of depth 6, 300 of depth 8"},
     {"compaction", bench_compaction, true, "compaction and gather of a column against memcpy"},
     {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
 };
