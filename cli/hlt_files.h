@@ -5,11 +5,15 @@
 
 #include "cli.h"
 #include "pipelines/hlt_pixel_tracks/hlt.h"
+#include "reco/io/track_file.h"
 #include "reco/io/tracks_io.h"
 
-/* Events as the job takes them: each one's tracks and truth as SoA blobs, all in one piece of memory. */
+/* Events as the job takes them: a file's blobs where they are mapped, or each event's tracks and truth as SoA blobs
+ * in one piece of memory. */
 typedef struct hlt_input {
+    reco_track_file *mapped; /* one of the two */
     reco_events *file;
+    reco_events_source source;
     hlt_event *events;
     uint32_t count;
     void *memory;

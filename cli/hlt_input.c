@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <string.h>
 
 #include "hlt_files.h"
 
@@ -40,11 +41,26 @@ static stoa_status fill_event(hlt_input *input, uint32_t index, char *at, size_t
     return stoa_layout_bind_const(&tracks_soa_layout, rows, at, tracks_bytes, host, &event->tracks.head, err);
 }
 
-stoa_status hlt_input_read(hlt_input *input, const char *path, stoa_error *err)
+/* In place: the views of the file are the job's. */
+static stoa_status map_events(hlt_input *input, const char *path, stoa_error *err)
 {
-    *input = (hlt_input){0};
+    STOA_TRY(reco_track_file_open(path, &input->mapped, err));
+    input->count = reco_track_file_count(input->mapped);
+    input->events = stoa_calloc(input->count + 1u, sizeof *input->events);
+    if (!input->events) return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %u", path, input->count);
+    for (uint32_t e = 0; e < input->count; e++) {
+        const reco_track_blob *blob = reco_track_file_event(input->mapped, e);
+        input->events[e] = (hlt_event){
+            .number = blob->event, .tracks = blob->tracks, .hits = blob->hits, .vertex_z = NAN};
+    }
+    return STOA_OK;
+}
+
+static stoa_status read_events(hlt_input *input, const char *path, stoa_error *err)
+{
     STOA_TRY(reco_events_read(path, &input->file, err));
     input->count = reco_events_count(input->file);
+    input->source = reco_events_origin(input->file);
     input->has_truth = reco_events_has_truth(input->file) != 0;
     size_t tracks_bytes, truth_bytes, at = 0;
     for (uint32_t e = 0; e < input->count; e++) {
@@ -65,10 +81,18 @@ stoa_status hlt_input_read(hlt_input *input, const char *path, stoa_error *err)
     return STOA_OK;
 }
 
+stoa_status hlt_input_read(hlt_input *input, const char *path, stoa_error *err)
+{
+    const char *dot = strrchr(path, '.');
+    *input = (hlt_input){0};
+    return dot && !strcmp(dot, ".soa") ? map_events(input, path, err) : read_events(input, path, err);
+}
+
 void hlt_input_deinit(hlt_input *input)
 {
     stoa_free(input->memory, input->memory_bytes);
     stoa_free(input->events, (input->count + 1u) * sizeof *input->events);
     reco_events_destroy(input->file);
+    reco_track_file_close(input->mapped);
     *input = (hlt_input){0};
 }

@@ -88,7 +88,7 @@ static stoa_status run(hlt_command *command, hlt_state *state, stoa_error *err)
 {
     STOA_TRY(load_model(command, state, err));
     STOA_TRY(hlt_input_read(&state->input, command->in, err));
-    choose_scales(command, reco_events_origin(state->input.file));
+    choose_scales(command, state->input.source);
     STOA_TRY(hlt_job_create(&command->job, state->input.events, state->input.count, &state->job, err));
     STOA_TRY(hlt_job_run(state->job, &state->summary, err));
     hlt_job_quality(state->job, &state->quality);
@@ -129,6 +129,7 @@ static json_t *describe(const hlt_command *command, const hlt_state *state)
                                (json_int_t)s->selected, "vertices", (json_int_t)s->vertices, "us_per_event",
                                describe_times(s), "copies", cli_json_copies(s->copy_calls, s->copy_bytes),
                                "allocations_in_run", (json_int_t)s->allocations);
+    json_object_set_new(object, "selected_hits", json_integer((json_int_t)s->hits));
     json_object_set_new(object, "selector", json_string(command->selector));
     json_object_set_new(object, "vertexing", json_string(command->vertexing));
     json_object_set_new(object, "device", json_string(command->job.device));
@@ -145,7 +146,7 @@ static json_t *describe(const hlt_command *command, const hlt_state *state)
 static void print_quality(const hlt_state *state)
 {
     const hlt_quality *q = &state->quality;
-    const bool atlas = reco_events_origin(state->input.file) == RECO_EVENTS_PHYSLITE;
+    const bool atlas = state->input.source == RECO_EVENTS_PHYSLITE;
     if (isfinite(q->efficiency))
         printf("  efficiency      %9.2f %%    of %llu true tracks\n", 100 * q->efficiency,
                (unsigned long long)q->true_tracks);
@@ -177,6 +178,7 @@ static void print_table(const hlt_command *command, const hlt_state *state)
            (double)s->preselected / ran);
     printf("  selected        %9llu      %.1f per event\n", (unsigned long long)s->selected,
            (double)s->selected / ran);
+    if (s->hits) printf("  their hits      %9llu      %.1f per event\n", (unsigned long long)s->hits, (double)s->hits / ran);
     print_quality(state);
     printf("  vertices        %9llu      %.1f per event\n", (unsigned long long)s->vertices,
            (double)s->vertices / ran);
@@ -220,6 +222,8 @@ int verb_hlt(int argc, char **argv)
         {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest or none (dnn)"},
         {"model", CLI_TEXT, &c.model, "FILE", "model of dnn (.onnx) or forest (.forest) (the installed one)"},
         {"score-min", CLI_REAL, &c.job.score_min, "X", "dnn, forest: least score of a selected track (0.4)"},
+        {"score-min-prompt", CLI_REAL, &c.job.score_min_prompt, "X", "with a knee: the same at |dxy| 0 (0)"},
+        {"dxy-knee", CLI_REAL, &c.job.dxy_knee_cm, "D", "|dxy| where a ramp reaches --score-min, cm (0: no ramp)"},
         {"working-point", CLI_TEXT, &c.working_point, "NAME", "cuts: loose, tight or highpurity (highpurity)"},
         {"vertexing", CLI_TEXT, &c.vertexing, "NAME", "density, or divisive behind the conversion to legacy tracks (density)"},
         {"vertices-first", CLI_FLAG, &c.job.vertices_first, NULL,
@@ -241,7 +245,8 @@ int verb_hlt(int argc, char **argv)
         CLI_SYNTAX("hlt", "FILE --out DIR ", 1, 1,
                    "The HLT pixel-track job: preselection, features, selector, compaction, conversion, "
                    "vertices, in place on one queue a stream.\n"
-                   "FILE: events of 'stoa generate hlt' or ATLAS PHYSLITE tracks, known by their columns.",
+                   "FILE: events of 'stoa generate hlt' or ATLAS PHYSLITE tracks, known by their columns; "
+                   "or .soa, CMSSW's blobs in place.",
                    "stoa hlt events.h5 --out results --threads 4 --streams 8", options);
     int first, value;
     int code = cli_parse(&syntax, argc, argv, &first);

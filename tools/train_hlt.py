@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the high-purity selector of the HLT job on simulated tracks and writes it as .onnx.
 
-    for p in 200:40:11 140:60:12 50:200:13 10:100:14; do IFS=: read pileup events seed <<< $p
+    for p in 200:400:11 140:300:12 50:400:13 10:300:14; do IFS=: read pileup events seed <<< $p
         build/release/cli/stoa generate hlt --events $events --seed $seed --pileup $pileup --out out/train_$pileup.npz; done
     build/release/cli/stoa generate hlt --events 20 --seed 99 --pileup 200 --out out/test_200.npz
-    .venv/bin/python tools/train_hlt.py --train out/train_*0.npz --test out/test_200.npz --out models/hlt_high_purity.onnx
+    .venv/bin/python tools/train_hlt.py --train out/train_*0.npz --test out/test_200.npz \
+        --epochs 60 --out models/hlt_high_purity.onnx
 
-Without --train the model that is there is judged, beside the cuts of `stoa hlt --selector cuts`, on simulated and real tracks:
+Without --train the model that is there is judged, beside plain cuts on chi2, hits and impact parameter, on simulated and real tracks:
 
     .venv/bin/python tools/train_hlt.py --test out/test_200.npz --physlite ../shared/data/tracks/physlite_tracks.csv
 
@@ -172,7 +173,7 @@ def report(model, path, threshold=None):
 
 
 def judge(model, path, thresholds):
-    """The written model, through ONNX Runtime, and the cuts of cli/verb_hlt.c, on the same tracks."""
+    """The written model, through ONNX Runtime, and plain cuts, on the same tracks."""
     import onnxruntime
 
     x, truth, duplicate = physlite_features(path) if str(path).endswith(".csv") else features(path)

@@ -138,15 +138,26 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
     return STOA_OK;
 }
 
-static stoa_status make_streams(hlt_job *job, uint32_t capacity, stoa_error *err)
+/* The most that one event has of each. */
+static hlt_capacity capacity_of(const hlt_event *events, uint32_t count)
 {
-    size_t bytes;
-    STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, capacity, &bytes, err));
+    hlt_capacity most = {1, 0};
+    for (uint32_t e = 0; e < count; e++) {
+        const uint32_t tracks = events[e].tracks.head.rows, hits = events[e].hits.head.rows;
+        if (tracks > most.tracks) most.tracks = tracks;
+        if (hits > most.hits) most.hits = hits;
+    }
+    return most;
+}
+
+static stoa_status make_streams(hlt_job *job, stoa_error *err)
+{
+    const hlt_capacity capacity = capacity_of(job->events, job->event_count);
     job->streams = stoa_calloc(job->options.streams, sizeof *job->streams);
     if (!job->streams) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u streams", job->options.streams);
     for (; job->stream_count < job->options.streams; job->stream_count++) {
         hlt_stream *stream = &job->streams[job->stream_count];
-        const stoa_status status = hlt_stream_init(stream, &job->options, job->device, capacity, bytes, err);
+        const stoa_status status = hlt_stream_init(stream, &job->options, job->device, capacity, err);
         if (status == STOA_OK) continue;
         hlt_stream_deinit(stream);
         return status;
@@ -171,7 +182,6 @@ static stoa_status warm_up(hlt_job *job, stoa_error *err)
 static stoa_status set_up(hlt_job *job, stoa_error *err)
 {
     uint64_t rows = 0;
-    uint32_t capacity = 1;
     STOA_TRY(check_options(&job->options, err));
     job->slots = stoa_calloc(job->event_count + 1u, sizeof *job->slots);
     job->results = stoa_calloc(job->event_count + 1u, sizeof *job->results);
@@ -179,13 +189,11 @@ static stoa_status set_up(hlt_job *job, stoa_error *err)
         return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", job->event_count);
     for (uint32_t e = 0; e < job->event_count; e++) {
         stoa_error event_err;
-        const uint32_t event_rows = job->events[e].tracks.head.rows;
         if (check_event(&job->events[e], &event_err) != STOA_OK) mark_failed(&job->results[e], &event_err);
-        rows += event_rows;
-        if (event_rows > capacity) capacity = event_rows;
+        rows += job->events[e].tracks.head.rows;
     }
     STOA_TRY(stoa_device_open(job->options.device, &job->device, err));
-    STOA_TRY(make_streams(job, capacity, err));
+    STOA_TRY(make_streams(job, err));
     STOA_TRY(make_results(job, rows, err));
     return warm_up(job, err);
 }
@@ -268,6 +276,7 @@ static void take_result(const hlt_slot *slot, const hlt_event *event, hlt_result
     if (result->status != STOA_OK) return;
     result->preselected = slot->preselected;
     result->selected = slot->selected;
+    result->hits = event->hits.head.rows ? slot->hits : 0;
     result->converted = slot->converted;
     result->usable = slot->usable;
     result->vertices = slot->vertices;
@@ -309,6 +318,7 @@ static void sum_up(const hlt_job *job, hlt_summary *summary)
         summary->failed += result->status != STOA_OK;
         summary->preselected += result->preselected;
         summary->selected += result->selected;
+        summary->hits += result->hits;
         summary->vertices += result->vertices;
         for (int k = 0; k < HLT_STAGE_COUNT; k++) summary->us_per_event[k] += result->us[k];
     }

@@ -43,6 +43,7 @@ typedef enum hlt_vertexing {
 typedef struct hlt_event {
     int64_t number;
     tracks_soa_const tracks;
+    track_hits_soa_const hits;   /**< rows 0: none; then those of the selected tracks are not made */
     track_truth_soa_const truth; /**< rows 0: none */
     float vertex_z; /**< hard-scatter vertex as generated, or of another finder, cm; NaN: unknown */
 } hlt_event;
@@ -70,6 +71,7 @@ typedef struct hlt_options {
     const stoa_model *model; /**< [N, 17], order of track_features.def -> [N, 1]; for the DNN */
     const reco_forest *forest; /**< 31 features: track_features.def, then track_derived.def; for the forest */
     float score_min;         /**< of DNN and forest */
+    float score_min_prompt, dxy_knee_cm; /**< the same at |dxy| 0, and where score_min is reached; knee 0: flat */
     uint32_t working_point;  /**< of the cuts: RECO_WORKING_TIGHT .. */
     reco_cut_table cuts;
     bool vertices_first;     /**< vertices of the preselected tracks, not of the selected ones */
@@ -97,6 +99,7 @@ typedef struct hlt_result {
     stoa_status status; /**< not STOA_OK: skipped, all counts but `tracks` are 0 */
     char reason[160];   /**< why */
     uint32_t tracks, preselected, selected;
+    uint32_t hits;             /**< of the selected tracks, 0 where the event has none */
     uint32_t converted;        /**< legacy tracks; 0 without a conversion */
     uint32_t usable, vertices; /**< tracks that entered the finder; vertices, the beam spot in place of none too */
     uint32_t tops;             /**< vertices found, with those there was no room for */
@@ -112,7 +115,7 @@ typedef struct hlt_result {
 
 typedef struct hlt_summary {
     uint32_t events, failed; /**< failed ones are part of events */
-    uint64_t tracks, preselected, selected, vertices;
+    uint64_t tracks, preselected, selected, hits, vertices;
     uint64_t copy_calls, copy_bytes;      /**< of the sessions */
     uint64_t allocations;                 /**< stoa_alloc calls while events ran */
     double us_per_event[HLT_STAGE_COUNT]; /**< mean over the events that ran */

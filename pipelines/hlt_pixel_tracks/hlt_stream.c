@@ -9,13 +9,26 @@
 
 /* ---- Set-up. ---- */
 
-static stoa_status make_memory(hlt_stream *stream, uint32_t capacity, size_t event_bytes, stoa_error *err)
+/* Room for the tracks and the hits of an event, one behind the other. */
+static stoa_status make_upload(hlt_stream *stream, hlt_capacity capacity, stoa_error *err)
 {
+    const stoa_place place = stoa_device_place(stoa_queue_device(stream->queue));
+    size_t tracks, hits;
+    if (place.type == STOA_PLACE_HOST) return STOA_OK;
+    STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, capacity.tracks, &tracks, err));
+    STOA_TRY(stoa_layout_bytes(&track_hits_soa_layout, capacity.hits, &hits, err));
+    return stoa_buffer_create(stream->queue, STOA_MEMORY_DEVICE, tracks + hits, &stream->upload, err);
+}
+
+static stoa_status make_memory(hlt_stream *stream, hlt_capacity most, stoa_error *err)
+{
+    const uint32_t capacity = most.tracks;
     const uint32_t vertex_rows = capacity + 1; /* the beam spot in place of none */
     const stoa_block blocks[] = {{"work", &hlt_work_soa_layout, capacity, 0, NULL},
                                  {"features", &track_features_soa_layout, capacity, 0, NULL},
                                  {"derived", &track_derived_soa_layout, capacity, 0, NULL},
                                  {"selected", &tracks_soa_layout, capacity, 0, NULL},
+                                 {"hits", &track_hits_soa_layout, most.hits, 0, NULL},
                                  {"legacy", &legacy_tracks_soa_layout, capacity, 0, NULL},
                                  {"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},
                                  {"vertex_tracks", &vertex_tracks_soa_layout, vertex_rows, 0, NULL}};
@@ -29,13 +42,12 @@ static stoa_status make_memory(hlt_stream *stream, uint32_t capacity, size_t eve
     STOA_TRY(stoa_collection_view(stream->memory, "features", &stream->features.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "derived", &stream->derived.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "selected", &stream->selected.head, err));
+    STOA_TRY(stoa_collection_view(stream->memory, "hits", &stream->selected_hits.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "legacy", &stream->legacy.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "vertices", &stream->vertices.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "vertex_tracks", &stream->vertex_tracks.head, err));
     STOA_TRY(stoa_buffer_create(stream->queue, STOA_MEMORY_DEVICE, finder_bytes, &stream->finder, err));
-    const stoa_place place = stoa_device_place(stoa_queue_device(stream->queue));
-    if (place.type == STOA_PLACE_HOST) return STOA_OK;
-    return stoa_buffer_create(stream->queue, STOA_MEMORY_DEVICE, event_bytes, &stream->upload, err);
+    return make_upload(stream, most, err);
 }
 
 /* Bound once: features and score are the stream's own columns, so no event binds again. */
@@ -84,13 +96,14 @@ static stoa_status make_forest(hlt_stream *stream, uint32_t capacity, stoa_error
 }
 
 stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa_device *device,
-                            uint32_t capacity, size_t event_bytes, stoa_error *err)
+                            hlt_capacity most, stoa_error *err)
 {
+    const uint32_t capacity = most.tracks;
     *stream = (hlt_stream){.options = options};
     /* A host stream runs in the thread that drives it; on another device the thread only enqueues. */
     const bool host = stoa_device_place(device).type == STOA_PLACE_HOST;
     STOA_TRY(stoa_queue_create(device, host ? STOA_QUEUE_BLOCKING : STOA_QUEUE_ASYNC, &stream->queue, err));
-    STOA_TRY(make_memory(stream, capacity, event_bytes, err));
+    STOA_TRY(make_memory(stream, most, err));
     if (options->selector == HLT_SELECTOR_DNN) return make_session(stream, capacity, err);
     return options->selector == HLT_SELECTOR_FOREST ? make_forest(stream, capacity, err) : STOA_OK;
 }
@@ -119,20 +132,32 @@ static void stamp(void *at)
 typedef struct hlt_pass {
     const hlt_event *event;
     hlt_slot *slot;
-    tracks_soa_const tracks; /* the event's, where the queue works */
+    tracks_soa_const tracks; /* the event's, where the queue works, */
+    track_hits_soa_const hits; /* and their hits */
     tracks_soa_const source; /* of conversion and vertices: the same, or the selected ones */
 } hlt_pass;
 
+/* Copy one block of an event to `*at` of the upload buffer and bind it there. */
+static stoa_status upload_block(hlt_stream *s, const stoa_layout *layout, const stoa_view_head *from, size_t *at,
+                                stoa_view_head *to, stoa_error *err)
+{
+    char *data = (char *)stoa_buffer_data(s->upload) + *at;
+    size_t bytes;
+    STOA_TRY(stoa_layout_bytes(layout, from->rows, &bytes, err));
+    STOA_TRY(stoa_queue_copy(s->queue, data, from->blob, bytes, err));
+    *at += bytes;
+    return stoa_layout_bind_const(layout, from->rows, data, bytes, stoa_buffer_place(s->upload), to, err);
+}
+
 static stoa_status stage_upload(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
-    const tracks_soa_const tracks = pass->event->tracks;
-    pass->source = pass->tracks = tracks;
-    if (!s->upload) return STOA_OK;
-    size_t bytes;
-    STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, tracks.head.rows, &bytes, err));
-    STOA_TRY(stoa_queue_copy(s->queue, stoa_buffer_data(s->upload), tracks.head.blob, bytes, err));
-    STOA_TRY(stoa_layout_bind_const(&tracks_soa_layout, tracks.head.rows, stoa_buffer_data(s->upload), bytes,
-                                    stoa_buffer_place(s->upload), &pass->tracks.head, err));
+    size_t at = 0;
+    pass->tracks = pass->event->tracks;
+    pass->hits = pass->event->hits;
+    if (s->upload)
+        STOA_TRY(upload_block(s, &tracks_soa_layout, &pass->event->tracks.head, &at, &pass->tracks.head, err));
+    if (s->upload && pass->hits.head.rows > 0)
+        STOA_TRY(upload_block(s, &track_hits_soa_layout, &pass->event->hits.head, &at, &pass->hits.head, err));
     pass->source = pass->tracks;
     return STOA_OK;
 }
@@ -185,15 +210,22 @@ static float score_min(const hlt_options *options)
 static stoa_status stage_compact(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
     const hlt_work_soa w = s->work;
-    const reco_selection cut = {s->features, w.index, w.preselected, score_min(s->options),
-                                w.mask,      w.slot,  w.kept,        w.selected};
+    const hlt_options *o = s->options;
+    const bool ramp = o->selector == HLT_SELECTOR_DNN || o->selector == HLT_SELECTOR_FOREST;
+    const reco_selection cut = {s->features, w.index, w.preselected, score_min(o),        w.mask,
+                                w.slot,      w.kept,  w.selected,    o->score_min_prompt, ramp ? o->dxy_knee_cm : 0};
+    tracks_soa_const selected;
+    STOA_TRY(stoa_collection_view_const(s->memory, "selected", &selected.head, err));
     STOA_TRY(reco_tracks_select(s->queue, &cut, err));
     STOA_TRY(
         reco_tracks_gather(s->queue, &(reco_track_gather){pass->tracks, w.kept, w.selected, s->selected}, err));
+    const reco_hit_gather hits = {pass->tracks, pass->hits, w.kept, selected, s->selected_hits, NULL, w.hits};
+    if (pass->hits.head.rows > 0) STOA_TRY(reco_hits_gather(s->queue, &hits, err));
     const stoa_gather gather = {s->vertex_tracks.idv, w.vertex_of, sizeof *w.vertex_of,
                                 w.kept,               w.selected,  w.head.rows};
-    if (s->options->vertices_first) return stoa_algo_gather(s->queue, &gather, err);
-    return stoa_collection_view_const(s->memory, "selected", &pass->source.head, err);
+    if (o->vertices_first) return stoa_algo_gather(s->queue, &gather, err);
+    pass->source = selected;
+    return STOA_OK;
 }
 
 static stoa_status stage_convert(hlt_stream *s, hlt_pass *pass, stoa_error *err)
@@ -265,6 +297,7 @@ static stoa_status stage_deliver(hlt_stream *s, hlt_pass *pass, stoa_error *err)
         size_t bytes;
     } parts[] = {{&to->preselected, s->work.preselected, sizeof to->preselected},
                  {&to->selected, s->work.selected, sizeof to->selected},
+                 {&to->hits, s->work.hits, sizeof to->hits},
                  {&to->converted, s->legacy.count, sizeof to->converted},
                  {&to->usable, s->work.usable, sizeof to->usable},
                  {&to->vertices, s->vertices.nvFinal, sizeof to->vertices},

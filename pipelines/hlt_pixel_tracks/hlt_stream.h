@@ -21,7 +21,7 @@ typedef struct hlt_slot {
     float *z, *weight, *chi2, *pt2_sum;
     int32_t *ndof;
     uint16_t *by_pt2;
-    uint32_t preselected, selected, converted, usable, vertices, tops;
+    uint32_t preselected, selected, hits, converted, usable, vertices, tops;
     uint32_t steps;                 /* of the event's way; a stage may come twice */
     hlt_stage stage[HLT_STEPS_MAX];
     double stamp_us[HLT_STEPS_MAX + 1];
@@ -35,21 +35,25 @@ typedef struct hlt_stream {
     stoa_collection *memory; /* all blocks below in one blob */
     stoa_buffer *finder;     /* workspace of either vertex finder */
     stoa_buffer *forest;     /* the forest on the device; NULL on the host or without one */
-    stoa_buffer *upload;     /* an event's tracks; NULL on the host, where they are read where they lie */
+    stoa_buffer *upload;     /* an event's tracks and hits; NULL on the host, where they are read where they lie */
     hlt_work_soa work;
     track_features_soa features;
     track_derived_soa derived; /* unbound without a forest */
     reco_forest_run forest_run;
     tracks_soa selected;
+    track_hits_soa selected_hits;
     legacy_tracks_soa legacy;
     vertices_soa vertices;
     vertex_tracks_soa vertex_tracks;
 } hlt_stream;
 
-/* `capacity` rows, `event_bytes` of the largest event's blob. */
+/* What one event can have at most. */
+typedef struct hlt_capacity {
+    uint32_t tracks, hits;
+} hlt_capacity;
+
 STOA_MUST_CHECK stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options,
-                                            stoa_device *device, uint32_t capacity, size_t event_bytes,
-                                            stoa_error *err);
+                                            stoa_device *device, hlt_capacity capacity, stoa_error *err);
 void hlt_stream_deinit(hlt_stream *stream);
 /* Enqueue one event; returns before it is done where the queue is asynchronous. */
 STOA_MUST_CHECK stoa_status hlt_stream_enqueue(hlt_stream *stream, const hlt_event *event, hlt_slot *slot,

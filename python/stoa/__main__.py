@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m stoa export`: packages a PyTorch module for columns from the shell."""
+"""`python -m stoa VERB`: packages a PyTorch module for columns, converts files of tracks and boosted forests, from the shell."""
 from __future__ import annotations
 
 import argparse
@@ -32,6 +32,20 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _convert(arguments: argparse.Namespace) -> int:
+    from .convert import convert  # needs numpy, uproot for ROOT, h5py for HDF5
+
+    convert(arguments.source, arguments.target)
+    return 0
+
+
+def _forest(arguments: argparse.Namespace) -> int:
+    from . import forest
+
+    forest.read(arguments.source).write(arguments.target)
+    return 0
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stoa", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -45,6 +59,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     verb.add_argument("--device", default="cpu")
     verb.add_argument("--out", required=True, metavar="PATH", help="the files' name without its extension")
     verb.set_defaults(run=_export)
+    for name, run, text in (("convert", _convert, "files of tracks: .root (PHYSLITE), .soa, .h5, .npz, .csv"),
+                            ("forest", _forest, "XGBoost's, LightGBM's or ONNX's JSON, or .onnx, to .forest")):
+        verb = verbs.add_parser(name, help=text)
+        verb.add_argument("source", type=Path)
+        verb.add_argument("target", type=Path)
+        verb.set_defaults(run=run)
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))

@@ -4,7 +4,7 @@
     forest = stoa.forest.read("model.json")        # XGBoost, LightGBM (dump_model) or ONNX, by what the file holds
     forest.write("model.forest")
 
-In a shell: python -m stoa.forest model.json model.forest
+In a shell: python -m stoa forest model.json model.forest
 """
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import json
 import math
 import pathlib
 import struct
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -217,9 +216,3 @@ def read(path: str | pathlib.Path) -> Forest:
 
         return from_onnx(json_format.ParseDict(model, onnx.ModelProto()))
     raise ValueError(f"{path}: neither XGBoost's, LightGBM's nor ONNX's JSON")
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m stoa.forest MODEL.json|MODEL.onnx OUT.forest")
-    read(sys.argv[1]).write(sys.argv[2])

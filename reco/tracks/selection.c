@@ -111,10 +111,18 @@ STOA_KERNEL(reco_tracks_features_zero, reco_features)
 STOA_KERNEL(reco_tracks_score_mask, reco_selection)
 {
     const uint32_t rows = rows_below(args->count, args->features.head.rows);
-    const float *score = args->features.score;
-    const float threshold = args->threshold;
+    const float *score = args->features.score, *dxy = args->features.dxy_bs;
+    const float threshold = args->threshold, knee = args->dxy_knee;
     uint8_t *mask = args->mask;
-    STOA_FOR(i, grid, rows) mask[i] = score[i] >= threshold;
+    if (!(knee > 0.0f)) {
+        STOA_FOR(i, grid, rows) mask[i] = score[i] >= threshold;
+        return;
+    }
+    STOA_FOR(i, grid, rows)
+    {
+        const float along = fabsf(dxy[i]) / knee, part = along < 1.0f ? along : 1.0f;
+        mask[i] = score[i] >= args->threshold_prompt + part * (threshold - args->threshold_prompt);
+    }
 }
 
 #define GATHER_COLUMN(type, to, from)                                                                \
@@ -143,6 +151,24 @@ STOA_KERNEL(reco_tracks_gather, reco_track_gather)
         GATHER_COLUMN(float, o->covariance.data + c * o->covariance.stride,
                       t->covariance.data + c * t->covariance.stride);
     STOA_FOR(i, grid, rows) o->hitOffsets[i] = track_hits(t->hitOffsets, index[i]);
+}
+
+STOA_KERNEL(reco_hits_gather, reco_hit_gather)
+{
+    const uint32_t *from = args->tracks.hitOffsets, *to = args->out_tracks.hitOffsets;
+    const uint32_t rows = track_rows(&args->out_tracks), room = args->out.head.rows;
+    if (grid.index == 0) *args->hit_count = rows > 0 ? to[rows - 1] : 0;
+    STOA_FOR(i, grid, rows)
+    {
+        const uint32_t first = track_first_hit(to, i), source = track_first_hit(from, args->index[i]);
+        for (uint32_t hit = first; hit < to[i] && hit < room; hit++) {
+            const uint32_t old = source + (hit - first);
+            const int there = old < args->hits.head.rows;
+            args->out.id[hit] = there ? args->hits.id[old] : 0xFFFFFFFFu;
+            args->out.detId[hit] = there ? args->hits.detId[old] : 0xFFFFFFFFu;
+            if (args->source) args->source[hit] = old;
+        }
+    }
 }
 
 #ifndef __CUDACC__
@@ -224,5 +250,22 @@ stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args,
     const stoa_scan scan = {args->out.hitOffsets, (const uint32_t *)args->out.nTracks, args->out.head.rows, 0,
                             args->out.hitOffsets};
     return stoa_algo_scan(queue, &scan, err);
+}
+
+stoa_status reco_hits_gather(stoa_queue *queue, const reco_hit_gather *args, stoa_error *err)
+{
+    RECO_NEED(err, "hits", queue);
+    RECO_NEED(err, "hits", args);
+    RECO_NEED(err, "hits", args->tracks.nTracks);
+    RECO_NEED(err, "hits", args->out_tracks.nTracks);
+    RECO_NEED(err, "hits", args->hit_count);
+    if (args->out_tracks.head.rows > 0) RECO_NEED(err, "hits", args->index);
+    if (args->hits.head.rows > 0) RECO_NEED(err, "hits", args->hits.id);
+    if (args->out.head.rows > 0) {
+        RECO_NEED(err, "hits", args->out.id);
+        if (args->out.id == args->hits.id)
+            return STOA_FAIL(err, STOA_EOVERLAP, "hits: 'out' and 'hits' are the same block");
+    }
+    return stoa_queue_launch(queue, &reco_hits_gather_kernel, args, err);
 }
 #endif

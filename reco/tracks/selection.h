@@ -65,6 +65,8 @@ typedef struct reco_selection {
     uint32_t *slot;                /**< out [features.head.rows]: selected rows of `features`, ascending */
     uint32_t *kept;                /**< out [features.head.rows]: the same as rows of the original tracks */
     uint32_t *kept_count;          /**< out [1] */
+    float threshold_prompt;        /**< with a knee: the threshold at |dxy| 0, from where it goes in a line .. */
+    float dxy_knee;                /**< .. to `threshold` at this |dxy| and beyond, cm; 0: flat */
 } reco_selection;
 
 /** Tracks by index, as a collection of their own. */
@@ -75,6 +77,17 @@ typedef struct reco_track_gather {
     tracks_soa out;          /**< out: all columns and nTracks; hitOffsets is that of the kept hits laid end
                                   to end. Must not overlap `tracks` */
 } reco_track_gather;
+
+/** The hits of tracks that were gathered, laid end to end like them. */
+typedef struct reco_hit_gather {
+    tracks_soa_const tracks;     /**< the tracks that were gathered from, */
+    track_hits_soa_const hits;   /**< with their hits */
+    const uint32_t *index;       /**< [nTracks of out_tracks] rows of `tracks` */
+    tracks_soa_const out_tracks; /**< out of reco_tracks_gather: hitOffsets tells where each track's hits go */
+    track_hits_soa out;          /**< out; hits behind its rows are left out */
+    uint32_t *source;            /**< out [out.head.rows] or NULL: where each hit stood in `hits` */
+    uint32_t *hit_count;         /**< out [1]: hits that the tracks have, those without room too */
+} reco_hit_gather;
 
 /** Enqueue the preselection.
  *
@@ -109,14 +122,22 @@ RECO_API STOA_MUST_CHECK stoa_status reco_tracks_derive(stoa_queue *queue, const
 RECO_API STOA_MUST_CHECK stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args,
                                                         stoa_error *err);
 
-/** Enqueue the gathering of tracks into a new collection. The hits themselves are not in tracks.def and stay
- *  where they are.
+/** Enqueue the gathering of tracks into a new collection. Their hits follow by reco_hits_gather.
  *
  *  owns, sync, alloc, threads as reco_tracks_preselect
  *  errors   EINVAL a null pointer; EOVERLAP out is tracks; as stoa_queue_launch
  *  source   step 5 of PixelTrackTorchHighPuritySelector        since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args,
                                                         stoa_error *err);
+
+/** Enqueue the gathering of the hits of gathered tracks. Offsets beyond the rows of `hits`, of a broken event, give
+ *  hits of id and detId 0xFFFFFFFF.
+ *
+ *  owns, sync, alloc, threads as reco_tracks_preselect
+ *  errors   EINVAL a null pointer; EOVERLAP out is hits; as stoa_queue_launch
+ *  source   step 5 of PixelTrackTorchHighPuritySelector        since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_hits_gather(stoa_queue *queue, const reco_hit_gather *args,
+                                                      stoa_error *err);
 
 STOA_END_DECLS
 #endif

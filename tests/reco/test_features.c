@@ -228,6 +228,91 @@ static void test_select_and_gather(void **state)
     assert_int_equal(reco_tracks_gather(f->queue, &overlap, NULL), STOA_EOVERLAP);
 }
 
+/* From 0.9 at dxy 0 in a line to 0.5 at 0.2 cm and beyond. */
+static void test_dxy_ramp(void **state)
+{
+    fixture *f = *state;
+    static const float dxy[SLOTS] = {0.0f, -0.1f, 0.3f, 0.1f}, score[SLOTS] = {0.89f, 0.71f, 0.5f, 0.69f};
+    preselect(f, RECO_QUALITY_TIGHT, 0); /* rows 0 2 3 5 */
+    memcpy(f->features[17], score, sizeof score);
+    memcpy(f->features[10], dxy, sizeof dxy);
+    reco_selection select = {feature_view(f), f->index, &f->count, 0.5f, f->mask, f->slot, f->kept, &f->kept_count,
+                             0.9f,            0.2f};
+    assert_int_equal(reco_tracks_select(f->queue, &select, NULL), STOA_OK);
+    static const uint32_t kept[] = {2, 3};
+    assert_int_equal(f->kept_count, 2);
+    assert_memory_equal(f->kept, kept, sizeof kept);
+    select.dxy_knee = 0.0f;
+    assert_int_equal(reco_tracks_select(f->queue, &select, NULL), STOA_OK);
+    assert_int_equal(f->kept_count, 4);
+}
+
+/* Tracks 2 and 5: hits 9..11 and 20..26 of 27. */
+static void test_gather_hits(void **state)
+{
+    enum { HITS = 27, ROOM = 12 };
+    fixture *f = *state;
+    uint32_t id[HITS], det[HITS], out_id[ROOM], out_det[ROOM], source[ROOM], count = 0, two = 2;
+    static const uint32_t index[] = {2, 5}, expected[] = {9, 10, 11, 20, 21, 22, 23, 24, 25, 26};
+    for (uint32_t i = 0; i < HITS; i++) id[i] = 100 + i, det[i] = 1000 + i;
+    const reco_track_gather gather = {view_const(&f->in), index, &two, view(&f->out)};
+    assert_int_equal(reco_tracks_gather(f->queue, &gather, NULL), STOA_OK);
+    reco_hit_gather args = {.tracks = view_const(&f->in), .index = index, .out_tracks = view_const(&f->out),
+                            .source = source, .hit_count = &count};
+    args.hits.head.rows = HITS;
+    args.hits.id = id;
+    args.hits.detId = det;
+    args.out.head.rows = ROOM;
+    args.out.id = out_id;
+    args.out.detId = out_det;
+    assert_int_equal(reco_hits_gather(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(count, 10);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(source[i], expected[i]);
+        assert_int_equal(out_id[i], 100 + expected[i]);
+        assert_int_equal(out_det[i], 1000 + expected[i]);
+    }
+    args.hits.head.rows = 24; /* an event whose offsets go beyond its hits */
+    args.out.head.rows = 9;   /* and too little room */
+    out_id[9] = 7;
+    assert_int_equal(reco_hits_gather(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(count, 10);
+    assert_int_equal(out_id[6], 123);
+    assert_int_equal(out_id[7], 0xFFFFFFFF);
+    assert_int_equal(out_id[9], 7);
+    args.out.id = id;
+    assert_int_equal(reco_hits_gather(f->queue, &args, NULL), STOA_EOVERLAP);
+}
+
+static void test_derived(void **state)
+{
+    fixture *f = *state;
+    float columns[14][SLOTS];
+    preselect(f, RECO_QUALITY_TIGHT, 0);
+    for (int c = 0; c < 17; c++)
+        for (int i = 0; i < SLOTS; i++) f->features[c][i] = (float)(c + 2 + i) * (c % 3 == 1 ? -1.0f : 1.0f);
+    reco_derivation args = {view_const(&f->in), f->index, &f->count, feature_view(f), {0}};
+    track_derived_soa *d = &args.derived;
+    float **const to[14] = {&d->cot_theta,         &d->q_over_pt,       &d->abs_eta,
+                            &d->ndof,              &d->chi2_sum,        &d->hits_per_layer,
+                            &d->dxy_significance,  &d->dz_significance, &d->pt_relative_error,
+                            &d->phi_error_pt,      &d->corr_cot_theta_dz, &d->corr_dxy_q_over_pt,
+                            &d->corr_phi_dxy,      &d->corr_phi_q_over_pt};
+    for (int c = 0; c < 14; c++) *to[c] = columns[c];
+    d->head.rows = SLOTS;
+    assert_int_equal(reco_tracks_derive(f->queue, &args, NULL), STOA_OK);
+    for (int i = 0; i < SLOTS; i++) {
+        float x[17];
+        for (int c = 0; c < 17; c++) x[c] = f->features[c][i];
+        const float ndof = 2 * x[4] - 5, row = (float)f->index[i];
+        const float expected[14] = {300 + row, 200 + row, fabsf(x[3]), ndof, x[0] * ndof, x[4] / x[11],
+                                    fabsf(x[10]) / x[2], fabsf(x[9]) / x[1], x[8] * x[7], x[6] * x[7],
+                                    x[13] / (x[12] * x[1]), x[14] / (x[2] * x[8]), x[15] / (x[6] * x[2]),
+                                    x[16] / (x[6] * x[8])};
+        for (int c = 0; c < 14; c++) assert_float_equal(columns[c][i], expected[c], 1e-6f * fabsf(expected[c]));
+    }
+}
+
 static void test_errors(void **state)
 {
     fixture *f = *state;
@@ -252,6 +337,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_features, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_more_tracks_than_slots, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_select_and_gather, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_dxy_ramp, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gather_hits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_derived, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
