@@ -56,14 +56,29 @@ static const struct {
 #endif
     {6, tile_6}, {4, tile_4}, {2, tile_2}, {1, tile_1}};
 
-/* c = alpha tile + beta d for the first pass over k, c += alpha tile for the later ones. */
+/* What c holds before a tile is added: beta d for the first pass over k, what is there for the later ones. */
+static float before(int64_t i, int64_t j, float beta, native_matrix d, native_matrix c, bool first)
+{
+    if (!first) return c.data[i * c.row + j * c.column];
+    return beta == 0 ? 0 : beta * d.data[i * d.row + j * d.column];
+}
+
+static vf before_row(const float *c, const float *d, int64_t d_column, float beta, bool first)
+{
+    if (!first) return v_load(c);
+    if (beta == 0) return (vf){0};
+    return beta * (d_column ? v_load(d) : v_splat(*d));
+}
+
 static void store(const float *tile, int64_t rows, int64_t columns, float alpha, float beta, native_matrix d, native_matrix c, bool first)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) {
+    const bool adjacent = c.column == 1 && columns == WIDTH && (d.column == 0 || d.column == 1 || beta == 0 || !first);
+    for (int64_t i = 0; i < rows; i++, tile += WIDTH)
+        for (int64_t j = 0; j < columns; j += adjacent ? (int64_t)LANES : 1) {
             float *to = &c.data[i * c.row + j * c.column];
-            const float before = !first ? *to : beta == 0 ? 0 : beta * d.data[i * d.row + j * d.column];
-            *to = alpha * tile[i * WIDTH + j] + before;
+            const float *from = d.data ? &d.data[i * d.row + j * d.column] : NULL;
+            if (adjacent) v_store(to, alpha * v_load(tile + j) + before_row(to, from, d.column, beta, first));
+            else *to = alpha * tile[j] + before(i, j, beta, d, c, first);
         }
 }
 
@@ -112,8 +127,7 @@ static bool multiply_narrow(int64_t m, int64_t n, int64_t k, float alpha, native
     for (int64_t j = 0; j < n; j++) {
         for (int64_t i = 0; i < k; i++) column[i] = b.data[i * b.row + j * b.column];
         for (int64_t i = 0; i < m; i++) {
-            const float before = beta == 0 ? 0 : beta * d.data[i * d.row + j * d.column];
-            c.data[i * c.row + j * c.column] = alpha * dot(a.data + i * a.row, column, k) + before;
+            c.data[i * c.row + j * c.column] = alpha * dot(a.data + i * a.row, column, k) + before(i, j, beta, d, c, true);
         }
     }
     return true;
