@@ -14,6 +14,8 @@ import contextlib
 import json
 import os
 import platform
+import shutil
+import subprocess
 import tempfile
 import warnings
 import zipfile
@@ -313,12 +315,19 @@ def _write_pt2(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[s
 def _repack(made: Path, path: Path, manifest: dict[str, Any], blob: bytes) -> None:
     """What a target needs: the library, the metadata, our manifest and the weights; not the sources."""
     root = made.stem
+    strip = shutil.which("strip")
     with zipfile.ZipFile(made) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
             if name.endswith(".wrapper.json"):
                 raise StoaExportError("the model uses an operator without a C function (a custom operator or one that AOTInductor "
                                       "hands back to Python); it cannot run without libtorch's executor")
-            if not name.endswith((".cpp", ".h")):
+            if name.endswith((".cpp", ".h")):
+                continue
+            if name.endswith(".so") and strip:  # its local symbols only make loading slower
+                library = Path(source.extract(name, made.parent))
+                subprocess.run([strip, "--strip-unneeded", str(library)], check=True)
+                target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), library.read_bytes())
+            else:
                 target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), source.read(name))
         target.writestr(zipfile.ZipInfo(f"{root}/extra/stoa.json", (1980, 1, 1, 0, 0, 0)), json.dumps(manifest))
         target.writestr(zipfile.ZipInfo(f"{root}/extra/stoa.weights", (1980, 1, 1, 0, 0, 0)), blob)

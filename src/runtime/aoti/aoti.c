@@ -5,6 +5,7 @@
 
 #include "plugin/plugin_host.h"
 #include "runtime/aoti/model.h"
+#include "runtime/aoti/shim_internal.h"
 #include "stoa/memory.h"
 
 #define TILE_ROWS 512u /* intermediates stay in the second-level cache; measured best from 192 to 1024 */
@@ -19,8 +20,8 @@ typedef struct aoti_instance {
 
 static stoa_status probe(char *where, size_t capacity, stoa_error *err)
 {
-    (void)err;
     char path[1024];
+    if (!stoai_shim_cxx()) return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'aoti': compiled models need libstdc++.so.6, which cannot be loaded");
     const bool torch = stoai_package_find_library("STOA_TORCH", "torch/lib/libtorch_cpu.so", path, sizeof path, NULL) == STOA_OK;
     snprintf(where, capacity, "plugin; libtorch for packages that link it: %s", torch ? path : "not found");
     return STOA_OK;

@@ -11,7 +11,18 @@ void stoai_shim_tensor_give(shim_tensor *tensor);
 shim_storage *stoai_shim_storage_take(void);
 void stoai_shim_storage_give(shim_storage *storage, shim_context *owner);
 void *stoai_shim_lookup(const shim_symbol *table, const char *name);
-/** A symbol of the C++ library that the model runs with; NULL: none. */
-void *stoai_shim_libstdcxx(const char *name);
+
+/* The C++ library's functions that guards stand before, by their mangled names; references are pointers in this ABI. */
+#define SHIM_OSTREAM_INSERT "_ZSt16__ostream_insertIcSt11char_traitsIcEERSt13basic_ostreamIT_T0_ES6_PKS3_l"
+#define SHIM_OSTREAM_TEXT "_ZStlsISt11char_traitsIcEERSt13basic_ostreamIcT_ES5_PKc"
+typedef struct shim_cxx {
+    void *(*allocate)(size_t bytes);   /* operator new */
+    void (*release)(void *block);      /* operator delete; NULL is nothing */
+    void *(*insert)(void *stream, const char *text, long length);
+    void *(*text)(void *stream, const char *text);
+    void *error_stream;                /* std::cerr */
+} shim_cxx;
+/** Those of the C++ library that models run with; NULL when there is none.  threads any */
+const shim_cxx *stoai_shim_cxx(void);
 
 #endif

@@ -11,7 +11,6 @@
 #define BLOCK_ALIGN 64u
 
 static _Thread_local shim_context *current;
-static void real_delete(void *block);
 
 shim_context *stoai_shim_enter(shim_context *context)
 {
@@ -46,7 +45,7 @@ void stoai_shim_deinit(shim_context *context)
 {
     stoa_free(context->tensors, context->tensor_capacity * sizeof *context->tensors);
     stoa_free(context->storages, context->tensor_capacity * sizeof *context->storages);
-    for (uint32_t i = 0; i < SHIM_RECYCLED; i++) real_delete(context->recycled[i].block);
+    for (uint32_t i = 0; i < SHIM_RECYCLED; i++) stoai_shim_cxx()->release(context->recycled[i].block);
     context->tensors = NULL;
     context->storages = NULL;
 }
@@ -145,18 +144,6 @@ void stoai_shim_storage_give(shim_storage *storage, shim_context *owner)
 
 /* The model's code keeps its lists of handles in std::vector: a block or two a run. Blocks are those of C++, so that it does not matter
  * who frees one; those that the model gives back wait for its next run. */
-static void *real_new(size_t bytes)
-{
-    union { void *object; void *(*function)(size_t); } real = {stoai_shim_libstdcxx("_Znwm")};
-    return real.function(bytes); /* throws when there is none */
-}
-
-static void real_delete(void *block)
-{
-    union { void *object; void (*function)(void *); } real = {stoai_shim_libstdcxx("_ZdlPv")};
-    if (block) real.function(block);
-}
-
 static void *cxx_new(size_t bytes)
 {
     for (uint32_t i = 0; current && i < SHIM_RECYCLED; i++)
@@ -166,7 +153,7 @@ static void *cxx_new(size_t bytes)
             return block;
         }
     if (current) current->allocations++;
-    return real_new(bytes);
+    return stoai_shim_cxx()->allocate(bytes); /* throws when there is none */
 }
 
 static void cxx_delete_sized(void *block, size_t bytes)
@@ -177,7 +164,7 @@ static void cxx_delete_sized(void *block, size_t bytes)
             current->recycled[i].bytes = bytes;
             return;
         }
-    real_delete(block);
+    stoai_shim_cxx()->release(block);
 }
 
 static void *counted_malloc(size_t bytes)
@@ -190,25 +177,22 @@ static void *counted_malloc(size_t bytes)
 
 /* A model prints every exception that it catches. What goes to std::cerr is dropped here, what goes to other streams is passed on.
  * The functions are libstdc++'s, reached by their mangled names; references are pointers in this ABI. */
-#define OSTREAM_INSERT "_ZSt16__ostream_insertIcSt11char_traitsIcEERSt13basic_ostreamIT_T0_ES6_PKS3_l"
-#define OSTREAM_TEXT "_ZStlsISt11char_traitsIcEERSt13basic_ostreamIcT_ES5_PKc"
-
 static void *ostream_insert(void *stream, const char *text, long length)
 {
-    union { void *object; void *(*function)(void *, const char *, long); } real = {stoai_shim_libstdcxx(OSTREAM_INSERT)};
-    return stream == stoai_shim_libstdcxx("_ZSt4cerr") || !real.object ? stream : real.function(stream, text, length);
+    const shim_cxx *cxx = stoai_shim_cxx();
+    return stream == cxx->error_stream ? stream : cxx->insert(stream, text, length);
 }
 
 static void *ostream_text(void *stream, const char *text)
 {
-    union { void *object; void *(*function)(void *, const char *); } real = {stoai_shim_libstdcxx(OSTREAM_TEXT)};
-    return stream == stoai_shim_libstdcxx("_ZSt4cerr") || !real.object ? stream : real.function(stream, text);
+    const shim_cxx *cxx = stoai_shim_cxx();
+    return stream == cxx->error_stream ? stream : cxx->text(stream, text);
 }
 
 #define SYMBOL(name, function) {name, (void (*)(void))(function)}
 static const shim_symbol guards[] = {
     SYMBOL("_Znwm", cxx_new), SYMBOL("_ZdlPvm", cxx_delete_sized), SYMBOL("malloc", counted_malloc),
-    SYMBOL(OSTREAM_INSERT, ostream_insert), SYMBOL(OSTREAM_TEXT, ostream_text), {NULL, NULL},
+    SYMBOL(SHIM_OSTREAM_INSERT, ostream_insert), SYMBOL(SHIM_OSTREAM_TEXT, ostream_text), {NULL, NULL},
 };
 
 void *stoai_shim_find_guard(const char *name) { return stoai_shim_lookup(guards, name); }
