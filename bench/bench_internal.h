@@ -39,6 +39,7 @@ void bench_vertices(bench *run, const char *name);
 void bench_compaction(bench *run, const char *name);
 void bench_forest(bench *run, const char *name);
 void bench_unpack(bench *run, const char *name);
+void bench_clue(bench *run, const char *name);
 
 /* ---- Timing. ---- */
 

@@ -25,6 +25,7 @@ static const struct {
     {"vertices", bench_vertices, true, "density vertex finder, generated events of 30 to 200 vertices"},
     {"forest", bench_forest, true, "boosted forests, 31 features: 100 trees of depth 6, 300 of depth 8"},
     {"compaction", bench_compaction, true, "compaction and gather of a column against memcpy"},
+    {"clue", bench_clue, true, "CLUE: points of growing number and density, bunch crossings one by one and batched"},
     {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
 };
 #define BENCHMARK_COUNT (sizeof benchmarks / sizeof *benchmarks)

@@ -18,7 +18,7 @@ static const verb verbs[] = {
     {"devices", verb_devices, "devices, back ends and runtimes, found and missing"},
     {"hlt", verb_hlt, "the HLT pixel-track job: selection and vertices"},
     {"scout", verb_scout, "the L1-scouting tau job (not built yet)"},
-    {"cluster", verb_cluster, "CLUE over a file's points (not built yet)"},
+    {"cluster", verb_cluster, "CLUE over a file's points"},
     {"vertices", verb_vertices, "density vertex finder over a file's tracks"},
     {"generate", verb_generate, "simulated events with truth"},
     {"bench", verb_bench, "benchmarks beside their peers"},

@@ -8,7 +8,8 @@
 #include "reco/clustering/clue_space.h"
 #include "reco/vector_levels.h"
 
-/* Distances from one place to the lanes: `size` is compared with the reach, `rank` tells which is nearer. Euclid's are squared. */
+/* Distances from one place to the lanes: `size` is compared with the reach, `rank` tells which is nearer. Euclid's are
+ * squared. */
 typedef struct clue_distance {
     clue_floats size, rank;
 } clue_distance;

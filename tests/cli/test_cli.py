@@ -100,6 +100,9 @@ def write_csv(path, rows):
 # ---- Usage. ----
 
 
+CLUE_OPTIONS = ("--dc", "1", "--rhoc", "2", "--dm", "1")
+
+
 def test_usage():
     for verb in VERBS:
         done = stoa(verb, "--help")
@@ -122,21 +125,9 @@ def test_usage():
     fails("no --in", 2, "STOA_EINVAL", "run", "m.onnx")
     fails("no --out", 2, "STOA_EINVAL", "vertices", "f.csv")
     fails("rows that are none", 2, "STOA_EINVAL", "layout", "tracks", "--rows", "1,x")
-    fails(
-        "cluster is not built",
-        1,
-        "STOA_ENOTSUP",
-        "cluster",
-        "f.csv",
-        "--dc",
-        "1",
-        "--rhoc",
-        "1",
-        "--dm",
-        "1",
-        "--out",
-        "o.csv",
-    )
+    fails("no --dc", 2, "STOA_EINVAL", "cluster", "f.csv", "--rhoc", "1", "--dm", "1", "--out", "o.csv")
+    fails("unknown metric", 2, "STOA_EINVAL", "cluster", "f.csv", *CLUE_OPTIONS, "--metric", "x", "--out", "o.csv")
+    fails("cluster: no file", 1, "STOA_EIO", "cluster", "/nonexistent.csv", *CLUE_OPTIONS, "--out", "o.csv")
     fails("file that is not there", 1, "STOA_EIO", "vertices", "/nonexistent.csv", "--out", "o.csv")
 
 
@@ -597,6 +588,29 @@ def test_physlite(work):
         )
 
 
+# Two clumps on either side of the seam of a circle and one point alone.
+def test_cluster(work):
+    rows = [{"eta": 0.01 * i, "phi": 0.05 * i + side, "pt": 1} for side in (-3.1, 2.9) for i in range(4)]
+    write_csv(work / "points.csv", [*rows, {"eta": 3, "phi": 0, "pt": 1}])
+    out = work / "clusters.csv"
+    for name, clusters, args in (("line", 2, ()), ("circle", 1, ("--period", "1=6.2831853")), ("box", 2, ("--metric", "box"))):
+        result = stoa_json("cluster", work / "points.csv", *CLUE_OPTIONS, *args, "--out", out)
+        has_keys(f"cluster: {name}", result, "points", "clusters", "outliers", "median_us")
+        counts = (result["points"], result["clusters"], result["outliers"])
+        check(f"cluster: {name}, counts", counts == (9, clusters, 1), result)
+        found = read_csv(out)
+        ids = [row["cluster_id"] for row in found]
+        check(f"cluster: {name}, table", ids[8] == "-1" and len(set(ids)) == clusters + 1, ids)
+        seeds = [row["cluster_id"] for row in found if row["is_seed"] == "1"]
+        check(f"cluster: {name}, one seed each", sorted(seeds) == [str(c) for c in range(clusters)], seeds)
+    fails("cluster: period", 1, "STOA_EINVAL", "cluster", work / "points.csv", *CLUE_OPTIONS, "--period", "2=6", "--out", out)
+    path = DATA / "clue" / "data_1024.csv"
+    if not path.exists():
+        return skip("cluster: data_1024", f"no {path} (STOA_DATA names another folder)")
+    result = stoa_json("cluster", path, "--dc", "1.5", "--rhoc", "10", "--dm", "1.5", "--out", out)
+    check("cluster: data_1024", (result["clusters"], result["outliers"]) == (20, 103), result)
+
+
 def main():
     cache = BUILD / "CMakeCache.txt"
     if not STOA.exists() and cache.exists() and "STOA_BUILD_CLI:BOOL=OFF" in cache.read_text():
@@ -619,6 +633,7 @@ def main():
         test_scout(work)
         test_scout_real(work)
         test_vertices(work)
+        test_cluster(work)
     print(f"{failures} checks failed")
     return 1 if failures else 0
 
