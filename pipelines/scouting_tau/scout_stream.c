@@ -14,6 +14,13 @@ typedef struct view_of {
     stoa_view_head *head;
 } view_of;
 
+/* An odd number of lines for each column of floats: columns a power of two apart would share a few places of the cache. */
+static uint32_t spread(uint32_t rows)
+{
+    const uint32_t line = STOA_LAYOUT_ALIGN_BYTES / sizeof(float);
+    return ((rows + line - 1) / line | 1u) * line;
+}
+
 /* Everything that a batch can need: a candidate can be a cluster of its own, so there is no cap on clusters. */
 static stoa_status make_memory(scout_stream *s, const reco_scout_options *input, bool is_host, stoa_error *err)
 {
@@ -21,8 +28,8 @@ static stoa_status make_memory(scout_stream *s, const reco_scout_options *input,
     const stoa_block blocks[] = {{"puppi", &puppi_soa_layout, candidates, 0, NULL},
                                  {"crossings", &crossings_soa_layout, crossings + 1, 0, NULL},
                                  {"crossing_taus", &crossing_taus_soa_layout, crossings + 1, 0, NULL},
-                                 {"taus", &taus_soa_layout, RECO_TAUS_OF_CROSSING * crossings, 0, NULL},
-                                 {"clusters", &clusters_soa_layout, candidates, 0, NULL},
+                                 {"taus", &taus_soa_layout, spread(RECO_TAUS_OF_CROSSING * crossings), 0, NULL},
+                                 {"clusters", &clusters_soa_layout, spread(candidates), 0, NULL},
                                  {"w3pi", &w3pi_soa_layout, crossings, 0, NULL},
                                  {"work", &scout_work_soa_layout, (candidates > crossings ? candidates : crossings) + 1, 0, NULL},
                                  {"selection", &scout_selection_soa_layout, crossings, 0, NULL}};
@@ -138,7 +145,9 @@ static stoa_status stage_unpack(scout_stream *s, stoa_error *err)
 
 static stoa_status stage_taus(scout_stream *s, stoa_error *err)
 {
-    const reco_puppi_taus args = {s->views.puppi, s->views.crossings, s->options->tau, s->views.crossing_taus, s->views.taus};
+    const scout_views *v = &s->views;
+    const reco_puppi_taus args = {v->puppi,          v->crossings,    s->options->tau, v->work.order, v->work.distance2,
+                                  v->crossing_taus, v->taus};
     return reco_puppi_taus_enqueue(s->queue, &args, err);
 }
 
@@ -151,7 +160,7 @@ static stoa_status stage_tau_net(scout_stream *s, stoa_error *err)
 
 static stoa_status stage_w3pi(scout_stream *s, stoa_error *err)
 {
-    const reco_w3pi args = {s->views.puppi, s->views.crossings, s->options->w3pi, s->views.work.pions, s->views.w3pi};
+    const reco_w3pi args = {s->views.puppi, s->views.crossings, s->options->w3pi, s->views.work.order, s->views.w3pi};
     return reco_w3pi_enqueue(s->queue, &args, err);
 }
 

@@ -3,14 +3,8 @@
 
 #include "reco/check.h"
 #include "reco/scouting/kinematics.h"
+#include "reco/vector_levels.h"
 #include "stoa/algo.h"
-
-#define NO_SEED UINT32_MAX
-
-STOA_DEVICE float candidate_delta_r2(const puppi_soa *p, uint32_t a, uint32_t b)
-{
-    return scout_delta_r2(p->eta[a], p->phi[a], p->eta[b], p->phi[b]);
-}
 
 STOA_DEVICE bool can_seed(const puppi_soa *p, const reco_tau_options *o, uint32_t row)
 {
@@ -19,26 +13,47 @@ STOA_DEVICE bool can_seed(const puppi_soa *p, const reco_tau_options *o, uint32_
     return kind && p->eta[row] < o->eta_max && p->eta[row] > -o->eta_max;
 }
 
-STOA_DEVICE float cone_pt(const puppi_soa *p, const reco_tau_options *o, uint32_t seed, uint32_t first, uint32_t end)
+/* From one candidate to all of its crossing. */
+RECO_VECTOR_LEVELS void measure(const float *eta, const float *phi, uint32_t n, uint32_t from, float *distance2)
 {
-    float sum = 0.0f;
-    for (uint32_t i = first; i < end; i++)
-        if (candidate_delta_r2(p, seed, i) < o->cone * o->cone) sum += p->pt[i];
-    return sum;
+    const float eta_from = eta[from], phi_from = phi[from];
+    for (uint32_t i = 0; i < n; i++) distance2[i] = scout_delta_r2(eta_from, phi_from, eta[i], phi[i]);
 }
 
-/* The hardest candidate that can be a seed beside those there are. Five searches cost less than a sort. */
-STOA_DEVICE uint32_t next_seed(const puppi_soa *p, const reco_tau_options *o, uint32_t first, uint32_t end,
-                               const uint32_t *seeds, uint32_t seed_count)
+/* The candidates of a crossing: rows, and their order by pt. */
+typedef struct tau_crossing {
+    uint32_t first, count;
+    const uint32_t *order; /* [count] rows, hardest first */
+    float *distance2;      /* [count] */
+} tau_crossing;
+
+STOA_DEVICE tau_crossing crossing_of(const reco_puppi_taus *args, uint32_t crossing)
 {
-    uint32_t best = NO_SEED;
-    for (uint32_t i = first; i < end; i++) {
-        bool is_free = can_seed(p, o, i) && (best == NO_SEED || p->pt[i] > p->pt[best]);
-        for (uint32_t s = 0; is_free && s < seed_count; s++)
-            is_free = candidate_delta_r2(p, seeds[s], i) >= o->separation * o->separation;
-        if (is_free) best = i;
+    const uint32_t first = args->crossings.offset[crossing];
+    const tau_crossing c = {first, args->crossings.count[crossing], args->order + first, args->distance2 + first};
+    return c;
+}
+
+/* The leading candidates of a seed's cone into `rows`, which has room for RECO_TAU_CANDIDATES; the cone's pt. */
+STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows, uint32_t *count)
+{
+    const float radius2 = args->options.cone * args->options.cone;
+    float pt = 0.0f;
+    *count = 0;
+    measure(args->puppi.eta + c.first, args->puppi.phi + c.first, c.count, seed - c.first, c.distance2);
+    for (uint32_t i = 0; i < c.count; i++) {
+        if (!(c.distance2[c.order[i] - c.first] < radius2)) continue;
+        pt += args->puppi.pt[c.order[i]];
+        if (*count < RECO_TAU_CANDIDATES) rows[(*count)++] = c.order[i];
     }
-    return best;
+    return pt;
+}
+
+STOA_DEVICE bool is_apart(const puppi_soa *p, float separation, const uint32_t *seeds, uint32_t count, uint32_t row)
+{
+    for (uint32_t s = 0; s < count; s++)
+        if (scout_delta_r2(p->eta[seeds[s]], p->phi[seeds[s]], p->eta[row], p->phi[row]) < separation * separation) return false;
+    return true;
 }
 
 /* Seeds that are found but whose cone is too soft still keep others away, as upstream. */
@@ -46,29 +61,22 @@ STOA_KERNEL(reco_tau_seeds, reco_puppi_taus)
 {
     const puppi_soa *p = &args->puppi;
     const crossing_taus_soa *out = &args->crossing_taus;
-    STOA_FOR(c, grid, *args->crossings.rows)
+    STOA_FOR(k, grid, *args->crossings.rows)
     {
-        const uint32_t first = args->crossings.offset[c], end = first + args->crossings.count[c];
-        uint32_t seeds[RECO_TAUS_OF_CROSSING], kept = 0;
-        for (uint32_t s = 0; s < RECO_TAUS_OF_CROSSING; s++) {
-            seeds[s] = next_seed(p, &args->options, first, end, seeds, s);
-            if (seeds[s] == NO_SEED) break;
-            if (args->options.cone_pt_min > 0.0f &&
-                cone_pt(p, &args->options, seeds[s], first, end) < args->options.cone_pt_min)
+        const tau_crossing c = crossing_of(args, k);
+        uint32_t seeds[RECO_TAUS_OF_CROSSING], leading[RECO_TAU_CANDIDATES], found = 0, kept = 0, sorted = 0, used;
+        for (uint32_t i = 0; i < c.count; i++)
+            sorted = scout_insert(p->pt, args->order + c.first, sorted, UINT32_MAX, c.first + i);
+        for (uint32_t i = 0; i < c.count && found < RECO_TAUS_OF_CROSSING; i++) {
+            const uint32_t row = c.order[i];
+            if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row)) continue;
+            seeds[found++] = row;
+            if (args->options.cone_pt_min > 0.0f && look_into_cone(args, c, row, leading, &used) < args->options.cone_pt_min)
                 continue;
-            out->seed.data[kept++ * out->seed.stride + c] = seeds[s];
+            out->seed.data[kept++ * out->seed.stride + k] = row;
         }
-        out->count[c] = out->offset[c] = kept;
+        out->count[k] = out->offset[k] = kept;
     }
-}
-
-/* The leading candidates of a cone, hardest first, of equal ones the earlier; returns how many. */
-STOA_DEVICE uint32_t leading(const puppi_soa *p, float cone, uint32_t seed, uint32_t first, uint32_t end, uint32_t *rows)
-{
-    uint32_t count = 0;
-    for (uint32_t i = first; i < end; i++)
-        if (candidate_delta_r2(p, seed, i) < cone * cone) count = scout_insert(p->pt, rows, count, RECO_TAU_CANDIDATES, i);
-    return count;
 }
 
 STOA_DEVICE void write_features(const puppi_soa *p, uint32_t seed, const uint32_t *rows, uint32_t count, float *out,
@@ -98,17 +106,15 @@ STOA_KERNEL(reco_tau_features, reco_puppi_taus)
     if (grid.index == 0) *t->taus = of->offset[crossings];
     STOA_FOR(c, grid, crossings)
     {
-        const uint32_t first = args->crossings.offset[c], end = first + args->crossings.count[c];
         for (uint32_t k = 0; k < of->count[c]; k++) {
-            uint32_t rows[RECO_TAU_CANDIDATES];
+            uint32_t rows[RECO_TAU_CANDIDATES], count;
             const uint32_t row = of->offset[c] + k, seed = of->seed.data[k * of->seed.stride + c];
-            const uint32_t count = leading(p, args->options.cone, seed, first, end, rows);
             t->crossing[row] = c;
             t->seed[row] = seed;
             t->pt[row] = p->pt[seed];
             t->eta[row] = p->eta[seed];
             t->phi[row] = p->phi[seed];
-            t->cone_pt[row] = cone_pt(p, &args->options, seed, first, end);
+            t->cone_pt[row] = look_into_cone(args, crossing_of(args, c), seed, rows, &count);
             write_features(p, seed, rows, count, t->features.data + row, t->features.stride);
         }
     }
@@ -122,6 +128,8 @@ static stoa_status check(const reco_puppi_taus *args, stoa_error *err)
     RECO_NEED(err, "puppi taus", args->crossing_taus.count);
     RECO_NEED(err, "puppi taus", args->taus.taus);
     RECO_NEED(err, "puppi taus", args->puppi.pt);
+    RECO_NEED(err, "puppi taus", args->order);
+    RECO_NEED(err, "puppi taus", args->distance2);
     if (!(o->eta_max >= 0 && o->separation >= 0 && o->cone >= 0 && o->cone_pt_min >= 0))
         return STOA_FAIL(err, STOA_EINVAL, "puppi taus: eta_max %g, separation %g, cone %g, cone_pt_min %g: none may be below 0",
                          (double)o->eta_max, (double)o->separation, (double)o->cone, (double)o->cone_pt_min);

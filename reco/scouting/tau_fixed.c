@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reco/check.h"
 #include "reco/scouting/puppi_taus.h"
-#include "stoa/kernel.h"
+#include "reco/vector_levels.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,13 +24,15 @@ static const tau_layer layers[LAYERS] = {
     {"w20", "b20", 10, 1, HIDDEN_BITS, 9},
 };
 
-/* ap_fixed<16,6>: the product is cut to 10 bits behind the point, the sum of 16 bits wraps. */
-STOA_DEVICE int32_t dense(const tau_layer *layer, const int16_t *weight, int32_t bias, uint32_t output, const int32_t *in)
+/* ap_fixed<16,6>: products are cut to 10 bits behind the point, the sum of 16 bits wraps. An input meets all outputs in turn,
+ * which is a vector loop; most inputs of a cone are 0. */
+RECO_VECTOR_LEVELS void dense(const tau_layer *layer, const int16_t *weight, const int16_t *bias, const int32_t *in, int32_t *sum)
 {
-    const uint32_t cut = layer->input_bits + layer->weight_bits - ACCUMULATOR_BITS;
-    int32_t sum = bias * (1 << (ACCUMULATOR_BITS - layer->weight_bits));
-    for (uint32_t i = 0; i < layer->inputs; i++) sum += (in[i] * weight[i * layer->outputs + output]) >> cut;
-    return (int16_t)(uint16_t)sum;
+    const uint32_t cut = layer->input_bits + layer->weight_bits - ACCUMULATOR_BITS, outputs = layer->outputs;
+    for (uint32_t o = 0; o < outputs; o++) sum[o] = bias[o] * (1 << (ACCUMULATOR_BITS - layer->weight_bits));
+    for (uint32_t i = 0; i < layer->inputs; i++, weight += outputs)
+        for (uint32_t o = 0; in[i] != 0 && o < outputs; o++) sum[o] += (in[i] * weight[o]) >> cut;
+    for (uint32_t o = 0; o < outputs; o++) sum[o] = (int16_t)(uint16_t)sum[o];
 }
 
 /* ap_ufixed<9,0>, rounded to even and saturated: a ReLU that ends at 511/512. */
@@ -62,21 +64,20 @@ STOA_KERNEL(reco_tau_fixed, reco_tau_fixed)
     const uint32_t rows = *t->taus < t->head.rows ? *t->taus : t->head.rows;
     STOA_FOR(row, grid, rows)
     {
-        int32_t a[WIDEST], b[WIDEST], *in = a, *out = b;
+        int32_t in[WIDEST], sum[WIDEST], heads[2];
         const int16_t *weight = network->weight, *bias = network->bias;
         for (uint32_t k = 0; k < RECO_TAU_FEATURES; k++)
             in[k] = input_of(t->features.data[k * t->features.stride + row], k % RECO_TAU_NUMBERS);
         for (uint32_t l = 0; l < HIDDEN; l++) {
-            for (uint32_t o = 0; o < layers[l].outputs; o++) out[o] = clipped_relu(dense(&layers[l], weight, bias[o], o, in));
+            dense(&layers[l], weight, bias, in, sum);
+            for (uint32_t o = 0; o < layers[l].outputs; o++) in[o] = clipped_relu(sum[o]);
             weight += layers[l].inputs * layers[l].outputs;
             bias += layers[l].outputs;
-            int32_t *const swap = in;
-            in = out;
-            out = swap;
         }
-        const uint32_t index = sigmoid_index(dense(&layers[HIDDEN], weight, bias[0], 0, in));
-        t->id[row] = 0x1p-10f * (float)network->sigmoid[index];
-        t->pt_factor[row] = 0x1p-10f * (float)dense(&layers[HIDDEN + 1], weight + layers[HIDDEN].inputs, bias[1], 0, in);
+        dense(&layers[HIDDEN], weight, bias, in, &heads[0]);
+        dense(&layers[HIDDEN + 1], weight + layers[HIDDEN].inputs, bias + 1, in, &heads[1]);
+        t->id[row] = 0x1p-10f * (float)network->sigmoid[sigmoid_index(heads[0])];
+        t->pt_factor[row] = 0x1p-10f * (float)heads[1];
     }
 }
 
