@@ -40,6 +40,7 @@ void bench_compaction(bench *run, const char *name);
 void bench_forest(bench *run, const char *name);
 void bench_unpack(bench *run, const char *name);
 void bench_clue(bench *run, const char *name);
+void bench_scout(bench *run, const char *name);
 
 /* ---- Timing. ---- */
 

@@ -27,6 +27,7 @@ static const struct {
     {"compaction", bench_compaction, true, "compaction and gather of a column against memcpy"},
     {"clue", bench_clue, true, "CLUE: points of growing number and density, bunch crossings one by one and batched"},
     {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
+    {"scout", bench_scout, true, "the L1-scouting job by stage, ns per crossing"},
 };
 #define BENCHMARK_COUNT (sizeof benchmarks / sizeof *benchmarks)
 

@@ -41,14 +41,20 @@ typedef struct scout_display {
     float (*cluster_place)[4]; /* [clusters] eta, phi, pt, score */
 } scout_display;
 
+/* The columns of the truth that are looked at. */
+typedef struct scout_truth {
+    reco_table *table; /* NULL: none */
+    const reco_column *orbit, *bx, *is_tau, *charge, *pt, *eta, *phi, *z;
+    uint32_t row; /* first one of the crossing in progress */
+} scout_truth;
+
 typedef struct scout_sink {
     const char *dir;
     bool with_tables, has_ids, has_scores;
     FILE *orbits, *taus, *clusters, *w3pi, *selected;
     FILE *features; /* rows of SCOUT_FEATURE_NUMBERS floats; NULL: none */
     scout_summary orbit; /* of the orbit in progress; its counts only */
-    reco_table *truth;   /* NULL: none */
-    uint32_t truth_row;  /* first one of the crossing in progress */
+    scout_truth truth;
     scout_id_bin id[SCOUT_PT_BINS];
     scout_scores id_scores, cluster_scores; /* with truth only */
     scout_match *matches;

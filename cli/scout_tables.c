@@ -38,15 +38,29 @@ static void write_orbit_header(FILE *file)
     fputc('\n', file);
 }
 
+static stoa_status find_columns(scout_truth *t, stoa_error *err)
+{
+    const struct {
+        const char *name;
+        const reco_column **column;
+    } columns[] = {{"orbit", &t->orbit}, {"bx", &t->bx},   {"is_tau", &t->is_tau}, {"charge", &t->charge},
+                   {"pt", &t->pt},       {"eta", &t->eta}, {"phi", &t->phi},       {"z", &t->z}};
+    for (size_t k = 0; k < sizeof columns / sizeof *columns; k++)
+        STOA_TRY(reco_table_get(t->table, columns[k].name, columns[k].column, err));
+    return STOA_OK;
+}
+
 /* The truth of "sim.raw" is sim.truth.csv. */
-static stoa_status read_truth(scout_sink *s, const char *input, stoa_error *err)
+static stoa_status read_truth(scout_truth *t, const char *input, stoa_error *err)
 {
     const char *slash = strrchr(input, '/'), *dot = strrchr(slash ? slash : input, '.');
     char *path = NULL;
     if (asprintf(&path, "%.*s.truth.csv", (int)(dot ? (size_t)(dot - input) : strlen(input)), input) < 0)
         return STOA_FAIL(err, STOA_ENOMEM, "truth of '%s': no memory", input);
-    const stoa_status status = access(path, R_OK) ? STOA_OK : reco_table_read(path, &s->truth, err);
+    const bool is_there = access(path, R_OK) == 0;
+    stoa_status status = is_there ? reco_table_read(path, &t->table, err) : STOA_OK;
     free(path);
+    if (status == STOA_OK && is_there) status = find_columns(t, err);
     return status;
 }
 
@@ -55,7 +69,7 @@ stoa_status scout_sink_open(scout_sink *s, const char *dir, const char *input, c
     table_file tables[TABLES];
     s->dir = dir;
     STOA_TRY(output_make_dir(dir, err));
-    STOA_TRY(read_truth(s, input, err));
+    STOA_TRY(read_truth(&s->truth, input, err));
     list_tables(s, tables);
     for (int t = 0; s->with_tables && t < TABLES; t++) {
         *tables[t].file = output_open(dir, tables[t].name, err);
@@ -89,7 +103,7 @@ stoa_status scout_sink_close(scout_sink *s, stoa_error *err)
 void scout_sink_deinit(scout_sink *s)
 {
     (void)scout_sink_close(s, NULL);
-    reco_table_destroy(s->truth);
+    reco_table_destroy(s->truth.table);
     free(s->id_scores.items);
     free(s->cluster_scores.items);
     free(s->matches);
@@ -199,53 +213,56 @@ static stoa_status add_score(scout_scores *scores, float score, bool is_tau, sto
     return STOA_OK;
 }
 
-static double value_of(const scout_sink *s, const char *name, uint32_t row)
-{
-    return reco_column_value(reco_table_find(s->truth, name), row);
-}
-
 /* The nearest true tau of the crossing within the radius; UINT32_MAX for none. */
-static uint32_t nearest_tau(const scout_sink *s, uint32_t first, uint32_t end, double eta, double phi)
+static uint32_t nearest_tau(const scout_truth *t, uint32_t end, double eta, double phi)
 {
     uint32_t best = UINT32_MAX;
     double best_r2 = MATCH_RADIUS * MATCH_RADIUS;
-    for (uint32_t row = first; row < end; row++) {
-        const double d_eta = value_of(s, "eta", row) - eta, d_phi = remainder(value_of(s, "phi", row) - phi, 6.283185307179586);
+    for (uint32_t row = t->row; row < end; row++) {
+        const double d_eta = reco_column_value(t->eta, row) - eta;
+        const double d_phi = remainder(reco_column_value(t->phi, row) - phi, 6.283185307179586);
         const double r2 = d_eta * d_eta + d_phi * d_phi;
-        if (value_of(s, "is_tau", row) > 0 && r2 < best_r2) best = row, best_r2 = r2;
+        if (reco_column_value(t->is_tau, row) > 0 && r2 < best_r2) best = row, best_r2 = r2;
     }
     return best;
 }
 
-static stoa_status match_cluster(scout_sink *s, const scout_result *r, uint32_t i, uint32_t first, uint32_t end, stoa_error *err)
+static stoa_status match_cluster(scout_sink *s, const scout_result *r, uint32_t i, uint32_t end, stoa_error *err)
 {
     const clusters_soa_const *c = &r->clusters;
-    const uint32_t tau = nearest_tau(s, first, end, (double)c->eta[i], (double)c->phi[i]);
+    const scout_truth *t = &s->truth;
+    const uint32_t tau = nearest_tau(t, end, (double)c->eta[i], (double)c->phi[i]);
     STOA_TRY(add_score(&s->cluster_scores, c->score[i], tau != UINT32_MAX, err));
     if (tau == UINT32_MAX) return STOA_OK;
     scout_match *matches = with_room(s->matches, &s->match_capacity, s->match_count, sizeof *matches);
     if (!matches) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %zu matches", s->match_count);
     s->matches = matches;
-    const double charge = value_of(s, "charge", tau);
-    s->matches[s->match_count++] = (scout_match){(float)value_of(s, "pt", tau), c->pt[i], c->tau_pt[i],
-                                                 c->tau_z[i] - (float)value_of(s, "z", tau), charge * (double)c->tau_charge[i] > 0};
+    s->matches[s->match_count++] = (scout_match){(float)reco_column_value(t->pt, tau), c->pt[i], c->tau_pt[i],
+                                                 c->tau_z[i] - (float)reco_column_value(t->z, tau),
+                                                 reco_column_value(t->charge, tau) * (double)c->tau_charge[i] > 0};
     return STOA_OK;
+}
+
+static double place_of(const scout_truth *t, uint32_t row)
+{
+    return reco_column_value(t->orbit, row) * 4096 + reco_column_value(t->bx, row);
 }
 
 /* Rows of the truth come in the order of the input, so one walk finds all; a crossing without rows has none. */
 static stoa_status match_crossing(scout_sink *s, const scout_result *r, uint32_t crossing, uint32_t *cluster, uint32_t *tau,
                                   stoa_error *err)
 {
-    const uint32_t rows = reco_table_rows(s->truth), bx = r->crossings.bx[crossing];
-    const double here = r->batch->orbit * 4096.0 + bx;
-    while (s->truth_row < rows && value_of(s, "orbit", s->truth_row) * 4096 + value_of(s, "bx", s->truth_row) < here) s->truth_row++;
-    uint32_t end = s->truth_row;
-    while (end < rows && value_of(s, "orbit", end) * 4096 + value_of(s, "bx", end) <= here) end++;
+    scout_truth *t = &s->truth;
+    const uint32_t rows = reco_table_rows(t->table);
+    const double here = r->batch->orbit * 4096.0 + r->crossings.bx[crossing];
+    while (t->row < rows && place_of(t, t->row) < here) t->row++;
+    uint32_t end = t->row;
+    while (end < rows && place_of(t, end) <= here) end++;
     for (; *cluster < *r->clusters.clusters && r->clusters.crossing[*cluster] == crossing; ++*cluster)
-        STOA_TRY(match_cluster(s, r, *cluster, s->truth_row, end, err));
+        STOA_TRY(match_cluster(s, r, *cluster, end, err));
     for (; *tau < *r->taus.taus && r->taus.crossing[*tau] == crossing; ++*tau) {
-        const uint32_t found = nearest_tau(s, s->truth_row, end, (double)r->taus.eta[*tau], (double)r->taus.phi[*tau]);
-        STOA_TRY(add_score(&s->id_scores, r->taus.id[*tau], found != UINT32_MAX, err));
+        const bool is_tau = nearest_tau(t, end, (double)r->taus.eta[*tau], (double)r->taus.phi[*tau]) != UINT32_MAX;
+        STOA_TRY(add_score(&s->id_scores, r->taus.id[*tau], is_tau, err));
     }
     return STOA_OK;
 }
@@ -301,6 +318,6 @@ stoa_status scout_sink_take(void *user, const scout_result *r, stoa_error *err)
     write_clusters(s, r);
     write_crossings(s, r);
     write_features(s, r);
-    for (uint32_t c = 0; s->truth && c < r->batch->crossings; c++) STOA_TRY(match_crossing(s, r, c, &cluster, &tau, err));
+    for (uint32_t c = 0; s->truth.table && c < r->batch->crossings; c++) STOA_TRY(match_crossing(s, r, c, &cluster, &tau, err));
     return choose_display(s, r, err);
 }

@@ -176,7 +176,7 @@ static json_t *describe(const scout_command *c, scout_state *state)
     json_object_set_new(o, "threads", json_integer(c->job.threads));
     json_object_set_new(o, "streams", json_integer(c->job.streams));
     if (state->sink.has_ids) json_object_set_new(o, "tau_id_by_pt", describe_ids(&state->sink));
-    if (state->sink.truth) json_object_set_new(o, "truth", describe_truth(&state->sink));
+    if (state->sink.truth.table) json_object_set_new(o, "truth", describe_truth(&state->sink));
     return o;
 }
 
@@ -214,7 +214,7 @@ static void print_table(const scout_command *c, scout_state *state)
     print_count("outliers", s->outliers, s->events);
     print_count("w -> 3 pi", s->w3pi, s->events);
     print_count("selected", s->selected, s->events);
-    if (state->sink.truth) {
+    if (state->sink.truth.table) {
         json_t *truth = describe_truth(&state->sink);
         char *text = json_dumps(truth, JSON_COMPACT | JSON_REAL_PRECISION(4));
         printf("  truth           %s\n", text ? text : "");

@@ -10,8 +10,7 @@ dense weights [in][out]; the weights are not part of this project.
 import sys
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx_graph import Graph
 
 
 def read(path):
@@ -26,30 +25,22 @@ def read(path):
     return {name: np.array(values, np.float32).reshape(shape) for name, (shape, values) in tensors.items()}
 
 
-def build(tensors):
-    nodes, weights = [], [numpy_helper.from_array(np.float32(0), "low"), numpy_helper.from_array(np.float32(511 / 512), "high")]
+def build(tensors, path):
+    graph = Graph("nn_puppi_tau", "taus")
+    limits = [graph.constant("low", 0.0), graph.constant("high", 511 / 512)]
 
     def dense(number, source, target):
-        for kind in "wb":
-            weights.append(numpy_helper.from_array(tensors[f"{kind}{number}"], f"{kind}{number}"))
-        nodes.append(helper.make_node("Gemm", [source, f"w{number}", f"b{number}"], [target]))
+        return graph.node("Gemm", [source] + [graph.constant(f"{kind}{number}", tensors[f"{kind}{number}"]) for kind in "wb"], target)
 
     source = "features"
     for number in (2, 5, 8, 11, 14):
-        dense(number, source, f"sum_{number}")
-        source = f"hidden_{number}"
-        nodes.append(helper.make_node("Clip", [f"sum_{number}", "low", "high"], [source]))
-    dense(17, source, "logit")
-    nodes.append(helper.make_node("Sigmoid", ["logit"], ["id"]))
+        source = graph.node("Clip", [dense(number, source, f"sum_{number}")] + limits, f"hidden_{number}")
+    graph.node("Sigmoid", [dense(17, source, "logit")], "id")
     dense(20, source, "pt_factor")
-    value = lambda name, width: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["taus", width])
-    graph = helper.make_graph(nodes, "nn_puppi_tau", [value("features", 80)], [value("id", 1), value("pt_factor", 1)], weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="tools/build_puppi_tau.py")
+    graph.save(path, {"features": [80]}, {"id": [1], "pt_factor": [1]}, "tools/build_puppi_tau.py")
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    model = build(read(sys.argv[1]))
-    onnx.checker.check_model(model)
-    onnx.save(model, sys.argv[2])
+    build(read(sys.argv[1]), sys.argv[2])

@@ -18,9 +18,8 @@ import argparse
 import pathlib
 
 import numpy as np
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx_graph import Graph, auc
 
 # Name, whether the model takes its log10, and the track column it comes from (COV: square root of the diagonal).
 FEATURES = [
@@ -120,16 +119,8 @@ def train(x, y, epochs, seed):
 
 
 def export(model, path):
-    weights, nodes = {}, []
-
-    def constant(name, value):
-        weights[name] = np.asarray(value, dtype=np.float32) if np.asarray(value).dtype != np.int64 else np.asarray(value)
-        return name
-
-    def node(op, inputs, output, **attributes):
-        nodes.append(helper.make_node(op, inputs, [output], **attributes))
-        return output
-
+    graph = Graph("hlt_high_purity", "tracks")
+    constant, node = graph.constant, graph.node
     logs = node("Gather", ["features", constant("log_columns", np.array(LOGS, np.int64))], "to_log", axis=1)
     logs = node("Log", [node("Add", [logs, constant("epsilon", [EPSILON])], "shifted")], "ln")
     logs = node("Mul", [logs, constant("log10_e", [1 / np.log(10)])], "log10")
@@ -143,20 +134,7 @@ def export(model, path):
         parts = [h, constant(f"weight_{i}", layer.weight.detach().numpy()), constant(f"bias_{i}", layer.bias.detach().numpy())]
         h = node("Gemm", parts, f"sum_{i}", transB=1)
         h = node("Sigmoid" if last else "Relu", [h], "score" if last else f"hidden_{i}")
-    value = lambda name, width: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tracks", width])
-    graph = helper.make_graph(nodes, "hlt_high_purity", [value("features", 17)], [value("score", 1)],
-                              [numpy_helper.from_array(array, name) for name, array in weights.items()])
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="tools/train_hlt.py")
-    onnx.checker.check_model(made)
-    onnx.save(made, path)
-
-
-def auc(score, truth):
-    order = np.argsort(score, kind="stable")
-    ranks = np.empty(len(score))
-    ranks[order] = np.arange(1, len(score) + 1)
-    positives = truth.sum()
-    return (ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * (len(score) - positives))
+    graph.save(path, {"features": [17]}, {"score": [1]}, "tools/train_hlt.py")
 
 
 def report(model, path, threshold=None):

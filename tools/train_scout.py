@@ -14,9 +14,8 @@ members' sum, z as a weighted mean of the charged members', charge.
 import argparse
 
 import numpy as np
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx_graph import Graph, auc
 
 MEMBERS, NUMBERS, RADIUS = 16, 10, 0.3
 PT, CHARGE, Z0 = 0, 3, 4
@@ -97,15 +96,8 @@ def train(data, epochs, seed):
 
 
 def export(net, path):
-    weights, nodes = {}, []
-
-    def constant(name, value):
-        weights[name] = np.asarray(value, np.int64 if np.asarray(value).dtype.kind == "i" else np.float32)
-        return name
-
-    def node(op, inputs, output, **attributes):
-        nodes.append(helper.make_node(op, inputs, [output], **attributes))
-        return output
+    graph = Graph("scout_taus", "clusters")
+    constant, node = graph.constant, graph.node
 
     def linear(layer, source, name):
         """Of every member (a product of matrices) or of the cluster alike."""
@@ -137,21 +129,8 @@ def export(net, path):
     limits = [constant("low", LOG_PT_LIMIT * -1.0), constant("high", LOG_PT_LIMIT)]
     factor = node("Exp", [node("Clip", [linear(net.heads["pt"], g, "pt_head")] + limits, "log_factor")], "factor")
     node("Mul", [over_members(node("Mul", [pt, mask], "pt_masked"), "pt_sum"), factor], "pt")
-    value = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["clusters", *shape])
-    graph = helper.make_graph(nodes, "scout_taus", [value("features", MEMBERS, NUMBERS), value("mask", MEMBERS)],
-                              [value(name, 1) for name in ("score", "pt", "z", "charge")],
-                              [numpy_helper.from_array(array, name) for name, array in weights.items()])
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="tools/train_scout.py")
-    onnx.checker.check_model(made)
-    onnx.save(made, path)
-
-
-def auc(score, truth):
-    order = np.argsort(score, kind="stable")
-    ranks = np.empty(len(score))
-    ranks[order] = np.arange(1, len(score) + 1)
-    positives = truth.sum()
-    return (ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * (len(score) - positives))
+    graph.save(path, {"features": [MEMBERS, NUMBERS], "mask": [MEMBERS]}, {name: [1] for name in ("score", "pt", "z", "charge")},
+               "tools/train_scout.py")
 
 
 def judge(path, data):

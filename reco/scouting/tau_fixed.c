@@ -30,8 +30,11 @@ RECO_VECTOR_LEVELS void dense(const tau_layer *layer, const int16_t *weight, con
 {
     const uint32_t cut = layer->input_bits + layer->weight_bits - ACCUMULATOR_BITS, outputs = layer->outputs;
     for (uint32_t o = 0; o < outputs; o++) sum[o] = bias[o] * (1 << (ACCUMULATOR_BITS - layer->weight_bits));
-    for (uint32_t i = 0; i < layer->inputs; i++, weight += outputs)
-        for (uint32_t o = 0; in[i] != 0 && o < outputs; o++) sum[o] += (in[i] * weight[o]) >> cut;
+    for (uint32_t i = 0; i < layer->inputs; i++, weight += outputs) {
+        const int32_t x = in[i];
+        if (x == 0) continue;
+        for (uint32_t o = 0; o < outputs; o++) sum[o] += (x * weight[o]) >> cut;
+    }
     for (uint32_t o = 0; o < outputs; o++) sum[o] = (int16_t)(uint16_t)sum[o];
 }
 

@@ -47,6 +47,21 @@ static inline void puppi_unpack(puppi_fixture *f, const reco_scout_batch *b, uin
     PUPPI_OK(f, reco_scout_unpack_enqueue(f->queue, &args, &f->err));
 }
 
+/* For tests that need nothing else: *state is a puppi_fixture. */
+static inline int puppi_set_up_state(void **state)
+{
+    static puppi_fixture f;
+    puppi_set_up(&f);
+    *state = &f;
+    return 0;
+}
+
+static inline int puppi_tear_down_state(void **state)
+{
+    puppi_tear_down(*state);
+    return 0;
+}
+
 /* Unpack the first batch of a reader. The reader must stay: the batch's words may be its. */
 static inline void puppi_load(puppi_fixture *f, reco_scout_reader *reader, reco_scout_batch **batch)
 {

@@ -23,20 +23,6 @@ static stoa_error err;
 
 enum { EVENTS = 4000 };
 
-static int set_up(void **state)
-{
-    static puppi_fixture f;
-    puppi_set_up(&f);
-    *state = &f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    puppi_tear_down(*state);
-    return 0;
-}
-
 static char path[] = "/tmp/stoa_scout_XXXXXX";
 
 static reco_table *generate(uint32_t events, uint64_t seed, reco_scout_format format, uint64_t *candidates)
@@ -171,7 +157,7 @@ int main(void)
     const int file = mkstemp(path);
     if (file < 0) return 1;
     close(file);
-    const int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+    const int failed = cmocka_run_group_tests(tests, puppi_set_up_state, puppi_tear_down_state);
     unlink(path);
     return failed;
 }

@@ -21,20 +21,6 @@ static stoa_error err;
 
 enum { MUONS = 16 };
 
-static int set_up(void **state)
-{
-    static puppi_fixture f;
-    puppi_set_up(&f);
-    *state = &f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    puppi_tear_down(*state);
-    return 0;
-}
-
 static uint32_t differences(const reco_table *truth, const char *name, const float *got, uint32_t rows)
 {
     const reco_column *column;
@@ -223,5 +209,5 @@ int main(void)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_muons),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, puppi_set_up_state, puppi_tear_down_state);
 }
