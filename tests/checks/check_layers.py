@@ -11,7 +11,7 @@ allowed_up = {("model/registry.c", "runtime/native/native.h"), ("device/backend.
 # Runtimes do not see each other; two folders serve several: manifests of packages, and the native engine's kernels.
 shared = {"runtime/package/", "runtime/native/vmath.h", "runtime/native/products.h"}
 problems, arrows = [], 0
-for source in sorted((root / "src").rglob("*.[ch]")):
+for source in sorted(path for path in (root / "src").rglob("*.*") if path.suffix in (".c", ".h", ".cpp", ".hpp")):
     name = source.relative_to(root / "src").as_posix()
     layer = name.split("/")[0]
     for include in re.findall(r'#include "([^"]+)"', source.read_text()):

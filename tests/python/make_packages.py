@@ -35,8 +35,25 @@ def make(folder: pathlib.Path, name: str, case: nets.Case) -> None:
     print(f"{name}: {time.time() - start:.1f} s")
 
 
+class Picky(torch.nn.Module):
+    """Fails on negative rows, with a message of its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if bool((x < 0).any()):
+            raise ValueError("x is negative")
+        return x.sum(1)
+
+
+def make_foreign(folder: pathlib.Path) -> None:
+    """TorchScript files that stoa.export did not write: no manifest, results are returned."""
+    for name, net in {"linear": nets.Linear(), "multihead": nets.MultiHeadNet(), "picky": Picky()}.items():
+        torch.jit.save(torch.jit.script(net.eval()), str(folder / f"foreign_{name}.pt"))
+
+
 if __name__ == "__main__":
     out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     for chosen in sys.argv[2:] or nets.CASES:
         make(out, chosen, nets.CASES[chosen])
+    if not sys.argv[2:]:
+        make_foreign(out)

@@ -8,6 +8,8 @@
 
 #include "stoa/runtime.h"
 
+STOA_BEGIN_DECLS
+
 #define PACKAGE_AXES_MAX 8u
 #define PACKAGE_CARRIER_EXTRA UINT32_MAX
 
@@ -55,4 +57,5 @@ stoa_status stoai_package_self_check(const stoai_package *package, const stoa_ru
  *  $VIRTUAL_ENV's site-packages, else below the one found when this was built.  errors ENOTSUP, naming what was tried */
 stoa_status stoai_package_find_library(const char *variable, const char *inside, char *path, size_t capacity, stoa_error *err);
 
+STOA_END_DECLS
 #endif

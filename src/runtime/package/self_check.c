@@ -10,7 +10,7 @@
 
 #define ELEMENT_BYTES 8u /* of the largest dtype that a package has */
 
-/* One run's memory: every value of every tensor a column of its own, `pitch` rows apart. */
+/* One run's memory: every value of every tensor a column of its own, `pitch` rows apart, or the rows behind one another. */
 typedef struct trial {
     const stoai_package *package;
     uint32_t rows[PACKAGE_AXES_MAX], pitch, value_count;
@@ -18,6 +18,7 @@ typedef struct trial {
     char *memory;
     void *workspace, *instance;
     size_t workspace_bytes;
+    bool row_major;
 } trial;
 
 static void write_number(stoa_dtype dtype, void *to, double number)
@@ -81,10 +82,12 @@ static stoa_status make_memory(trial *t, stoa_error *err)
     uint32_t first = 0;
     for (uint32_t i = 0; i < schema->input_count + schema->output_count; i++) {
         const stoa_tensor_schema *tensor = &t->package->tensors[i];
-        const size_t column = t->pitch * stoa_dtype_bytes(tensor->dtype);
-        for (uint32_t k = 0; k < tensor->width; k++)
-            t->values[first + k] = (stoa_bound){t->memory + (size_t)first * t->pitch * ELEMENT_BYTES + stoai_package_position(tensor, k) * column, 1,
-                                                (uint32_t)tensor->dtype, 0};
+        const size_t element = stoa_dtype_bytes(tensor->dtype);
+        for (uint32_t k = 0; k < tensor->width; k++) {
+            const size_t offset = t->row_major ? k * element : stoai_package_position(tensor, k) * t->pitch * element;
+            t->values[first + k] = (stoa_bound){t->memory + (size_t)first * t->pitch * ELEMENT_BYTES + offset,
+                                                t->row_major ? tensor->width : 1, (uint32_t)tensor->dtype, 0};
+        }
         first += tensor->width;
     }
     return STOA_OK;
@@ -103,7 +106,7 @@ static stoa_status walk(const trial *t, const json_t *side, const stoa_tensor_sc
                          (size_t)rows * tensor->width);
     for (uint32_t k = 0; k < tensor->width; k++)
         for (uint32_t row = 0; row < rows; row++) {
-            char *at = (char *)values[k].data + row * stoa_dtype_bytes(tensor->dtype);
+            char *at = (char *)values[k].data + row * values[k].row_stride * (int64_t)stoa_dtype_bytes(tensor->dtype);
             STOA_TRY(each(t, tensor, row, at, json_number_value(json_array_get(numbers, (size_t)k * rows + row)), err));
         }
     return STOA_OK;
@@ -159,7 +162,7 @@ stoa_status stoai_package_self_check(const stoai_package *package, const stoa_ru
 {
     const json_t *check = json_object_get(package->manifest, "check");
     if (!json_is_object(check)) return STOA_OK;
-    trial t = {.package = package};
+    trial t = {.package = package, .row_major = api->capabilities(model)->inputs == STOA_RULE_ROW_MAJOR};
     const stoa_status status = run(&t, check, api, model, err);
     if (t.instance) api->close(t.instance);
     stoa_free(t.workspace, t.workspace_bytes);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The library of the onnxruntime package: found, loaded once, given one environment without threads, output or memory of its own. */
+#include <pthread.h>
+#include <stdio.h>
+
+#include "runtime/onnxruntime/ort.h"
+
+static void *allocate(ort_allocator *self, size_t bytes)
+{
+    (void)self;
+    return stoai_ort_block(bytes);
+}
+
+static void deallocate(ort_allocator *self, void *block)
+{
+    (void)self;
+    stoai_ort_unblock(block);
+}
+
+static ort_library the_library;
+
+static const ort_memory_info *allocator_info(const ort_allocator *self)
+{
+    (void)self;
+    return the_library.memory;
+}
+
+/* Every failure comes back as a status; what is only logged is of no use to the caller. */
+static void be_silent(void *user, int severity, const char *category, const char *id, const char *location, const char *text)
+{
+    (void)user, (void)severity, (void)category, (void)id, (void)location, (void)text;
+}
+
+stoa_status stoai_ort_check(const ort_library *library, ort_status *status, stoa_status otherwise, const char *what, stoa_error *err)
+{
+    if (!status) return STOA_OK;
+    const char *text = library->api.GetErrorMessage(status);
+    const int code = library->api.GetErrorCode(status);
+    const stoa_status result = code == ORT_NOT_IMPLEMENTED ? STOA_ENOTSUP : otherwise;
+    (void)stoa_error_set(err, result, code, STOA_HERE, "%s: ONNX Runtime: %.*s", what, (int)strcspn(text, "\n"), text);
+    library->api.ReleaseStatus(status);
+    return result;
+}
+
+static stoa_status make_environment(ort_library *library, stoa_error *err)
+{
+    const ort_api *api = &library->api;
+    library->allocator = (ort_allocator){ORT_API_VERSION_NEEDED, allocate, deallocate, allocator_info};
+    ort_status *status = api->CreateCpuMemoryInfo(ORT_DEVICE_ALLOCATOR, ORT_MEMORY_DEFAULT, &library->memory);
+    if (!status && !library->env) status = api->CreateEnvWithCustomLogger(be_silent, NULL, ORT_LOG_WARNING, "stoa", &library->env);
+    if (!status) status = api->RegisterAllocator(library->env, &library->allocator);
+    return stoai_ort_check(library, status, STOA_ENOTSUP, library->path, err);
+}
+
+static stoa_status open_library(ort_library *library, stoa_error *err)
+{
+    const char *version;
+    STOA_TRY(stoai_package_find_library("STOA_ONNXRUNTIME", "onnxruntime/capi/libonnxruntime.so*", library->path, sizeof library->path, err));
+    void *handle = dlopen(library->path, RTLD_NOW | RTLD_LOCAL); /* never closed: its code would be gone from under other threads */
+    if (!handle) return STOA_FAIL(err, STOA_ENOTSUP, "ONNX Runtime: %s", dlerror());
+    if (!ort_api_of(handle, &library->api, &version))
+        return STOA_FAIL(err, STOA_ENOTSUP, "ONNX Runtime: %s has version %s, interface %u of version 1.%u is needed", library->path, version,
+                         ORT_API_VERSION_NEEDED, ORT_API_VERSION_NEEDED);
+    snprintf(library->version, sizeof library->version, "%s", version);
+    return make_environment(library, err);
+}
+
+stoa_status stoai_ort_library(const ort_library **library, stoa_error *err)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool is_open;
+    pthread_mutex_lock(&lock);
+    const stoa_status status = is_open ? STOA_OK : open_library(&the_library, err);
+    is_open = status == STOA_OK;
+    pthread_mutex_unlock(&lock);
+    *library = &the_library;
+    return status;
+}
