@@ -59,16 +59,31 @@ static bool choose_by_name(choice *from, const reco_table *table, const stoa_ten
     return tensor->width > 0;
 }
 
-static stoa_status take(cli_input *input, choice *from, uint32_t rows, stoa_error *err)
+/* A text file knows no float32: what the model cannot read is converted as if the file had held it. */
+static stoa_status take_column(const stoa_tensor_schema *tensor, const reco_column *column, uint32_t rows, stoa_column *taken,
+                               float **converted, stoa_error *err)
 {
+    *taken = stoa_column_over_const(column->data, column->dtype, rows, 1, host_place);
+    if (tensor->dtype_mask >> column->dtype & 1 || tensor->dtype != STOA_FLOAT32) return STOA_OK;
+    *converted = malloc(rows * sizeof **converted + 1u);
+    if (!*converted) return STOA_FAIL(err, STOA_ENOMEM, "column '%s': no memory for %u rows", column->name, rows);
+    reco_column_floats(column, 0, rows, *converted);
+    *taken = stoa_column_over_const(*converted, STOA_FLOAT32, rows, 1, host_place);
+    return STOA_OK;
+}
+
+static stoa_status take(cli_input *input, const stoa_tensor_schema *tensor, choice *from, uint32_t rows, stoa_error *err)
+{
+    input->count = tensor->width;
     input->columns = calloc(input->count + 1u, sizeof *input->columns);
     input->names = calloc(input->count + 1u, sizeof *input->names);
-    if (!input->columns || !input->names)
+    input->converted = calloc(input->count + 1u, sizeof *input->converted);
+    if (!input->columns || !input->names || !input->converted)
         return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u columns", input->count);
     for (uint32_t k = 0; k < input->count; k++) {
         const reco_column *column = from->columns[from->next++];
         input->names[k] = column->name;
-        input->columns[k] = stoa_column_over_const(column->data, column->dtype, rows, 1, host_place);
+        STOA_TRY(take_column(tensor, column, rows, &input->columns[k], &input->converted[k], err));
     }
     return STOA_OK;
 }
@@ -81,10 +96,8 @@ static stoa_status take_listed(cli_binding *binding, const stoa_schema *schema, 
         return STOA_FAIL(err, STOA_ESHAPE, "input '%s'%s: %u columns given, %u needed",
                          schema->inputs[0].name, schema->input_count > 1 ? " and the others" : "",
                          from->count, needed);
-    for (uint32_t i = 0; i < schema->input_count; i++) {
-        binding->inputs[i].count = schema->inputs[i].width;
-        STOA_TRY(take(&binding->inputs[i], from, binding->rows, err));
-    }
+    for (uint32_t i = 0; i < schema->input_count; i++)
+        STOA_TRY(take(&binding->inputs[i], &schema->inputs[i], from, binding->rows, err));
     return STOA_OK;
 }
 
@@ -105,8 +118,7 @@ static stoa_status take_by_name(cli_binding *binding, const stoa_schema *schema,
             return STOA_FAIL(err, STOA_ESHAPE,
                              "input '%s': %u columns in the file, %u needed; choose with --columns",
                              tensor->name, from->count, tensor->width);
-        binding->inputs[i].count = tensor->width;
-        STOA_TRY(take(&binding->inputs[i], from, binding->rows, err));
+        STOA_TRY(take(&binding->inputs[i], tensor, from, binding->rows, err));
     }
     return STOA_OK;
 }
@@ -133,6 +145,8 @@ void cli_binding_deinit(cli_binding *binding)
     for (uint32_t i = 0; binding->inputs && i < binding->input_count; i++) {
         free(binding->inputs[i].columns);
         free(binding->inputs[i].names);
+        for (uint32_t k = 0; binding->inputs[i].converted && k < binding->inputs[i].count; k++) free(binding->inputs[i].converted[k]);
+        free(binding->inputs[i].converted);
     }
     free(binding->inputs);
     *binding = (cli_binding){0};

@@ -11,6 +11,7 @@
 typedef struct cli_input {
     stoa_column *columns; /* [count] */
     const char **names;   /* [count], borrowed from the table */
+    float **converted;    /* [count], NULL where the table's column is taken as it is */
     uint32_t count;
 } cli_input;
 
@@ -23,7 +24,7 @@ typedef struct cli_binding {
 /* Choose the columns. With `columns` ("a,b,c"): the inputs take them one after another, each as many as it is
  * wide. Without: an input takes the array of its name, or its columns name_0.., or, when it is the only
  * input, all columns but `event` in the file's order. ENAME unknown column; ESHAPE wrong number, both values.
- */
+ * A file's column of a type that a float32 input does not take is converted once, here. */
 stoa_status cli_binding_init(cli_binding *binding, const stoa_schema *schema, const reco_table *table,
                              const char *columns, stoa_error *err);
 void cli_binding_deinit(cli_binding *binding);

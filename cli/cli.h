@@ -62,6 +62,8 @@ int cli_parse(const cli_syntax *syntax, int argc, char **argv, int *first);
 /* Find `text` among names; CLI_CONTINUE, or the exit code of wrong usage. */
 int cli_choose(const char *verb, const char *option, const char *text, const char *const *names, int count, int *value);
 
+#define CLI_SIGNATURE_HELP "tensors of a .pt file that does not tell: 'x:float32:17:N -> y:float32:1'"
+
 /* ---- Messages. ---- */
 
 /* Print `stoa: STOA_Exxx: message` and return CLI_FAILED. */

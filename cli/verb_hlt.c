@@ -10,7 +10,7 @@
 #include "output.h"
 
 typedef struct hlt_command {
-    const char *in, *out, *selector, *vertexing, *model, *working_point;
+    const char *in, *out, *selector, *vertexing, *model, *runtime, *working_point;
     hlt_options job;
     float errmax, eps; /* NaN: by the kind of input */
     bool no_pictures, json;
@@ -48,7 +48,9 @@ static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error
         command->job.forest = state->forest;
         return STOA_OK;
     }
-    STOA_TRY(stoa_model_load(path, NULL, &state->model, err));
+    stoa_model_options options = STOA_MODEL_OPTIONS_INIT;
+    options.runtime = command->runtime;
+    STOA_TRY(stoa_model_load(path, &options, &state->model, err));
     command->job.model = state->model;
     return STOA_OK;
 }
@@ -220,7 +222,9 @@ int verb_hlt(int argc, char **argv)
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
         {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest or none (dnn)"},
-        {"model", CLI_TEXT, &c.model, "FILE", "model of dnn (.onnx) or forest (.forest) (the installed one)"},
+        {"model", CLI_TEXT, &c.model, "FILE", "model of dnn (.onnx, .pt2, .pt) or forest (.forest) (the installed one)"},
+        {"runtime", CLI_TEXT, &c.runtime, "NAME", "of dnn: auto, native, aoti, torchscript, onnxruntime (by the file)"},
+        {"allow-copies", CLI_FLAG, &c.job.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
         {"score-min", CLI_REAL, &c.job.score_min, "X", "dnn, forest: least score of a selected track (0.4)"},
         {"score-min-prompt", CLI_REAL, &c.job.score_min_prompt, "X", "with a knee: the same at |dxy| 0 (0)"},
         {"dxy-knee", CLI_REAL, &c.job.dxy_knee_cm, "D", "|dxy| where a ramp reaches --score-min, cm (0: no ramp)"},

@@ -5,7 +5,7 @@
 #include "binding.h"
 
 typedef struct inspect_options {
-    const char *bind, *columns, *runtime;
+    const char *bind, *columns, *runtime, *signature;
     bool json;
 } inspect_options;
 
@@ -162,6 +162,7 @@ int verb_inspect(int argc, char **argv)
          "tell which of the file's columns can be bound in place, and why not"},
         {"columns", CLI_TEXT, &o.columns, "a,b,..", "columns of that file, in the model's order"},
         {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime"},
+        {"signature", CLI_TEXT, &o.signature, "TEXT", CLI_SIGNATURE_HELP},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };
     const cli_syntax syntax = CLI_SYNTAX(
@@ -173,6 +174,7 @@ int verb_inspect(int argc, char **argv)
     if (code != CLI_CONTINUE) return code;
     stoa_model_options model_options = STOA_MODEL_OPTIONS_INIT;
     model_options.runtime = o.runtime;
+    model_options.signature = o.signature;
     stoa_model *model = NULL;
     json_t *binding = NULL;
     stoa_error err;

@@ -8,7 +8,7 @@
 #include "binding.h"
 
 typedef struct run_options {
-    const char *in, *columns, *out, *runtime, *device, *isa;
+    const char *in, *columns, *out, *runtime, *signature, *device, *isa;
     uint32_t batch, repeat;
     bool allow_copies, json;
 } run_options;
@@ -29,6 +29,7 @@ static stoa_status load(const run_options *options, const char *path, run_state 
 {
     stoa_model_options model_options = STOA_MODEL_OPTIONS_INIT;
     model_options.runtime = options->runtime;
+    model_options.signature = options->signature;
     model_options.isa = options->isa;
     STOA_TRY(stoa_model_load(path, &model_options, &state->model, err));
     STOA_TRY(reco_table_read(options->in, &state->in, err));
@@ -152,6 +153,7 @@ int verb_run(int argc, char **argv)
          "columns in the model's order (the file's, without 'event')"},
         {"out", CLI_TEXT, &o.out, "FILE", "table of the outputs: .csv, .npy, .npz, .h5"},
         {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime"},
+        {"signature", CLI_TEXT, &o.signature, "TEXT", CLI_SIGNATURE_HELP},
         {"device", CLI_TEXT, &o.device, "D", "host or cuda:N (host)"},
         {"isa", CLI_TEXT, &o.isa, "NAME", "native on host: baseline, avx2, avx512 (the best there is)"},
         {"batch", CLI_COUNT, &o.batch, "B", "rows in one call (all)"},

@@ -69,6 +69,7 @@ typedef struct hlt_options {
     hlt_selector selector;
     hlt_vertexing vertexing;
     const stoa_model *model; /**< [N, 17], order of track_features.def -> [N, 1]; for the DNN */
+    bool allow_copies;         /**< of its sessions, for runtimes that cannot take the features as they lie */
     const reco_forest *forest; /**< 31 features: track_features.def, then track_derived.def; for the forest */
     float score_min;         /**< of DNN and forest */
     float score_min_prompt, dxy_knee_cm; /**< the same at |dxy| 0, and where score_min is reached; knee 0: flat */

@@ -60,7 +60,9 @@ static stoa_status make_session(hlt_stream *stream, uint32_t capacity, stoa_erro
         return STOA_FAIL(err, STOA_ESHAPE, "selector model: %u inputs and %u outputs, 1 and 1 needed",
                          schema->input_count, schema->output_count);
     const track_features_soa f = stream->features;
-    STOA_TRY(stoa_session_create(model, stream->queue, capacity, NULL, &stream->session, err));
+    stoa_session_options session_options = STOA_SESSION_OPTIONS_INIT;
+    session_options.allow_copies = stream->options->allow_copies;
+    STOA_TRY(stoa_session_create(model, stream->queue, capacity, &session_options, &stream->session, err));
     STOA_TRY(
         stoa_session_bind(stream->session, schema->inputs[0].name,
                           STOA_COLUMNS(f, chi2, dz_error, dxy_error, eta, hits, phi, phi_error, pt,
