@@ -4,7 +4,7 @@ PRESET ?= release
 JOBS   ?= $(shell nproc)
 OUT    ?= out
 
-.PHONY: help all setup build demo test test-release test-asan test-tsan bench format clean
+.PHONY: help all setup build demo physics test test-release test-asan test-tsan bench format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,9 @@ test-tsan: setup  ## the threaded tests under ThreadSanitizer
 
 bench: build  ## the benchmarks beside their peers: CSV, plots and a page in out/bench
 	@build/$(PRESET)/cli/stoa bench --out $(OUT)/bench
+
+physics: build  ## tables and pictures of the HLT job: three chains, four selectors, simulated and real tracks
+	@.venv/bin/python tools/hlt_physics.py build/$(PRESET)/cli/stoa $(OUT)/physics
 
 format:  ## clang-format over all sources
 	@git ls-files '*.c' '*.h' '*.hpp' '*.cpp' | grep -v tensor_each.h | xargs clang-format -i

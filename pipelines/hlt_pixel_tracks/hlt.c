@@ -73,6 +73,10 @@ static uint32_t track_count(const hlt_event *event)
 static stoa_status check_event(const hlt_event *event, stoa_error *err)
 {
     const uint32_t rows = track_count(event);
+    const int32_t count = event->tracks.nTracks ? *event->tracks.nTracks : 0;
+    if (count < 0 || (uint32_t)count > event->tracks.head.rows)
+        return STOA_FAIL(err, STOA_ESHAPE, "event %lld: %d tracks, the event has %u rows", (long long)event->number,
+                         count, event->tracks.head.rows);
     if (rows == 0)
         return STOA_FAIL(err, STOA_ESHAPE, "event %lld: 0 tracks, at least 1 needed",
                          (long long)event->number);

@@ -17,8 +17,6 @@
 #define BEAM_XY_SIGMA 0.001
 #define TIP_MAX 0.3
 #define ZIP_MAX 12.0
-#define TRACKS_MAX 65536u /* of an event; 400 pile-up give about 10,000 */
-#define VERTICES_MAX 1024u
 
 typedef struct track {
     double order; /* rows are sorted by it: a random place, a duplicate behind its original */
@@ -40,6 +38,8 @@ typedef struct event {
     track *tracks;
     vertex *vertices;
     uint32_t track_count, vertex_count;
+    uint32_t track_capacity, vertex_capacity;
+    int no_memory; /* once set, nothing more is added */
 } event;
 
 /* ---- particles ---- */
@@ -206,17 +206,42 @@ static void measure(reco_random *r, track *t)
 
 /* ---- tracks of an event ---- */
 
+/* Room for `count` tracks, those there are kept. */
+static void reserve_tracks(event *e, uint32_t count)
+{
+    track *more = stoa_calloc(count, sizeof *more);
+    if (!more) {
+        e->no_memory = 1;
+        return;
+    }
+    if (e->track_count) memcpy(more, e->tracks, e->track_count * sizeof *more);
+    stoa_free(e->tracks, e->track_capacity * sizeof *e->tracks);
+    e->tracks = more;
+    e->track_capacity = count;
+}
+
+static void reserve_vertices(event *e, uint32_t count)
+{
+    stoa_free(e->vertices, e->vertex_capacity * sizeof *e->vertices);
+    e->vertices = stoa_calloc(count, sizeof *e->vertices);
+    e->vertex_capacity = e->vertices ? count : 0;
+    if (!e->vertices) e->no_memory = 1;
+}
+
+/* NULL without memory. Tracks may move: no pointer to one lives on beyond the next call. */
 static track *new_track(event *e)
 {
-    if (e->track_count == TRACKS_MAX) return NULL;
+    if (e->track_count == e->track_capacity) reserve_tracks(e, 2 * e->track_count + 1024);
+    if (e->no_memory) return NULL;
     track *t = &e->tracks[e->track_count++];
     *t = (track){.vertex = -1, .order = reco_random_uniform(&e->random)};
     return t;
 }
 
-static void add_duplicate(event *e, const track *original)
+static void add_duplicate(event *e, const track *from)
 {
     reco_random *r = &e->random;
+    const track copy = *from, *original = &copy;
     track *t = new_track(e);
     if (!t) return;
     double order = original->order + (1 - original->order) * reco_random_uniform(r);
@@ -319,7 +344,8 @@ static void make_event(event *e, const reco_hlt_options *options, uint64_t numbe
     *r = reco_random_stream(options->seed, number);
     e->track_count = 0;
     e->vertex_count = 1 + reco_random_poisson(r, options->pileup);
-    if (e->vertex_count > VERTICES_MAX) e->vertex_count = VERTICES_MAX;
+    if (e->vertex_count > e->vertex_capacity) reserve_vertices(e, e->vertex_count);
+    if (e->no_memory) return;
     for (uint32_t i = 0; i < e->vertex_count; ++i) {
         double x = BEAM_XY_SIGMA * reco_random_normal(r), y = BEAM_XY_SIGMA * reco_random_normal(r);
         double z = BEAM_Z_SIGMA * reco_random_normal(r);
@@ -424,6 +450,7 @@ static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tr
     columns c;
     for (uint32_t i = 0; i < o->events; ++i) {
         make_event(e, o, o->first_event + i);
+        if (e->no_memory) return STOA_FAIL(err, STOA_ENOMEM, "generate hlt: no memory for event %u", (unsigned)i);
         rows += e->track_count;
         vertex_rows += e->vertex_count;
     }
@@ -469,14 +496,10 @@ stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **trac
     *tracks = NULL;
     if (vertices) *vertices = NULL;
     STOA_TRY(check_options(options, err));
-    event e = {.tracks = stoa_calloc(TRACKS_MAX, sizeof *e.tracks),
-               .vertices = stoa_calloc(VERTICES_MAX, sizeof *e.vertices)};
-    stoa_status status =
-        e.tracks && e.vertices
-            ? generate(&e, options, tracks, vertices, err)
-            : STOA_FAIL(err, STOA_ENOMEM, "generate hlt: no memory for %u tracks", TRACKS_MAX);
-    stoa_free(e.tracks, TRACKS_MAX * sizeof *e.tracks);
-    stoa_free(e.vertices, VERTICES_MAX * sizeof *e.vertices);
+    event e = {.no_memory = 0};
+    const stoa_status status = generate(&e, options, tracks, vertices, err);
+    stoa_free(e.tracks, e.track_capacity * sizeof *e.tracks);
+    stoa_free(e.vertices, e.vertex_capacity * sizeof *e.vertices);
     if (status == STOA_OK) return STOA_OK;
     reco_table_destroy(*tracks);
     *tracks = NULL;

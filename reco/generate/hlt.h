@@ -19,7 +19,7 @@
 STOA_BEGIN_DECLS
 
 #define RECO_HLT_EVENTS_MAX 1000000u
-#define RECO_HLT_PILEUP_MAX 400.0
+#define RECO_HLT_PILEUP_MAX 10000.0
 
 /** What to simulate. Unknown members of a longer struct must be zero. */
 typedef struct reco_hlt_options {

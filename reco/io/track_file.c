@@ -77,15 +77,12 @@ static stoa_status read_header(const reco_track_file *file, const char *path, si
     return STOA_OK;
 }
 
-static stoa_status view_event(const reco_track_file *file, const char *path, size_t at, const header *h,
+static stoa_status view_event(const reco_track_file *file, size_t at, const header *h,
                               reco_track_blob *blob, stoa_error *err)
 {
     const stoa_place host = {STOA_PLACE_HOST, 0};
     const char *data = (const char *)file->map + at + HEADER_BYTES;
     STOA_TRY(reco_tracks_adopt(data, h->bytes, host, h->tracks, h->hits, blob, err));
-    const int32_t count = *blob->tracks.nTracks;
-    if (count < 0 || (uint32_t)count > h->tracks)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: nTracks is %d, of %u rows", path, at, count, h->tracks);
     blob->event = h->event;
     return STOA_OK;
 }
@@ -101,7 +98,7 @@ static stoa_status view_events(reco_track_file *file, const char *path, stoa_err
     size_t at = 0;
     for (uint32_t e = 0; e < file->count; e++, at += HEADER_BYTES + h.bytes) {
         STOA_TRY(read_header(file, path, at, &h, err));
-        STOA_TRY(view_event(file, path, at, &h, &file->events[e], err));
+        STOA_TRY(view_event(file, at, &h, &file->events[e], err));
     }
     return STOA_OK;
 }

@@ -45,7 +45,7 @@ RECO_API STOA_MUST_CHECK stoa_status reco_vertices_adopt(const void *data, size_
                                                          uint32_t vertices, uint32_t tracks, reco_vertex_blob *blob,
                                                          stoa_error *err);
 
-/** Map a file and view all its events. The counts of tracks are checked against the rows, contents are not.
+/** Map a file and view all its events. Contents are not looked at: a broken nTracks is for the job that reads it to find.
  *  owns caller closes; NULL on failure   threads any
  *  errors EIO; EFORMAT no header where one is due, or an event that is cut, with byte and both values; ENOMEM   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_track_file_open(const char *path, reco_track_file **file, stoa_error *err);

@@ -462,6 +462,14 @@ def test_hlt_chain(work, path, chain):
 def test_hlt(work, path):
     for chain in HLT_CHAINS:
         test_hlt_chain(work, path, chain)
+    big = work / "big.npz"
+    stoa("generate", "hlt", "--events", 1, "--pileup", 4000, "--out", big)
+    result = stoa_json("hlt", big, "--no-pictures", "--out", work / "big")
+    check(
+        "hlt: an event beyond 122,880 tracks and 9,984 preselected",
+        result and result["tracks"] > 122880 and result["preselected"] > 9984 and result["failed_events"] == 0,
+        result,
+    )
     rows = read_csv(path)
     next(r for r in rows if r["event"] == rows[0]["event"])["covariance_14"] = "nan"
     write_csv(work / "bad.csv", rows)

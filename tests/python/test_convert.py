@@ -64,6 +64,31 @@ def test_blobs(folder):
         check(f"blobs back to {suffix}", all(np.array_equal(returned[name], source[name]) for name in returned))
 
 
+def test_absurd_count(folder):
+    """An event whose count is beyond its rows, and one that is negative, are skipped and named; the others run."""
+    events = folder / "events.h5"
+    run(STOA, "generate", "hlt", "--events", 4, "--pileup", 20, "--out", events)
+    command(events, folder / "good.soa")
+    data, at, first = bytearray((folder / "good.soa").read_bytes()), 0, {}
+    for event, count in enumerate((None, -3, 2_000_000, None)):
+        tracks, hits = np.frombuffer(data, "<u4", 2, at + 16)
+        size = int(np.frombuffer(data, "<u8", 1, at + 24)[0])
+        padded = lambda item: -(-int(tracks) * item // 128) * 128
+        place = at + 128 + 2 * padded(1) + 24 * padded(4)  # quality, nLayers; 23 columns of floats and the offsets
+        check(f"event {event}: nTracks found", int(np.frombuffer(data, "<i4", 1, place)[0]) == tracks)
+        if count is not None:
+            data[place : place + 4] = np.array(count, "<i4").tobytes()
+        at += 128 + size
+    (folder / "bad.soa").write_bytes(data)
+    done = subprocess.run([STOA, "hlt", folder / "bad.soa", "--out", folder / "bad", "--no-pictures", "--json", "--threads", "2",
+                           "--streams", "3"], capture_output=True, text=True)
+    result = json.loads(done.stdout)
+    check("absurd counts: two of four failed", result["failed_events"] == 2 and done.returncode == 0, result)
+    check("absurd counts: named", "event 1: -3 tracks" in done.stderr and "event 2: 2000000 tracks" in done.stderr, done.stderr)
+    good = hlt(folder / "good.soa", folder / "all")
+    check("absurd counts: the others run", 0 < result["selected"] < good["selected"], (result["selected"], good["selected"]))
+
+
 def test_root(folder):
     if not (DATA / "physlite.root").exists():
         return print(f"skip  ROOT: no {DATA}/physlite.root (STOA_DATA names another folder)")
@@ -108,5 +133,6 @@ def test_ca_track_dnn(folder):
 with tempfile.TemporaryDirectory() as name:
     test_ca_track_dnn(pathlib.Path(name))
     test_blobs(pathlib.Path(name))
+    test_absurd_count(pathlib.Path(name))
     test_root(pathlib.Path(name))
 sys.exit(failures > 0)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Physics of the HLT pixel-track job: three chains and four selectors on simulated, ATLAS and Level-1 tracks.
+
+    .venv/bin/python tools/hlt_physics.py build/release/cli/stoa out/physics
+
+Writes physics.md (tables), *.csv, and pictures when gnuplot is there. Definitions, all over the events that ran:
+efficiency: selected true tracks over true ones in the input. Fake and duplicate rate: of the selected. A generated vertex counts
+when three of its tracks pass the preselection; a found one belongs to the generated vertex of most of its tracks if those are
+more than half of them. Found: some vertex belongs to it. Split: found vertices beyond the first of their generated one, over
+found ones. Merged: found vertices that hold more than half of the tracks of two generated ones or more. Resolution: 68 % of
+|z - true z| for the hard scatter.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+import numpy as np
+
+CHAINS = {"today": ("--vertexing", "divisive", "--vertices-first"), "studied": ("--vertexing", "divisive"), "device": ()}
+SELECTORS = ("dnn", "cuts", "forest", "none")
+PILEUPS = {0: 10, 50: 1, 140: 1, 200: 1}  # and how many times the events asked
+BINS = {"pt": np.array([0.9, 1.2, 1.6, 2.2, 3, 5, 8, 14, 30]), "eta": np.linspace(-4, 4, 17), "nHits": np.arange(3.5, 12)}
+COLOURS = {"dnn": "#0072b2", "cuts": "#d55e00", "forest": "#009e73", "none": "#888888"}
+
+
+class Sample:
+    """Simulated events and what is true of them."""
+
+    def __init__(self, stoa, folder, pileup, events):
+        self.path = folder / f"events_{pileup}.npz"
+        run(stoa, "generate", "hlt", "--events", events, "--seed", 2026, "--pileup", pileup, "--out", self.path)
+        self.tracks, self.vertices = np.load(self.path), np.load(self.path.with_suffix(".vertices.npz"))
+        self.first = np.searchsorted(self.tracks["event"], np.arange(events))
+        self.true = self.tracks["is_true"] > 0
+        self.tight = self.tracks["quality"] >= 5
+        self.key = self.tracks["event"].astype(np.int64) << 32 | self.tracks["vertex"].clip(0)
+        usable, counts = np.unique(self.key[self.true & self.tight], return_counts=True)
+        self.size = dict(zip(usable.tolist(), counts.tolist()))
+        self.reconstructable = {k for k, n in self.size.items() if n >= 3}
+        self.z = dict(zip((self.vertices["event"].astype(np.int64) << 32 | self.vertices["vertex"]).tolist(), self.vertices["z"]))
+
+
+def run(*words):
+    return subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True).stdout
+
+
+def table(path):
+    """A CSV file as a structured array of doubles."""
+    with open(path) as file:
+        names = file.readline().strip().split(",")
+        rows = np.loadtxt(file, delimiter=",", ndmin=2).reshape(-1, len(names))
+    return np.ascontiguousarray(rows).view([(name, "f8") for name in names])[:, 0]
+
+
+def job(stoa, events, out, selector, chain, *more):
+    summary = json.loads(run(stoa, "hlt", events, "--selector", selector, *CHAINS[chain], "--no-pictures", "--out", out, "--json", *more))
+    return summary, table(out / "tracks.csv"), table(out / "vertices.csv")
+
+
+def vertex_measures(sample, tracks, rows, vertices):
+    """Share found, split, merged, resolution and how often the hard scatter is the hardest vertex."""
+    inside = tracks["vertex"] >= 0
+    found = tracks["event"][inside].astype(np.int64) << 32 | tracks["vertex"][inside].astype(np.int64)
+    truth = np.where(sample.true[rows[inside]], sample.key[rows[inside]], -1)
+    sizes = dict(zip(*(column.tolist() for column in np.unique(found, return_counts=True))))
+    pairs, counts = np.unique(np.stack([found, truth]), axis=1, return_counts=True)
+    owner, holds = {}, {}
+    for (vertex, true), n in zip(pairs.T.tolist(), counts.tolist()):
+        if true >= 0 and 2 * n > sizes[vertex]:
+            owner[vertex] = true
+        if true in sample.reconstructable and 2 * n > sample.size[true]:
+            holds[vertex] = holds.get(vertex, 0) + 1
+    owners = set(owner.values())
+    z = dict(zip((vertices["event"].astype(np.int64) << 32 | vertices["vertex"].astype(np.int64)).tolist(), vertices["z"]))
+    hard = [k for k in sample.reconstructable if k & 0xFFFFFFFF == 0]
+    best = {k: min((abs(z[v] - sample.z[k]) for v, o in owner.items() if o == k), default=np.nan) for k in hard}
+    first = vertices[np.r_[True, np.diff(vertices["event"]) != 0]]  # hardest first
+    hardest = {int(v["event"]) << 32: owner.get(int(v["event"]) << 32 | int(v["vertex"])) for v in first}
+    return {"vertex_efficiency": len(owners & sample.reconstructable) / max(len(sample.reconstructable), 1),
+            "split": (len(owner) - len(owners)) / max(len(vertices), 1),
+            "merged": sum(n > 1 for n in holds.values()) / max(len(vertices), 1),
+            "resolution_um": 1e4 * np.nanquantile(list(best.values()), 0.68) if hard else np.nan,
+            "hard_is_hardest": np.mean([hardest.get(k) == k for k in hard]) if hard else np.nan}
+
+
+def curves(sample, rows):
+    """Efficiency and fake rate in bins of pt, eta and hits."""
+    chosen = np.zeros(len(sample.true), bool)
+    chosen[rows] = True
+    fake = chosen & ~sample.true & (sample.tracks["is_duplicate"] == 0)
+    count = lambda mask, name: np.histogram(sample.tracks[name][mask], BINS[name])[0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {name: (count(chosen & sample.true, name) / count(sample.true, name), count(fake, name) / count(chosen, name))
+                for name in BINS}
+
+
+def simulated(stoa, out, pileup, sample):
+    lines, seen = [], {}
+    for chain in CHAINS:
+        for selector in SELECTORS:
+            summary, tracks, vertices = job(stoa, sample.path, out / "run", selector, chain)
+            rows = sample.first[tracks["event"].astype(int)] + tracks["track"].astype(int)
+            lines.append({"pileup": pileup, "chain": chain, "selector": selector} |
+                         {key: summary[key] for key in ("efficiency", "fake_rate", "duplicate_rate")} |
+                         vertex_measures(sample, tracks, rows, vertices) | {"us_per_event": summary["us_per_event"]})
+            if chain == "device":
+                seen[selector] = curves(sample, rows)
+    return lines, seen
+
+
+def equal_efficiency(stoa, out, sample, lines):
+    """Fake rate of the cuts over that of a score cut that keeps as many true tracks."""
+    cuts = next(line for line in lines if line["selector"] == "cuts" and line["chain"] == "today")
+    result = []
+    for selector in ("dnn", "forest"):
+        _, tracks, _ = job(stoa, sample.path, out / "run", selector, "device", "--score-min", 0)
+        order = np.argsort(-tracks["score"], kind="stable")
+        true, duplicate = tracks["is_true"][order] > 0, tracks["is_duplicate"][order] > 0
+        wanted = round(cuts["efficiency"] * sample.true.sum())
+        last = int(np.searchsorted(np.cumsum(true), wanted)) + 1
+        fake = (~true & ~duplicate)[:last].mean()
+        result.append({"selector": selector, "score_min": tracks["score"][order][last - 1], "efficiency": cuts["efficiency"],
+                       "fake_rate": fake, "fake_rate_cuts": cuts["fake_rate"], "ratio": cuts["fake_rate"] / fake})
+    return result
+
+
+def real(stoa, out, path):
+    lines = []
+    for chain in CHAINS:
+        for selector in SELECTORS:
+            s, _, _ = job(stoa, path, out / "run", selector, chain)
+            lines.append({"chain": chain, "selector": selector, "efficiency": s["efficiency"], "fake_rate": s["fake_rate"],
+                          "vertices": s["vertices"], "within_1mm": s["vertex_within_1mm"], "events": s["vertex_events"]})
+    return lines
+
+
+def level1(stoa, out, folder):
+    """The hardest vertex of the Level-1 tracks against the generated one. Their z error is not in the file: it grows with |eta|
+    from 1 mm, the resolution of the trigger's fit."""
+    tracks, events = table(folder / "ttbar_pu140_tracks.csv"), table(folder / "ttbar_pu140_events.csv")
+    eta = np.abs(tracks["eta"])
+    good = tracks["pt"] >= 2
+    rows = np.stack([tracks["event"], tracks["z0"], 0.08 + 0.05 * eta**2, tracks["pt"].clip(max=50)], axis=1)[good]
+    np.savetxt(out / "level1.csv", rows, delimiter=",", header="event,z,z_err,pt", comments="", fmt=["%d", "%.6g", "%.6g", "%.6g"])
+    run(stoa, "vertices", out / "level1.csv", "--errmax", 1, "--eps", 0.2, "--chi2max", 4, "--pt-min", 2, "--out", out / "level1_vertices.csv")
+    found = table(out / "level1_vertices.csv")
+    order = np.lexsort((-found["pt2_sum"], found["event"]))
+    found = found[order]
+    first = found[np.r_[True, np.diff(found["event"]) != 0]]
+    z = dict(zip(first["event"].astype(int), first["z"]))
+    near = [abs(z.get(int(e["event"]), np.inf) - e["z0_gen"]) <= 0.3 for e in events]
+    return {"events": len(events), "tracks": int(good.sum()), "within_3mm": int(np.sum(near)), "share": float(np.mean(near))}
+
+
+# ---- Tables and pictures. ----
+
+PERCENT = ("efficiency", "fake_rate", "duplicate_rate", "vertex_efficiency", "split", "merged", "hard_is_hardest", "share", "fake_rate_cuts")
+
+
+def cell(name, value):
+    if name in PERCENT:
+        return "-" if value is None or not np.isfinite(value) else f"{100 * value:.1f} %"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def markdown(lines):
+    names = [name for name in lines[0] if name != "us_per_event"]
+    head = ["| " + " | ".join(name.replace("_", " ") for name in names) + " |", "|" + "---|" * len(names)]
+    return "\n".join(head + ["| " + " | ".join(cell(name, line[name]) for name in names) + " |" for line in lines])
+
+
+def stages(lines):
+    """Time by stage, one line a chain and selector."""
+    names = [name for name in lines[0]["us_per_event"] if name != "wall"]
+    return [{"pileup": line["pileup"], "chain": line["chain"], "selector": line["selector"]} |
+            {f"{name}_us": round(line["us_per_event"][name], 1) for name in names} for line in lines]
+
+
+def write_csv(path, lines):
+    names = [name for name in lines[0] if name != "us_per_event"]
+    path.write_text("\n".join([",".join(names), *(",".join(str(line[name]) for name in names) for line in lines)]) + "\n")
+
+
+def picture(out, pileup, name, seen):
+    edges = BINS[name]
+    stem = f"tracks_{pileup}_{name}"
+    columns = [0.5 * (edges[1:] + edges[:-1])] + [curve for selector in SELECTORS for curve in seen[selector][name]]
+    np.savetxt(out / f"{stem}.dat", np.stack(columns, axis=1), fmt="%.5g", header="centre, then efficiency and fake rate of " + " ".join(SELECTORS))
+    label = {"pt": "pT [GeV]", "eta": "{/Symbol h}", "nHits": "hits"}[name]
+    plot = lambda which: ", ".join(f"'{stem}.dat' u 1:{2 * k + 2 + which} w linespoints pt 7 lw 2 lc rgb '{COLOURS[s]}' t '{s}'"
+                                   for k, s in enumerate(SELECTORS))
+    (out / f"{stem}.gp").write_text(
+        f"set terminal pngcairo size 1300,560 font 'Sans,13'\nset output '{stem}.png'\nset datafile missing 'nan'\nset multiplot layout 1,2\n"
+        f"set grid lc rgb '#dddddd'\nset border 3\nset tics nomirror\nset xlabel '{label}'\n" + ("set logscale x\n" if name == "pt" else "") +
+        f"set key bottom right\nset yrange [0.5:1]\nset ylabel 'efficiency, pile-up {pileup}'\nplot {plot(0)}\n"
+        f"set key top left\nset yrange [0:*]\nset ylabel 'fake rate'\nplot {plot(1)}\n")
+    return stem
+
+
+def picture_times(out, lines):
+    names = [name for name in lines[0] if name not in ("pileup", "chain", "selector", "total_us")]
+    chosen = [line for line in lines if line["pileup"] == max(PILEUPS)]
+    text = "\n".join(" ".join([f"{line['chain']}/{line['selector']}"] + [str(line[name]) for name in names]) for line in chosen)
+    (out / "times.dat").write_text("chain " + " ".join(names) + "\n" + text + "\n")
+    (out / "times.gp").write_text(
+        "set terminal pngcairo size 1300,640 font 'Sans,13'\nset output 'times.png'\nset style data histograms\nset style histogram rowstacked\n"
+        "set style fill solid 0.8\nset boxwidth 0.7\nset xtics rotate by -30\nset grid y lc rgb '#dddddd'\nset key outside right\n"
+        f"set ylabel 'us an event, pile-up {max(PILEUPS)}'\nplot for [i=2:{len(names) + 1}] 'times.dat' u i:xtic(1) t columnheader(i) noenhanced\n")
+    return "times"
+
+
+def draw(out, stems):
+    if not shutil.which("gnuplot"):
+        return print("no pictures: gnuplot is not installed; the scripts are there")
+    for stem in stems:
+        subprocess.run(["gnuplot", f"{stem}.gp"], cwd=out, check=True)
+    return print("pictures: " + ", ".join(f"{stem}.png" for stem in stems))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stoa", type=pathlib.Path)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--events", type=int, default=50, help="a pile-up; ten times as many without any (50)")
+    options = parser.parse_args()
+    stoa, out = options.stoa.resolve(), options.out
+    data = pathlib.Path(os.environ.get("STOA_DATA") or pathlib.Path(__file__).resolve().parents[2] / "shared" / "data")
+    out.mkdir(parents=True, exist_ok=True)
+    lines, equal, stems = [], [], []
+    for pileup, times in PILEUPS.items():
+        sample = Sample(stoa, out, pileup, options.events * times)
+        more, seen = simulated(stoa, out, pileup, sample)
+        lines += more
+        stems += [picture(out, pileup, name, seen) for name in BINS]
+        if pileup:
+            equal += [{"pileup": pileup} | line for line in equal_efficiency(stoa, out, sample, more)]
+    times = stages(lines)
+    parts = {"Simulated events": lines, "At the efficiency of the cuts (today's chain)": equal, "Time by stage, an event": times}
+    if (data / "tracks" / "physlite_tracks.csv").exists():
+        parts["ATLAS PHYSLITE tracks"] = real(stoa, out, data / "tracks" / "physlite_tracks.csv")
+    if (data / "l1tracks").exists():
+        parts["CMS Level-1 tracks, pile-up 140: hardest vertex"] = [level1(stoa, out, data / "l1tracks")]
+    for number, part in enumerate(parts.values()):
+        write_csv(out / f"table_{number}.csv", part)
+    (out / "physics.md").write_text("\n\n".join(f"## {title}\n\n{markdown(part)}" for title, part in parts.items()) + "\n")
+    print((out / "physics.md").read_text())
+    draw(out, stems + [picture_times(out, times)])
+
+
+if __name__ == "__main__":
+    main()
