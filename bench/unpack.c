@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scouting words to PUPPI columns, against copying as many bytes, and against the loop one would write by hand. Crossings have
- * as many candidates as the real sample's, 28.6 on average. */
+/* Scouting words to PUPPI columns, against copying as many bytes, and against the loop one would write by hand.
+ * Crossings have as many candidates as the real sample's, 28.6 on average. */
 #include "bench_internal.h"
 
 #include <errno.h>
@@ -133,9 +133,8 @@ static void time_rows(bench *run, FILE *out, uint32_t rows)
     if (!make(&u, rows) || !is_right(&u))
         bench_fail(run, "unpack, n = %u: no memory, or a wrong result", rows);
     else {
-        bench_task tasks[] = {{"native", run_native, &u, 0, 0},
-                              {"memcpy", run_memcpy, &u, 0, 0},
-                              {"scalar_loop", run_loop, &u, 0, 0}};
+        bench_task tasks[] = {
+            {"native", run_native, &u, 0, 0}, {"memcpy", run_memcpy, &u, 0, 0}, {"scalar_loop", run_loop, &u, 0, 0}};
         const uint32_t count = sizeof tasks / sizeof *tasks;
         bench_measure(run, tasks, count, bench_rounds(run, rows));
         bench_add_tasks(run, "unpack", rows, tasks, count, 0);
@@ -157,7 +156,6 @@ void bench_unpack(bench *run, const char *name)
     FILE *out = bench_create(run, "unpack.csv");
     if (!out) return;
     fputs("name,contender,n,median_ns,min_ns,ns_per_row,ratio,gbytes_per_s\n", out);
-    for (uint32_t rows = 10000; rows <= (run->quick ? 100000u : 10000000u); rows *= 10)
-        time_rows(run, out, rows);
+    for (uint32_t rows = 10000; rows <= (run->quick ? 100000u : 10000000u); rows *= 10) time_rows(run, out, rows);
     if (fclose(out) != 0) bench_fail(run, "unpack.csv: %s", strerror(errno));
 }

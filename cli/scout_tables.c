@@ -92,11 +92,13 @@ stoa_status scout_sink_close(scout_sink *s, stoa_error *err)
     for (int t = 0; t < TABLES; t++) {
         FILE *file = *tables[t].file;
         *tables[t].file = NULL;
-        if (file && output_close(file, s->dir, tables[t].name, status == STOA_OK ? err : NULL) != STOA_OK) status = STOA_EIO;
+        if (file && output_close(file, s->dir, tables[t].name, status == STOA_OK ? err : NULL) != STOA_OK)
+            status = STOA_EIO;
     }
     FILE *features = s->features;
     s->features = NULL;
-    if (features && output_close(features, s->dir, "features", status == STOA_OK ? err : NULL) != STOA_OK) status = STOA_EIO;
+    if (features && output_close(features, s->dir, "features", status == STOA_OK ? err : NULL) != STOA_OK)
+        status = STOA_EIO;
     return status;
 }
 
@@ -135,7 +137,8 @@ static void write_clusters(scout_sink *s, const scout_result *r)
     for (uint32_t i = 0; s->clusters && i < *c->clusters; i++)
         fprintf(s->clusters, "%u,%u,%u,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->batch->orbit,
                 r->crossings.bx[c->crossing[i]], c->members[i], (double)c->pt[i], (double)c->eta[i], (double)c->phi[i],
-                (double)c->mass[i], (double)c->score[i], (double)c->tau_pt[i], (double)c->tau_z[i], (double)c->tau_charge[i]);
+                (double)c->mass[i], (double)c->score[i], (double)c->tau_pt[i], (double)c->tau_z[i],
+                (double)c->tau_charge[i]);
 }
 
 static void write_crossings(scout_sink *s, const scout_result *r)
@@ -143,7 +146,8 @@ static void write_crossings(scout_sink *s, const scout_result *r)
     const uint32_t orbit = r->batch->orbit;
     for (uint32_t c = 0; s->w3pi && c < r->batch->crossings; c++)
         if (r->w3pi.found[c])
-            fprintf(s->w3pi, "%u,%u,%.9g,%.9g\n", orbit, r->crossings.bx[c], (double)r->w3pi.mass[c], (double)r->w3pi.pt_sum[c]);
+            fprintf(s->w3pi, "%u,%u,%.9g,%.9g\n", orbit, r->crossings.bx[c], (double)r->w3pi.mass[c],
+                    (double)r->w3pi.pt_sum[c]);
     for (uint32_t k = 0; s->selected && k < *r->selection.selected; k++) {
         const uint32_t c = r->selection.index[k], mask = r->selection.mask[c];
         fprintf(s->selected, "%u,%u,%d,%d,%d\n", orbit, r->crossings.bx[c], (mask & SCOUT_BY_TAU) != 0,
@@ -155,8 +159,8 @@ static void write_features(scout_sink *s, const scout_result *r)
 {
     const clusters_soa_const *c = &r->clusters;
     for (uint32_t i = 0; s->features && i < *c->clusters; i++) {
-        float row[SCOUT_FEATURE_NUMBERS] = {(float)r->batch->orbit, (float)r->crossings.bx[c->crossing[i]], c->pt[i], c->eta[i],
-                                            c->phi[i]};
+        float row[SCOUT_FEATURE_NUMBERS] = {(float)r->batch->orbit, (float)r->crossings.bx[c->crossing[i]], c->pt[i],
+                                            c->eta[i], c->phi[i]};
         float *at = row + 5;
         for (uint32_t m = 0; m < RECO_CLUSTER_MEMBERS; m++)
             for (uint32_t k = 0; k < RECO_CLUSTER_NUMBERS; k++)
@@ -185,7 +189,8 @@ static void write_orbit(scout_sink *s, const scout_result *r)
         fprintf(s->orbits, "%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu", b->orbit, (unsigned long long)o->batches,
                 (unsigned long long)o->events, (unsigned long long)o->candidates, (unsigned long long)o->taus,
                 (unsigned long long)o->clusters, (unsigned long long)o->w3pi, (unsigned long long)o->selected);
-        for (uint32_t f = 0; f < RECO_SCOUT_FAULT_COUNT_; f++) fprintf(s->orbits, ",%llu", (unsigned long long)o->faults[f]);
+        for (uint32_t f = 0; f < RECO_SCOUT_FAULT_COUNT_; f++)
+            fprintf(s->orbits, ",%llu", (unsigned long long)o->faults[f]);
         fputc('\n', s->orbits);
     }
     *o = (scout_summary){0};
@@ -249,8 +254,8 @@ static double place_of(const scout_truth *t, uint32_t row)
 }
 
 /* Rows of the truth come in the order of the input, so one walk finds all; a crossing without rows has none. */
-static stoa_status match_crossing(scout_sink *s, const scout_result *r, uint32_t crossing, uint32_t *cluster, uint32_t *tau,
-                                  stoa_error *err)
+static stoa_status match_crossing(scout_sink *s, const scout_result *r, uint32_t crossing, uint32_t *cluster,
+                                  uint32_t *tau, stoa_error *err)
 {
     scout_truth *t = &s->truth;
     const uint32_t rows = reco_table_rows(t->table);
@@ -281,7 +286,8 @@ static stoa_status keep_display(scout_sink *s, const scout_result *r, uint32_t c
     d->eta = malloc(3 * n * sizeof *d->eta);
     d->cluster = malloc(n * sizeof *d->cluster);
     d->cluster_place = malloc(n * sizeof *d->cluster_place);
-    if (!d->eta || !d->cluster || !d->cluster_place) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u candidates", n);
+    if (!d->eta || !d->cluster || !d->cluster_place)
+        return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u candidates", n);
     d->phi = d->eta + n;
     d->pt = d->phi + n;
     memcpy(d->eta, r->puppi.eta + first, n * sizeof *d->eta);
@@ -310,14 +316,15 @@ stoa_status scout_sink_take(void *user, const scout_result *r, stoa_error *err)
     uint32_t cluster = 0, tau = 0;
     write_orbit(s, r);
     if (r->status != STOA_OK) {
-        fprintf(stderr, "stoa: %s: orbit %u, part %u: skipped: %s\n", stoa_status_name(r->status), r->batch->orbit, r->batch->part,
-                r->reason);
+        fprintf(stderr, "stoa: %s: orbit %u, part %u: skipped: %s\n", stoa_status_name(r->status), r->batch->orbit,
+                r->batch->part, r->reason);
         return STOA_OK;
     }
     write_taus(s, r);
     write_clusters(s, r);
     write_crossings(s, r);
     write_features(s, r);
-    for (uint32_t c = 0; s->truth.table && c < r->batch->crossings; c++) STOA_TRY(match_crossing(s, r, c, &cluster, &tau, err));
+    for (uint32_t c = 0; s->truth.table && c < r->batch->crossings; c++)
+        STOA_TRY(match_crossing(s, r, c, &cluster, &tau, err));
     return choose_display(s, r, err);
 }

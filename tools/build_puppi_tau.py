@@ -3,9 +3,9 @@
 
     .venv/bin/python tools/build_puppi_tau.py ../shared/data/models/nn_puppi_tau_v1.weights.txt out/nn_puppi_tau.onnx
 
-features [taus, 80] -> 25 -> 25 -> 15 -> 15 -> 10 -> id [taus, 1] (sigmoid) and pt_factor [taus, 1]. Every hidden output is clipped to
-[0, 511/512], the range of the firmware's type: without it the network is another one. The file has lines `tensor NAME SIZES`, then numbers,
-dense weights [in][out]; the weights are not part of this project.
+features [taus, 80] -> 25 -> 25 -> 15 -> 15 -> 10 -> id [taus, 1] (sigmoid) and pt_factor [taus, 1]. Every hidden output is
+clipped to [0, 511/512], the range of the firmware's type: without it the network is another one. The file has lines `tensor NAME
+SIZES`, then numbers, dense weights [in][out]; the weights are not part of this project.
 """
 import sys
 
@@ -30,7 +30,8 @@ def build(tensors, path):
     limits = [graph.constant("low", 0.0), graph.constant("high", 511 / 512)]
 
     def dense(number, source, target):
-        return graph.node("Gemm", [source] + [graph.constant(f"{kind}{number}", tensors[f"{kind}{number}"]) for kind in "wb"], target)
+        parts = [graph.constant(name, tensors[name]) for name in (f"w{number}", f"b{number}")]
+        return graph.node("Gemm", [source, *parts], target)
 
     source = "features"
     for number in (2, 5, 8, 11, 14):

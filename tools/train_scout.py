@@ -7,9 +7,9 @@
             --out out/scout_$name --features out/scout_$name.f32; done
     .venv/bin/python tools/train_scout.py --train out/scout_train --test out/scout_test --out models/scout_taus.onnx
 
-The clusters are those of the job itself; one is a tau when a true tau's axis lies within 0.3 of its own. The net is the same for any order of the
-members: 10 numbers -> 32 -> 32 for each, masked sum and maximum over the members, 64 -> 32 -> four heads: score, pt as a factor of the
-members' sum, z as a weighted mean of the charged members', charge.
+The clusters are those of the job itself; one is a tau when a true tau's axis lies within 0.3 of its own. The net is the same for
+any order of the members: 10 numbers -> 32 -> 32 for each, masked sum and maximum over the members, 64 -> 32 -> four heads: score,
+pt as a factor of the members' sum, z as a weighted mean of the charged members', charge.
 """
 import argparse
 
@@ -28,7 +28,8 @@ def load(stem):
     rows = np.fromfile(f"{stem}.f32", np.float32).reshape(-1, 5 + MEMBERS * (NUMBERS + 1))
     truth = np.genfromtxt(f"{stem}.truth.csv", delimiter=",", names=True)
     taus = truth[truth["is_tau"] > 0]
-    key, tau_key = rows[:, 0].astype(np.int64) * 4096 + rows[:, 1].astype(np.int64), (taus["orbit"] * 4096 + taus["bx"]).astype(np.int64)
+    key = rows[:, 0].astype(np.int64) * 4096 + rows[:, 1].astype(np.int64)
+    tau_key = (taus["orbit"] * 4096 + taus["bx"]).astype(np.int64)
     best, match = np.full(len(rows), RADIUS), np.full(len(rows), -1)
     first, last = np.searchsorted(tau_key, key, "left"), np.searchsorted(tau_key, key, "right")
     for k in range(int((last - first).max())):
@@ -40,7 +41,7 @@ def load(stem):
         best = np.minimum(best, distance)
     targets = np.stack([match >= 0] + [np.where(match >= 0, taus[name][match], 0) for name in ("pt", "z", "charge")], axis=1)
     features = rows[:, 5 : 5 + MEMBERS * NUMBERS].reshape(-1, MEMBERS, NUMBERS)
-    return torch.from_numpy(features.copy()), torch.from_numpy(rows[:, -MEMBERS:].copy()), torch.from_numpy(targets.astype(np.float32))
+    return [torch.from_numpy(part.astype(np.float32)) for part in (features, rows[:, -MEMBERS:], targets)]
 
 
 class Net(torch.nn.Module):
@@ -122,7 +123,8 @@ def export(net, path):
     weight = node("Mul", [node("Mul", [attention, mask], "attention_masked"), node("Abs", [charge], "charged")], "z_weight")
     mean = node("Add", [over_members(weight, "z_weight_sum"), constant("epsilon", [EPSILON])], "z_weight_safe")
     node("Div", [over_members(node("Mul", [weight, z0], "z_weighted"), "z_sum"), mean], "z")
-    pooled = node("Concat", [over_members(h, "pool_sum"), node("ReduceMax", [h], "pool_max", axes=[1], keepdims=0)], "pooled", axis=1)
+    largest = node("ReduceMax", [h], "pool_max", axes=[1], keepdims=0)
+    pooled = node("Concat", [over_members(h, "pool_sum"), largest], "pooled", axis=1)
     g = node("Relu", [linear(net.joint, pooled, "joint")], "joint")
     node("Sigmoid", [linear(net.heads["score"], g, "score_head")], "score")
     node("Tanh", [linear(net.heads["charge"], g, "charge_head")], "charge")
@@ -149,8 +151,9 @@ def judge(path, data):
         part = np.concatenate([score[tau][inside], score[other]])
         label = np.concatenate([np.ones(inside.sum(), bool), np.zeros(other.sum(), bool)])
         print(f"  cluster pt {low} to {high}: {inside.sum()} taus, {other.sum()} others, AUC {auc(part, label):.4f}")
-    print(f"  pt over true pt: mean {ratio.mean():.3f}, spread {ratio.std():.3f} (members' sum: {raw.mean():.3f}, {raw.std():.3f})")
-    print(f"  z - true z: median of the size {np.median(np.abs(dz)):.3f} cm; charge right {((charge[tau] > 0) == (targets[tau, 3] > 0)).mean():.3f}")
+    right = (charge[tau] > 0) == (targets[tau, 3] > 0)
+    print(f"  pt over true pt: mean {ratio.mean():.3f}, spread {ratio.std():.3f}; members' sum: {raw.mean():.3f}, {raw.std():.3f}")
+    print(f"  z - true z: median of the size {np.median(np.abs(dz)):.3f} cm; charge right {right.mean():.3f}")
 
 
 def main():

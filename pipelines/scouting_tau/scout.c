@@ -23,8 +23,8 @@ struct scout_job {
     bool at_end;                 /* under the first */
     stoa_status status;          /* under the second: the first failure that ends the job */
     stoa_error err;
-    scout_summary summary;       /* under the second */
-    double read_us;              /* under the first */
+    scout_summary summary; /* under the second */
+    double read_us;        /* under the first */
 };
 
 typedef struct worker {
@@ -71,8 +71,8 @@ static stoa_status set_up(scout_job *job, stoa_error *err)
 {
     const scout_options *o = &job->options;
     if (o->threads < 1 || o->streams < 1 || o->streams > STREAMS_MAX)
-        return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", o->threads,
-                         o->streams, STREAMS_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed",
+                         o->threads, o->streams, STREAMS_MAX);
     STOA_TRY(stoa_device_open(o->device, &job->device, err));
     STOA_TRY(make_streams(job, err));
     for (uint32_t s = 0; s < job->stream_count; s++) {
@@ -168,7 +168,8 @@ static void finish(scout_job *job, scout_stream *s)
     while (job->handed_over != s->sequence) pthread_cond_wait(&job->delivered, &job->deliver_lock);
     if (job->status == STOA_OK) {
         count(&job->summary, &s->result);
-        if (job->options.deliver && job->options.deliver(job->options.user, &s->result, &err) != STOA_OK) fail_job(job, &err);
+        if (job->options.deliver && job->options.deliver(job->options.user, &s->result, &err) != STOA_OK)
+            fail_job(job, &err);
     }
     job->handed_over++;
     pthread_cond_broadcast(&job->delivered);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/** The L1-scouting tau job: raw words -> PUPPI candidates -> taus and their network, W -> 3 pi, clusters and their network -> selected
- *  crossings.
+/** The L1-scouting tau job: raw words -> PUPPI candidates -> taus and their network, W -> 3 pi, clusters and theirs
+ *  -> selected crossings.
  *
  *  A batch of crossings runs on the one queue of one stream; the host waits nowhere in the middle, for counts of taus and
  *  clusters stay where they are. All memory is made by scout_job_create: while batches run nothing is allocated and nothing
@@ -78,11 +78,15 @@ typedef struct scout_options {
     stoa_status (*deliver)(void *user, const scout_result *result, stoa_error *err);
     void *user;
 } scout_options;
-/* Half the circle is the float below pi, so that -pi and pi are the same place. */
-#define SCOUT_OPTIONS_INIT                                                                                    \
-    {                                                                                                         \
-        "host", NULL, NULL, NULL, RECO_TAU_OPTIONS_INIT, RECO_W3PI_CUTS_INIT,                                 \
-            {2u, 0.2f, 5.0f, 0.4f, {0.0f, 6.2831853f}, 0.0f, {0.0f}, RECO_CLUE_EUCLID, RECO_CLUE_FLAT, 0.5f, 1.0f}, 0.5f, 5.0f, 0.5f, 1, 1, NULL, NULL                    \
+/* Clusters in eta and phi, which is a circle: half of it is the float below pi, so that -pi and pi are the same place. */
+#define SCOUT_CLUE_INIT                                                                                      \
+    {                                                                                                        \
+        2u, 0.2f, 5.0f, 0.4f, {0.0f, 6.2831853f}, 0.0f, {0.0f}, RECO_CLUE_EUCLID, RECO_CLUE_FLAT, 0.5f, 1.0f \
+    }
+#define SCOUT_OPTIONS_INIT                                                                                   \
+    {                                                                                                        \
+        "host", NULL, NULL, NULL, RECO_TAU_OPTIONS_INIT, RECO_W3PI_CUTS_INIT, SCOUT_CLUE_INIT, 0.5f, 5.0f,   \
+            0.5f, 1, 1, NULL, NULL                                                                           \
     }
 
 typedef struct scout_summary {
@@ -108,7 +112,8 @@ const char *scout_stage_name(uint32_t stage);
 STOA_MUST_CHECK stoa_status scout_job_create(const scout_options *options, reco_scout_reader *reader, scout_job **job,
                                              stoa_error *err);
 /** Run all that the reader gives. A batch that fails is marked in its result and skipped.
- *  owns fills caller's summary   sync blocks until the input ends   alloc none but threads   threads one at a time   errors EIO; what `deliver` returns; EDEVICE   since 0.1 */
+ *  owns fills caller's summary   sync blocks until the input ends   alloc none but threads   threads one at a time
+ *  errors EIO; what `deliver` returns; EDEVICE   since 0.1 */
 STOA_MUST_CHECK stoa_status scout_job_run(scout_job *job, scout_summary *summary, stoa_error *err);
 /** Destroy; NULL is a no-op.   owns takes `job`   threads one at a time   errors none   since 0.1 */
 void scout_job_destroy(scout_job *job);

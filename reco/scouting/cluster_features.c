@@ -17,7 +17,8 @@ STOA_KERNEL(reco_cluster_crossings, reco_cluster_features)
         *out->clusters = count < rows ? count : rows;
     }
     STOA_FOR(c, grid, crossings)
-    for (uint32_t k = args->crossing_clusters[c]; k < args->crossing_clusters[c + 1] && k < rows; k++) out->crossing[k] = c;
+    for (uint32_t k = args->crossing_clusters[c]; k < args->crossing_clusters[c + 1] && k < rows; k++)
+        out->crossing[k] = c;
 }
 
 /* Sums over all members, and the leading ones. */

@@ -81,8 +81,8 @@ static bool dth_parse(const uint8_t *at, dth_header *header)
     return true;
 }
 
-/* After a header without magic: on by units of 32 bytes to one that has it and repeats an event header, as a candidate's
- * bits may look like the magic. False at the end. */
+/* After a header without magic: on by units of 32 bytes to one that has it and repeats an event header, as a
+ * candidate's bits may look like the magic. False at the end. */
 static stoa_status dth_search(scout_frames *f, bool *found, stoa_error *err)
 {
     const uint8_t *data;
@@ -237,9 +237,10 @@ stoa_status scout_frames_begin(scout_frames *f, const char *what, stoa_error *er
     for (size_t i = 0; f->format == RECO_SCOUT_ANY && i < sizeof known / sizeof *known; i++)
         if (looks_like(f, known[i])) f->format = known[i];
     if (f->format == RECO_SCOUT_ANY)
-        return STOA_FAIL(err, STOA_EFORMAT,
-                         "%s: begins with 0x%016llx: not a CMSSW raw file, a DTH block or an event header; name the format",
-                         what, f->bytes >= 8 ? (unsigned long long)load64(f->data) : 0ull);
+        return STOA_FAIL(
+            err, STOA_EFORMAT,
+            "%s: begins with 0x%016llx: not a CMSSW raw file, a DTH block or an event header; name the format", what,
+            f->bytes >= 8 ? (unsigned long long)load64(f->data) : 0ull);
     return f->format == RECO_SCOUT_CMSRAW ? cms_begin(f, what, err) : STOA_OK;
 }
 

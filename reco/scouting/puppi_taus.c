@@ -35,7 +35,8 @@ STOA_DEVICE tau_crossing crossing_of(const reco_puppi_taus *args, uint32_t cross
 }
 
 /* The leading candidates of a seed's cone into `rows`, which has room for RECO_TAU_CANDIDATES; the cone's pt. */
-STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows, uint32_t *count)
+STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows,
+                                 uint32_t *count)
 {
     const float radius2 = args->options.cone * args->options.cone;
     float pt = 0.0f;
@@ -52,7 +53,8 @@ STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, ui
 STOA_DEVICE bool is_apart(const puppi_soa *p, float separation, const uint32_t *seeds, uint32_t count, uint32_t row)
 {
     for (uint32_t s = 0; s < count; s++)
-        if (scout_delta_r2(p->eta[seeds[s]], p->phi[seeds[s]], p->eta[row], p->phi[row]) < separation * separation) return false;
+        if (scout_delta_r2(p->eta[seeds[s]], p->phi[seeds[s]], p->eta[row], p->phi[row]) < separation * separation)
+            return false;
     return true;
 }
 
@@ -69,9 +71,11 @@ STOA_KERNEL(reco_tau_seeds, reco_puppi_taus)
             sorted = scout_insert(p->pt, args->order + c.first, sorted, UINT32_MAX, c.first + i);
         for (uint32_t i = 0; i < c.count && found < RECO_TAUS_OF_CROSSING; i++) {
             const uint32_t row = c.order[i];
-            if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row)) continue;
+            if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row))
+                continue;
             seeds[found++] = row;
-            if (args->options.cone_pt_min > 0.0f && look_into_cone(args, c, row, leading, &used) < args->options.cone_pt_min)
+            if (args->options.cone_pt_min > 0.0f &&
+                look_into_cone(args, c, row, leading, &used) < args->options.cone_pt_min)
                 continue;
             out->seed.data[kept++ * out->seed.stride + k] = row;
         }
@@ -131,12 +135,14 @@ static stoa_status check(const reco_puppi_taus *args, stoa_error *err)
     RECO_NEED(err, "puppi taus", args->order);
     RECO_NEED(err, "puppi taus", args->distance2);
     if (!(o->eta_max >= 0 && o->separation >= 0 && o->cone >= 0 && o->cone_pt_min >= 0))
-        return STOA_FAIL(err, STOA_EINVAL, "puppi taus: eta_max %g, separation %g, cone %g, cone_pt_min %g: none may be below 0",
+        return STOA_FAIL(err, STOA_EINVAL,
+                         "puppi taus: eta_max %g, separation %g, cone %g, cone_pt_min %g: none may be below 0",
                          (double)o->eta_max, (double)o->separation, (double)o->cone, (double)o->cone_pt_min);
     const uint32_t rows = args->crossings.head.rows;
     if (args->crossing_taus.head.rows < rows || args->taus.head.rows / RECO_TAUS_OF_CROSSING + 1 < rows)
         return STOA_FAIL(err, STOA_ESHAPE,
-                         "puppi taus: 'crossing_taus' has %u rows and 'taus' %u, %u rows of crossings need as many, and %d each but one",
+                         "puppi taus: 'crossing_taus' has %u rows and 'taus' %u, %u rows of crossings need as many, "
+                         "and %d each but one",
                          args->crossing_taus.head.rows, args->taus.head.rows, rows, RECO_TAUS_OF_CROSSING);
     return STOA_OK;
 }

@@ -70,7 +70,8 @@ typedef struct reco_tau_fixed {
 /** Enqueue the network over the features in the firmware's types: inputs 6 bits behind the point with angles cut to that
  *  precision, products cut to 10 bits, sums of 16 bits that wrap, hidden outputs of 9 bits rounded to even and clipped to
  *  [0, 511/512], a table of 1,024 entries for the sigmoid.
- *  owns borrows all until the queue passes   sync asynchronous   alloc none   threads one at a time per queue   errors EINVAL; as stoa_queue_launch   source types of cms-hls4ml/NNPuppiTauModel   since 0.1 */
+ *  owns borrows all until the queue passes   sync asynchronous   alloc none   threads one at a time per queue
+ *  errors EINVAL; as stoa_queue_launch   source types of cms-hls4ml/NNPuppiTauModel   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_tau_fixed_enqueue(stoa_queue *queue, const reco_tau_fixed *args, stoa_error *err);
 
 STOA_END_DECLS

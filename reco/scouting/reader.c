@@ -15,7 +15,7 @@
 
 /* Words of blocks that are read but not yet part of a batch: an event of any length, and a block. */
 enum { TAIL_WORDS = 8192 };
-/* Mapped pages behind the reader are given back in pieces of this size: the resident set does not grow with the file. */
+/* Mapped pages behind the reader are given back in pieces of this size: memory does not grow with the file. */
 #define DROP_BYTES ((size_t)32 << 20)
 #define LOST_ORBITS_MAX 65536u /* a larger jump of the orbit number is a wrong number, not a loss */
 
@@ -75,10 +75,12 @@ static stoa_status make_reader(const reco_scout_options *options, reco_scout_rea
         return STOA_FAIL(err, STOA_EINVAL, "scouting reader: options of %u bytes, %zu needed", options->struct_size,
                          sizeof *options);
     if (options->crossings_max < 1 || options->candidates_max < RECO_SCOUT_COUNT_MAX)
-        return STOA_FAIL(err, STOA_EINVAL, "scouting reader: batches of %u crossings and %u candidates, at least 1 and %u needed",
+        return STOA_FAIL(err, STOA_EINVAL,
+                         "scouting reader: batches of %u crossings and %u candidates, at least 1 and %u needed",
                          options->crossings_max, options->candidates_max, RECO_SCOUT_COUNT_MAX);
     if (options->crossings_max > 1u << 24 || options->candidates_max > 1u << 28)
-        return STOA_FAIL(err, STOA_ELIMIT, "scouting reader: batches of %u crossings and %u candidates, at most 2^24 and 2^28",
+        return STOA_FAIL(err, STOA_ELIMIT,
+                         "scouting reader: batches of %u crossings and %u candidates, at most 2^24 and 2^28",
                          options->crossings_max, options->candidates_max);
     reco_scout_reader *made = stoa_calloc(1, sizeof *made);
     if (!made) return STOA_FAIL(err, STOA_ENOMEM, "scouting reader: no memory");
@@ -117,7 +119,8 @@ static stoa_status finish_reader(reco_scout_reader **reader, stoa_status status)
     return status;
 }
 
-stoa_status reco_scout_open(const char *path, const reco_scout_options *options, reco_scout_reader **reader, stoa_error *err)
+stoa_status reco_scout_open(const char *path, const reco_scout_options *options, reco_scout_reader **reader,
+                            stoa_error *err)
 {
     RECO_NEED(err, "scouting reader", path);
     STOA_TRY(make_reader(options, reader, err));
@@ -140,7 +143,8 @@ stoa_status reco_scout_attach(int fd, const reco_scout_options *options, reco_sc
 {
     if (fd < 0) return STOA_FAIL(err, STOA_EINVAL, "scouting stream: descriptor %d", fd);
     if (options && options->format != RECO_SCOUT_ANY && options->format != RECO_SCOUT_DTH256)
-        return STOA_FAIL(err, STOA_ENOTSUP, "scouting stream: format %s, only dth256 has frames that can be read from a stream",
+        return STOA_FAIL(err, STOA_ENOTSUP,
+                         "scouting stream: format %s, only dth256 has frames that can be read from a stream",
                          reco_scout_format_name(options->format));
     STOA_TRY(make_reader(options, reader, err));
     scout_frames *frames = &(*reader)->frames;
@@ -154,7 +158,10 @@ void reco_scout_destroy(reco_scout_reader *reader)
 {
     if (!reader) return;
     if (reader->mapped_bytes > 0) {
-        union { const uint8_t *data; void *map; } mapped = {reader->frames.data};
+        union {
+            const uint8_t *data;
+            void *map;
+        } mapped = {reader->frames.data};
         (void)munmap(mapped.map, reader->mapped_bytes);
     }
     if (reader->file >= 0) (void)close(reader->file);
@@ -200,9 +207,9 @@ void reco_scout_batch_destroy(reco_scout_batch *batch)
 /* ---- Words to events. ---- */
 
 typedef enum stop {
-    STOP_END,   /* all words are used, or the last event's are not all there */
-    STOP_FULL,  /* the next event has no room */
-    STOP_ORBIT  /* the next event is of another orbit */
+    STOP_END,  /* all words are used, or the last event's are not all there */
+    STOP_FULL, /* the next event has no room */
+    STOP_ORBIT /* the next event is of another orbit */
 } stop;
 
 /* The first word with bit 63 set, as headers and no candidates have; `end` without one. */
@@ -238,8 +245,8 @@ static reco_scout_fault judge(const reco_scout_reader *r, uint64_t header)
 }
 
 /* Take events from words[*at .. end) into the batch, until one of the stops. `whole`: no more words follow. */
-static stop take_events(reco_scout_reader *r, reco_scout_batch *batch, const uint64_t *words, uint32_t *at, uint32_t end,
-                        bool whole)
+static stop take_events(reco_scout_reader *r, reco_scout_batch *batch, const uint64_t *words, uint32_t *at,
+                        uint32_t end, bool whole)
 {
     uint32_t *faults = batch->faults;
     while (*at < end) {
@@ -247,7 +254,9 @@ static stop take_events(reco_scout_reader *r, reco_scout_batch *batch, const uin
         const uint32_t count = reco_scout_count(header), left = end - *at - 1u;
         if (reco_scout_kind(header) != RECO_SCOUT_EVENT) {
             const bool truncated = reco_scout_kind(header) == RECO_SCOUT_TRUNCATED_ORBIT;
-            faults[header == 0 ? RECO_SCOUT_FAULT_ZERO : truncated ? RECO_SCOUT_FAULT_TRUNCATED : RECO_SCOUT_FAULT_STRAY]++;
+            faults[header == 0 ? RECO_SCOUT_FAULT_ZERO
+                   : truncated ? RECO_SCOUT_FAULT_TRUNCATED
+                               : RECO_SCOUT_FAULT_STRAY]++;
             ++*at;
             continue;
         }
@@ -323,7 +332,8 @@ static bool read_assembled(reco_scout_reader *r, reco_scout_batch *batch, uint32
     if (take > TAIL_WORDS - held) take = TAIL_WORDS - held;
     if (take > room) take = room;
     if (take > 0)
-        memcpy(batch->memory + *used, (const uint8_t *)r->chunk.words + r->chunk_at * sizeof(uint64_t), take * sizeof(uint64_t));
+        memcpy(batch->memory + *used, (const uint8_t *)r->chunk.words + r->chunk_at * sizeof(uint64_t),
+               take * sizeof(uint64_t));
     *used += (uint32_t)take;
     r->chunk_at += take;
     const bool all = r->chunk_at == r->chunk.count;
@@ -344,10 +354,14 @@ static bool read_assembled(reco_scout_reader *r, reco_scout_batch *batch, uint32
 static void drop_pages(reco_scout_reader *r)
 {
     if (r->mapped_bytes == 0) return;
-    const uint8_t *reached = r->has_chunk ? (const uint8_t *)(r->chunk.words + r->chunk_at) : r->frames.data + r->frames.at;
+    const uint8_t *reached =
+        r->has_chunk ? (const uint8_t *)(r->chunk.words + r->chunk_at) : r->frames.data + r->frames.at;
     const size_t behind = (size_t)(reached - r->frames.data) / DROP_BYTES * DROP_BYTES;
     if (behind <= r->dropped_bytes) return;
-    union { const uint8_t *data; void *map; } from = {r->frames.data + r->dropped_bytes};
+    union {
+        const uint8_t *data;
+        void *map;
+    } from = {r->frames.data + r->dropped_bytes};
     (void)madvise(from.map, behind - r->dropped_bytes, MADV_DONTNEED);
     r->dropped_bytes = behind;
 }

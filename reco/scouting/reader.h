@@ -93,7 +93,8 @@ RECO_API STOA_MUST_CHECK stoa_status reco_scout_open_memory(const void *data, si
                                                             reco_scout_reader **reader, stoa_error *err);
 /** Read frames from a socket or pipe. A reader that is not asked does not read: the sender then waits, and what it has to
  *  drop is counted here by the orbit numbers that do not come.
- *  owns borrows `fd` until destroy; caller destroys   threads any   errors ENOTSUP a format other than dth256; EINVAL; ENOMEM   since 0.1 */
+ *  owns borrows `fd` until destroy; caller destroys   threads any
+ *  errors ENOTSUP a format other than dth256; EINVAL; ENOMEM   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_scout_attach(int fd, const reco_scout_options *options, reco_scout_reader **reader,
                                                        stoa_error *err);
 /** Destroy; NULL is a no-op.   owns takes `reader`   threads one at a time   errors none   since 0.1 */

@@ -48,7 +48,8 @@ typedef struct reco_muon_unpack {
 } reco_muon_unpack;
 
 /** Enqueue the unpacking of tracker muons.
- *  shape see the struct   units GeV, cm, rad   owns borrows all until the queue passes   sync asynchronous   alloc none   threads one at a time per queue   errors EINVAL; ESHAPE; as stoa_queue_launch   source pipelines of L1TriggerScouting/Phase2   since 0.1 */
+ *  shape see the struct   units GeV, cm, rad   owns borrows all until the queue passes   sync asynchronous   alloc none
+ *  threads one at a time per queue   errors EINVAL; ESHAPE; as stoa_queue_launch   source L1TriggerScouting/Phase2   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_muon_unpack_enqueue(stoa_queue *queue, const reco_muon_unpack *args, stoa_error *err);
 
 STOA_END_DECLS

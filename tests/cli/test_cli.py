@@ -367,7 +367,8 @@ def test_scout(work):
         for threads, streams, crossings in ((1, 1, 1024), (2, 3, 100), (3, 3, 400)):
             out = work / f"scout_{format}_{threads}"
             result = stoa_json(
-                "scout", words, "--no-pictures", "--out", out, "--threads", threads, "--streams", streams, "--crossings", crossings
+                "scout", words, "--no-pictures", "--out", out,
+                "--threads", threads, "--streams", streams, "--crossings", crossings
             )
             if not made or not result:
                 return
@@ -390,7 +391,8 @@ def test_scout(work):
     cut.write_bytes((work / "scout.dth256").read_bytes()[:-5000])
     result = stoa_json("scout", cut, "--no-pictures", "--out", work / "scout_cut")
     check("scout: a cut orbit is said and its events kept",
-          result["cut_orbits"] == 1 and result["orbits"] == 1 and 4900 < result["events"] < 5000 and result["faults"]["cut"] == 1, result)
+          (result["cut_orbits"], result["orbits"], result["faults"]["cut"]) == (1, 1, 1) and 4900 < result["events"] < 5000,
+          result)
     test_scout_live(work, (work / "scout.dth256").read_bytes(), reference)
     fails("scout: no such file", 1, "STOA_EIO", "scout", work / "none.raw", "--out", work / "x")
     fails("scout: not scouting words", 1, "STOA_EFORMAT", "scout", SOURCE / "README.md", "--out", work / "x")

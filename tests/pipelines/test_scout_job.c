@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scouting job (pipelines/scouting_tau): the same results in the same order for any number of threads and streams, from a
- * file and from a sender over TCP that has to wait, and failures that end it. */
+/* The scouting job (pipelines/scouting_tau): the same results in the same order for any number of threads and streams,
+ * from a file and from a sender over TCP that has to wait, and failures that end it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 static stoa_error err;
-#define OK(call)                                            \
-    do {                                                    \
-        if ((call) != STOA_OK) fail_msg("%s", err.message); \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
     } while (0)
 
 enum { EVENTS = 8000 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Simulated crossings (reco/generate/scout.h): the same in every format, events that depend on their number only, truth that
- * the candidates bear out. */
+/* Simulated crossings (reco/generate/scout.h): the same in every format, events that depend on their number only, truth
+ * that the candidates bear out. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 static stoa_error err;
-#define OK(call)                                            \
-    do {                                                    \
-        if ((call) != STOA_OK) fail_msg("%s", err.message); \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
     } while (0)
 
 enum { EVENTS = 4000 };
@@ -85,7 +85,8 @@ static float nearby_pt(const puppi_fixture *f, uint32_t crossing, double eta, do
 {
     float sum = 0;
     for (uint32_t i = f->crossings.offset[crossing]; i < f->crossings.offset[crossing + 1]; i++) {
-        const double d_eta = (double)f->puppi.eta[i] - eta, d_phi = remainder((double)f->puppi.phi[i] - phi, 6.283185307179586);
+        const double d_eta = (double)f->puppi.eta[i] - eta,
+                     d_phi = remainder((double)f->puppi.phi[i] - phi, 6.283185307179586);
         if (d_eta * d_eta + d_phi * d_phi < 0.09) sum += f->puppi.pt[i];
     }
     return sum;

@@ -14,9 +14,9 @@
 #include <sys/socket.h>
 
 static stoa_error err;
-#define OK(call)                                      \
-    do {                                              \
-        if ((call) != STOA_OK) fail_msg("%s", err.message); \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
     } while (0)
 
 /* All that was read: a hash of the events in order, counts and faults. */
@@ -194,20 +194,20 @@ static void test_event_faults(void **state)
         uint32_t times, events;
     } cases[] = {
         {2, ~0ull, 1ull << 61, RECO_SCOUT_FAULT_EVENT_ERROR, 1, EVENTS - 1},
-        {2, ~0xfffull, 3000, RECO_SCOUT_FAULT_COUNT, 1, EVENTS - 1},       /* beyond the payload */
-        {2, ~0xfffull, 30, RECO_SCOUT_FAULT_COUNT, 1, EVENTS - 1},         /* over the next header */
+        {2, ~0xfffull, 3000, RECO_SCOUT_FAULT_COUNT, 1, EVENTS - 1},        /* beyond the payload */
+        {2, ~0xfffull, 30, RECO_SCOUT_FAULT_COUNT, 1, EVENTS - 1},          /* over the next header */
         {EVENTS - 1, ~0xfffull, 30, RECO_SCOUT_FAULT_COUNT, 1, EVENTS - 1}, /* at the end */
-        {2, ~0xfffull, 20, RECO_SCOUT_FAULT_STRAY, 2, EVENTS},             /* two candidates too few */
+        {2, ~0xfffull, 20, RECO_SCOUT_FAULT_STRAY, 2, EVENTS},              /* two candidates too few */
         {2, ~(0xfffull << 12), 3564ull << 12, RECO_SCOUT_FAULT_BX_RANGE, 1, EVENTS - 1},
         {2, ~(0xfffull << 12), 1ull << 12, RECO_SCOUT_FAULT_BX_ORDER, 1, EVENTS},
-        {2, ~(3ull << 62), 0, RECO_SCOUT_FAULT_STRAY, 23, EVENTS - 1},     /* no header any more */
-        {2, ~(3ull << 62), 3ull << 62, RECO_SCOUT_FAULT_COUNT_, 0, 0},     /* the header of a truncated orbit: below */
+        {2, ~(3ull << 62), 0, RECO_SCOUT_FAULT_STRAY, 23, EVENTS - 1}, /* no header any more */
+        {2, ~(3ull << 62), 3ull << 62, RECO_SCOUT_FAULT_COUNT_, 0, 0}, /* the header of a truncated orbit: below */
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         sample s = {0};
         small_orbit(&s, SAMPLE_ORBIT);
         uint64_t *header = header_of(&s, cases[c].event);
-        *header = (*header & cases[c].and) ^ cases[c].xor;
+        *header = (*header & cases[c].and) ^ cases[c].xor ;
         if (cases[c].fault != RECO_SCOUT_FAULT_COUNT_)
             expect(&s, RECO_SCOUT_NATIVE64, cases[c].fault, cases[c].times, cases[c].events, 1);
         else {
@@ -260,22 +260,22 @@ static uint8_t *block_of(const sample *s, uint32_t block)
     return s->bytes + at;
 }
 
-/* Byte `byte` of a block's header is changed, or the block left out (byte -1). Events lost are those that reach into the
- * block, at most. */
+/* Byte `byte` of a block's header is changed, or the block left out (byte -1). Events lost are those that reach into
+ * the block, at most. */
 static void test_frame_faults(void **state)
 {
     (void)state;
     static const struct {
         uint32_t block;
         int byte;
-        uint8_t xor;
+        uint8_t xor ;
         reco_scout_fault fault;
         uint32_t orbits;
     } cases[] = {
-        {1, 0, 0xff, RECO_SCOUT_FAULT_BAD_MAGIC, 2},   {1, 5, 0x20, RECO_SCOUT_FAULT_BLOCK_ERROR, 2},
-        {1, 2, 0x40, RECO_SCOUT_FAULT_BLOCK_ORDER, 2}, {1, -1, 0, RECO_SCOUT_FAULT_BLOCK_ORDER, 2},
+        {1, 0, 0xff, RECO_SCOUT_FAULT_BAD_MAGIC, 2},     {1, 5, 0x20, RECO_SCOUT_FAULT_BLOCK_ERROR, 2},
+        {1, 2, 0x40, RECO_SCOUT_FAULT_BLOCK_ORDER, 2},   {1, -1, 0, RECO_SCOUT_FAULT_BLOCK_ORDER, 2},
         {0, 5, 0x80, RECO_SCOUT_FAULT_MISSING_FIRST, 2}, {0, -1, 0, RECO_SCOUT_FAULT_MISSING_FIRST, 2},
-        {2, 5, 0x40, RECO_SCOUT_FAULT_MISSING_LAST, 2}, {2, -1, 0, RECO_SCOUT_FAULT_MISSING_LAST, 2},
+        {2, 5, 0x40, RECO_SCOUT_FAULT_MISSING_LAST, 2},  {2, -1, 0, RECO_SCOUT_FAULT_MISSING_LAST, 2},
     };
     sample whole = {0};
     dth_orbits(&whole);
@@ -287,7 +287,7 @@ static void test_frame_faults(void **state)
         sample_put(&s, whole.bytes, whole.count);
         uint8_t *block = block_of(&s, cases[c].block);
         if (cases[c].byte >= 0)
-            block[cases[c].byte] ^= cases[c].xor;
+            block[cases[c].byte] ^= cases[c].xor ;
         else {
             uint8_t *next = block_of(&s, cases[c].block + 1);
             s.count -= (size_t)(next - block);
@@ -441,10 +441,11 @@ static void test_real_frames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_unaligned),     cmocka_unit_test(test_event_faults),
-        cmocka_unit_test(test_padding_and_cuts), cmocka_unit_test(test_frame_faults), cmocka_unit_test(test_cms_faults),
-        cmocka_unit_test(test_errors),        cmocka_unit_test(test_socket),        cmocka_unit_test(test_real_puppi),
-        cmocka_unit_test(test_real_frames),
+        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_unaligned),
+        cmocka_unit_test(test_event_faults),  cmocka_unit_test(test_padding_and_cuts),
+        cmocka_unit_test(test_frame_faults),  cmocka_unit_test(test_cms_faults),
+        cmocka_unit_test(test_errors),        cmocka_unit_test(test_socket),
+        cmocka_unit_test(test_real_puppi),    cmocka_unit_test(test_real_frames),
     };
     return cmocka_run_group_tests(tests, make_samples, free_samples);
 }

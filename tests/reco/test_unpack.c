@@ -14,9 +14,9 @@
 #include <float.h>
 
 static stoa_error err;
-#define OK(call)                                            \
-    do {                                                    \
-        if ((call) != STOA_OK) fail_msg("%s", err.message); \
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
     } while (0)
 
 enum { MUONS = 16 };
@@ -96,12 +96,17 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static void check_kind(const puppi_fixture *f, uint32_t row, uint32_t k)
 {
-    const float want[] = {0.25f * (float)kinds[k].pt, RECO_SCOUT_ANGLE * (float)kinds[k].eta,
-                          RECO_SCOUT_ANGLE * (float)kinds[k].phi, kinds[k].z0, kinds[k].xy, kinds[k].weight};
+    const float want[] = {0.25f * (float)kinds[k].pt,
+                          RECO_SCOUT_ANGLE * (float)kinds[k].eta,
+                          RECO_SCOUT_ANGLE * (float)kinds[k].phi,
+                          kinds[k].z0,
+                          kinds[k].xy,
+                          kinds[k].weight};
     const float got[] = {f->puppi.pt[row], f->puppi.eta[row], f->puppi.phi[row],
                          f->puppi.z0[row], f->puppi.dxy[row], f->puppi.puppiw[row]};
     for (size_t c = 0; c < sizeof want / sizeof *want; c++)
-        if (want[c] < got[c] || want[c] > got[c]) fail_msg("kind %u, column %zu: %g, %g expected", k, c, (double)got[c], (double)want[c]);
+        if (want[c] < got[c] || want[c] > got[c])
+            fail_msg("kind %u, column %zu: %g, %g expected", k, c, (double)got[c], (double)want[c]);
     assert_int_equal(f->puppi.pdgid[row], kinds[k].pdgid);
     assert_int_equal(f->puppi.quality[row], kinds[k].quality_out);
 }
@@ -119,8 +124,8 @@ static void test_kinds_and_padding(void **state)
         header[e] = b.word_count;
         words[b.word_count++] = reco_scout_header(9, e, count);
         for (uint32_t k = 0; k < count; k++)
-            words[b.word_count++] = reco_puppi_word(kinds[k].pt, kinds[k].eta, kinds[k].phi, kinds[k].pid, kinds[k].z0_or_weight,
-                                                    kinds[k].dxy, kinds[k].quality);
+            words[b.word_count++] = reco_puppi_word(kinds[k].pt, kinds[k].eta, kinds[k].phi, kinds[k].pid,
+                                                    kinds[k].z0_or_weight, kinds[k].dxy, kinds[k].quality);
         b.candidates += count;
     }
     puppi_unpack(f, &b, 0);
@@ -171,7 +176,8 @@ static void test_muons(void **state)
     puppi_fixture *f = *state;
     const uint64_t even = 0xffffull << 1 | 0x1000ull << 17 | 0x1fffull << 30 | 0x1ffull << 44 | 0x200ull << 54;
     const uint64_t odd = 4ull << 1 | 1ull << 17 | 0x3fffull << 30 | 0x3ffull << 44 | 1ull << 54;
-    const uint64_t high_even = 1 | 0xffull << 1 | 0xfull << 9 | 0xfull << 13, high_odd = 0 | 3ull << 1 | 2ull << 9 | 1ull << 13;
+    const uint64_t high_even = 1 | 0xffull << 1 | 0xfull << 9 | 0xfull << 13,
+                   high_odd = 0 | 3ull << 1 | 2ull << 9 | 1ull << 13;
     const uint64_t words[5] = {even, high_even | high_odd << 32, odd, even, high_even};
     stoa_collection *memory;
     tracker_muons_soa m;
