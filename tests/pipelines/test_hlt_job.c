@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HLT job: the same bits on any number of threads and streams, for each chain; a broken event fails alone. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "pipelines/hlt_pixel_tracks/hlt.h"
+#include "reco/generate/hlt.h"
+#include "reco/io/tracks_io.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EVENTS = 8, BROKEN = 3 };
+
+typedef struct fixture {
+    reco_events *file;
+    reco_forest *forest;
+    tracks_soa tracks[EVENTS];
+    void *blob[EVENTS];
+    hlt_event events[EVENTS];
+} fixture;
+
+static int fill_event(fixture *f, uint32_t e)
+{
+    const stoa_place host = {STOA_PLACE_HOST, 0};
+    const uint32_t rows = reco_events_rows(f->file, e);
+    size_t bytes;
+    if (stoa_layout_bytes(&tracks_soa_layout, rows, &bytes, NULL) != STOA_OK) return -1;
+    f->blob[e] = aligned_alloc(STOA_LAYOUT_ALIGN_BYTES, bytes);
+    if (!f->blob[e]) return -1;
+    memset(f->blob[e], 0, bytes);
+    if (stoa_layout_bind(&tracks_soa_layout, rows, f->blob[e], bytes, host, &f->tracks[e].head, NULL) != STOA_OK)
+        return -1;
+    if (reco_events_fill(f->file, e, &f->tracks[e], NULL, NULL) != STOA_OK) return -1;
+    f->events[e].number = 100 + e;
+    f->events[e].vertex_z = NAN;
+    return stoa_layout_bind_const(&tracks_soa_layout, rows, f->blob[e], bytes, host, &f->events[e].tracks.head,
+                                  NULL) == STOA_OK
+               ? 0
+               : -1;
+}
+
+static int set_up(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    reco_hlt_options options = RECO_HLT_OPTIONS_INIT;
+    reco_table *tracks = NULL;
+    options.events = EVENTS;
+    options.pileup = 30;
+    if (!f || reco_generate_hlt(&options, &tracks, NULL, NULL) != STOA_OK) return -1;
+    const stoa_status status = reco_events_from_tables(tracks, NULL, "generated", &f->file, NULL);
+    reco_table_destroy(tracks);
+    if (status != STOA_OK) return -1;
+    if (reco_forest_load(STOA_SOURCE_DIR "/models/hlt_high_purity.forest", &f->forest, NULL) != STOA_OK) return -1;
+    for (uint32_t e = 0; e < EVENTS; e++)
+        if (fill_event(f, e) != 0) return -1;
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    for (int e = 0; e < EVENTS; e++) free(f->blob[e]);
+    reco_events_destroy(f->file);
+    reco_forest_destroy(f->forest);
+    free(f);
+    return 0;
+}
+
+static void same(const void *a, const void *b, size_t count, size_t bytes)
+{
+    if (count > 0) assert_memory_equal(a, b, count * bytes);
+}
+
+static void same_results(const hlt_result *a, const hlt_result *b)
+{
+    assert_int_equal(a->status, b->status);
+    assert_int_equal(a->preselected, b->preselected);
+    assert_int_equal(a->selected, b->selected);
+    assert_int_equal(a->converted, b->converted);
+    assert_int_equal(a->vertices, b->vertices);
+    same(a->index, b->index, a->preselected, sizeof *a->index);
+    same(a->score, b->score, a->preselected, sizeof *a->score);
+    same(a->kept, b->kept, a->selected, sizeof *a->kept);
+    same(a->vertex_of, b->vertex_of, a->selected, sizeof *a->vertex_of);
+    same(a->z, b->z, a->vertices, sizeof *a->z);
+    same(a->weight, b->weight, a->vertices, sizeof *a->weight);
+    same(a->chi2, b->chi2, a->vertices, sizeof *a->chi2);
+    same(a->pt2_sum, b->pt2_sum, a->vertices, sizeof *a->pt2_sum);
+    same(a->by_pt2, b->by_pt2, a->vertices, sizeof *a->by_pt2);
+}
+
+static hlt_job *run_job(const fixture *f, const hlt_options *options, hlt_summary *summary)
+{
+    hlt_job *job;
+    stoa_error err;
+    if (hlt_job_create(options, f->events, EVENTS, &job, &err) != STOA_OK) fail_msg("%s", err.message);
+    if (hlt_job_run(job, summary, &err) != STOA_OK) fail_msg("%s", err.message);
+    assert_int_equal(summary->allocations, 0);
+    return job;
+}
+
+/* Reference: one thread, one stream. */
+static void check_chain(const fixture *f, hlt_selector selector, hlt_vertexing vertexing, bool vertices_first)
+{
+    static const uint32_t shapes[][2] = {{1, 3}, {2, 2}, {4, 5}};
+    hlt_options options = HLT_OPTIONS_INIT;
+    hlt_summary summary;
+    options.selector = selector;
+    options.vertexing = vertexing;
+    options.vertices_first = vertices_first;
+    options.forest = f->forest;
+    hlt_job *reference = run_job(f, &options, &summary);
+    assert_true(summary.selected > 0 && summary.selected <= summary.preselected && summary.vertices > EVENTS);
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
+        options.threads = shapes[k][0];
+        options.streams = shapes[k][1];
+        hlt_job *job = run_job(f, &options, &summary);
+        for (uint32_t e = 0; e < EVENTS; e++) same_results(hlt_job_result(reference, e), hlt_job_result(job, e));
+        hlt_job_destroy(job);
+    }
+    hlt_job_destroy(reference);
+}
+
+static void test_chains(void **state)
+{
+    check_chain(*state, HLT_SELECTOR_CUTS, HLT_VERTEXING_DIVISIVE, true);
+    check_chain(*state, HLT_SELECTOR_FOREST, HLT_VERTEXING_DIVISIVE, false);
+    check_chain(*state, HLT_SELECTOR_FOREST, HLT_VERTEXING_DENSITY, false);
+    check_chain(*state, HLT_SELECTOR_CUTS, HLT_VERTEXING_DENSITY, false);
+    check_chain(*state, HLT_SELECTOR_NONE, HLT_VERTEXING_DENSITY, true);
+}
+
+/* Vertices first or not: without a selector both see the same tracks. */
+static void test_order_of_stages(void **state)
+{
+    const fixture *f = *state;
+    hlt_options options = HLT_OPTIONS_INIT;
+    hlt_summary summary;
+    options.selector = HLT_SELECTOR_NONE;
+    options.vertexing = HLT_VERTEXING_DIVISIVE;
+    hlt_job *after = run_job(f, &options, &summary);
+    options.vertices_first = true;
+    hlt_job *before = run_job(f, &options, &summary);
+    for (uint32_t e = 0; e < EVENTS; e++) same_results(hlt_job_result(after, e), hlt_job_result(before, e));
+    hlt_job_destroy(after);
+    hlt_job_destroy(before);
+}
+
+static void test_broken_event(void **state)
+{
+    fixture *f = *state;
+    hlt_options options = HLT_OPTIONS_INIT;
+    hlt_summary summary;
+    options.selector = HLT_SELECTOR_FOREST;
+    options.vertexing = HLT_VERTEXING_DIVISIVE;
+    options.forest = f->forest;
+    options.threads = options.streams = 2;
+    hlt_job *good = run_job(f, &options, &summary);
+    const float before = f->tracks[BROKEN].covariance.data[5];
+    f->tracks[BROKEN].covariance.data[5] = NAN;
+    hlt_job *job = run_job(f, &options, &summary);
+    assert_int_equal(summary.failed, 1);
+    for (uint32_t e = 0; e < EVENTS; e++) {
+        const hlt_result *result = hlt_job_result(job, e);
+        if (e != BROKEN) same_results(hlt_job_result(good, e), result);
+        else assert_non_null(strstr(result->reason, "event 103: track 5: covariance"));
+    }
+    hlt_job_destroy(job);
+    f->tracks[BROKEN].covariance.data[5] = before;
+    const int32_t count = *f->tracks[BROKEN].nTracks;
+    *f->tracks[BROKEN].nTracks = -7;
+    job = run_job(f, &options, &summary);
+    assert_int_equal(hlt_job_result(job, BROKEN)->status, STOA_ESHAPE);
+    assert_non_null(strstr(hlt_job_result(job, BROKEN)->reason, "-7 tracks"));
+    *f->tracks[BROKEN].nTracks = count;
+    hlt_job_destroy(job);
+    hlt_job_destroy(good);
+}
+
+static void test_errors(void **state)
+{
+    const fixture *f = *state;
+    hlt_options options = HLT_OPTIONS_INIT;
+    hlt_job *job;
+    stoa_error err;
+    assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "no model"));
+    options.selector = HLT_SELECTOR_FOREST;
+    assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "no forest"));
+    options.threads = 0;
+    assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
+    assert_null(job);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_chains, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_order_of_stages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_broken_event, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
