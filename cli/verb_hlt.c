@@ -217,7 +217,8 @@ static stoa_status write_files(const hlt_command *command, hlt_state *state, sto
 int verb_hlt(int argc, char **argv)
 {
     hlt_command c = {
-        .selector = "dnn", .vertexing = "density", .working_point = "highpurity", .job = HLT_OPTIONS_INIT, .errmax = NAN, .eps = NAN};
+        .selector = "dnn", .vertexing = "density", .working_point = "highpurity", .job = HLT_OPTIONS_INIT,
+        .errmax = NAN,     .eps = NAN};
     c.job.progress = progress;
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},

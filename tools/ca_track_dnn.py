@@ -42,7 +42,8 @@ def build(tensors):
     for layer in (1, 2, 3):
         constants |= {f"w{layer}": tensors[f"kW{layer}"], f"b{layer}": tensors[f"kB{layer}"]}
         nodes.append(helper.make_node("Gemm", [f"h{layer - 1}", f"w{layer}", f"b{layer}"], [f"sum{layer}"]))
-        nodes.append(helper.make_node("Sigmoid" if layer == 3 else "Relu", [f"sum{layer}"], ["score" if layer == 3 else f"h{layer}"]))
+        function, output = ("Sigmoid", "score") if layer == 3 else ("Relu", f"h{layer}")
+        nodes.append(helper.make_node(function, [f"sum{layer}"], [output]))
     value = lambda name, width: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["tracks", width])
     graph = helper.make_graph(nodes, "ca_track_dnn", [value("features", 12)], [value("score", 1)],
                               [numpy_helper.from_array(array, name) for name, array in constants.items()])

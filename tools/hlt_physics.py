@@ -56,7 +56,8 @@ def table(path):
 
 
 def job(stoa, events, out, selector, chain, *more):
-    summary = json.loads(run(stoa, "hlt", events, "--selector", selector, *CHAINS[chain], "--no-pictures", "--out", out, "--json", *more))
+    words = ("--selector", selector, *CHAINS[chain], *more)
+    summary = json.loads(run(stoa, "hlt", events, *words, "--no-pictures", "--out", out, "--json"))
     return summary, table(out / "tracks.csv"), table(out / "vertices.csv")
 
 
@@ -144,9 +145,10 @@ def level1(stoa, out, folder):
     eta = np.abs(tracks["eta"])
     good = tracks["pt"] >= 2
     rows = np.stack([tracks["event"], tracks["z0"], 0.08 + 0.05 * eta**2, tracks["pt"].clip(max=50)], axis=1)[good]
-    np.savetxt(out / "level1.csv", rows, delimiter=",", header="event,z,z_err,pt", comments="", fmt=["%d", "%.6g", "%.6g", "%.6g"])
-    run(stoa, "vertices", out / "level1.csv", "--errmax", 1, "--eps", 0.2, "--chi2max", 4, "--pt-min", 2, "--out", out / "level1_vertices.csv")
-    found = table(out / "level1_vertices.csv")
+    source, target = out / "level1.csv", out / "level1_vertices.csv"
+    np.savetxt(source, rows, delimiter=",", header="event,z,z_err,pt", comments="", fmt=["%d", "%.6g", "%.6g", "%.6g"])
+    run(stoa, "vertices", source, "--errmax", 1, "--eps", 0.2, "--chi2max", 4, "--pt-min", 2, "--out", target)
+    found = table(target)
     order = np.lexsort((-found["pt2_sum"], found["event"]))
     found = found[order]
     first = found[np.r_[True, np.diff(found["event"]) != 0]]
@@ -157,7 +159,8 @@ def level1(stoa, out, folder):
 
 # ---- Tables and pictures. ----
 
-PERCENT = ("efficiency", "fake_rate", "duplicate_rate", "vertex_efficiency", "split", "merged", "hard_is_hardest", "share", "fake_rate_cuts")
+PERCENT = ("efficiency", "fake_rate", "fake_rate_cuts", "duplicate_rate", "vertex_efficiency", "split", "merged", "hard_is_hardest",
+           "share")
 
 
 def cell(name, value):
@@ -188,13 +191,15 @@ def picture(out, pileup, name, seen):
     edges = BINS[name]
     stem = f"tracks_{pileup}_{name}"
     columns = [0.5 * (edges[1:] + edges[:-1])] + [curve for selector in SELECTORS for curve in seen[selector][name]]
-    np.savetxt(out / f"{stem}.dat", np.stack(columns, axis=1), fmt="%.5g", header="centre, then efficiency and fake rate of " + " ".join(SELECTORS))
+    head = "centre, then efficiency and fake rate of " + " ".join(SELECTORS)
+    np.savetxt(out / f"{stem}.dat", np.stack(columns, axis=1), fmt="%.5g", header=head)
     label = {"pt": "pT [GeV]", "eta": "{/Symbol h}", "nHits": "hits"}[name]
     plot = lambda which: ", ".join(f"'{stem}.dat' u 1:{2 * k + 2 + which} w linespoints pt 7 lw 2 lc rgb '{COLOURS[s]}' t '{s}'"
                                    for k, s in enumerate(SELECTORS))
     (out / f"{stem}.gp").write_text(
-        f"set terminal pngcairo size 1300,560 font 'Sans,13'\nset output '{stem}.png'\nset datafile missing 'nan'\nset multiplot layout 1,2\n"
-        f"set grid lc rgb '#dddddd'\nset border 3\nset tics nomirror\nset xlabel '{label}'\n" + ("set logscale x\n" if name == "pt" else "") +
+        f"set terminal pngcairo size 1300,560 font 'Sans,13'\nset output '{stem}.png'\nset datafile missing 'nan'\n"
+        f"set multiplot layout 1,2\nset grid lc rgb '#dddddd'\nset border 3\nset tics nomirror\nset xlabel '{label}'\n" +
+        ("set logscale x\n" if name == "pt" else "") +
         f"set key bottom right\nset yrange [0.5:1]\nset ylabel 'efficiency, pile-up {pileup}'\nplot {plot(0)}\n"
         f"set key top left\nset yrange [0:*]\nset ylabel 'fake rate'\nplot {plot(1)}\n")
     return stem
@@ -206,9 +211,10 @@ def picture_times(out, lines):
     text = "\n".join(" ".join([f"{line['chain']}/{line['selector']}"] + [str(line[name]) for name in names]) for line in chosen)
     (out / "times.dat").write_text("chain " + " ".join(names) + "\n" + text + "\n")
     (out / "times.gp").write_text(
-        "set terminal pngcairo size 1300,640 font 'Sans,13'\nset output 'times.png'\nset style data histograms\nset style histogram rowstacked\n"
-        "set style fill solid 0.8\nset boxwidth 0.7\nset xtics rotate by -30\nset grid y lc rgb '#dddddd'\nset key outside right\n"
-        f"set ylabel 'us an event, pile-up {max(PILEUPS)}'\nplot for [i=2:{len(names) + 1}] 'times.dat' u i:xtic(1) t columnheader(i) noenhanced\n")
+        "set terminal pngcairo size 1300,640 font 'Sans,13'\nset output 'times.png'\nset style data histograms\n"
+        "set style histogram rowstacked\nset style fill solid 0.8\nset boxwidth 0.7\nset xtics rotate by -30\n"
+        f"set grid y lc rgb '#dddddd'\nset key outside right\nset ylabel 'us an event, pile-up {max(PILEUPS)}'\n"
+        f"plot for [i=2:{len(names) + 1}] 'times.dat' u i:xtic(1) t columnheader(i) noenhanced\n")
     return "times"
 
 

@@ -63,11 +63,14 @@ def read_soa(path: pathlib.Path) -> dict[str, np.ndarray]:
         part, column = {}, at + ALIGN
         for name, dtype, components in TRACKS:
             stride = -(-np.dtype(dtype).itemsize * (tracks if components else 1) // ALIGN) * ALIGN
-            values = [np.frombuffer(data, "<" + dtype, tracks if components else 1, column + k * stride) for k in range(components or 1)]
-            part[name], column = np.stack(values, axis=-1) if components > 1 else values[0], column + stride * (components or 1)
+            starts = [column + k * stride for k in range(components or 1)]
+            values = [np.frombuffer(data, "<" + dtype, tracks if components else 1, start) for start in starts]
+            part[name] = np.stack(values, axis=-1) if components > 1 else values[0]
+            column = starts[-1] + stride
         used = int(part.pop("nTracks")[0])
         offsets = part.pop("hitOffsets")[:used].astype(np.int64)
-        parts.append({"event": np.full(used, event), **{k: v[:used] for k, v in part.items()}, "nHits": np.diff(offsets, prepend=0)})
+        columns = {k: v[:used] for k, v in part.items()}
+        parts.append({"event": np.full(used, event), **columns, "nHits": np.diff(offsets, prepend=0)})
         at += ALIGN + size
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 

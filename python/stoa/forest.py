@@ -148,7 +148,8 @@ def from_lightgbm(model: dict) -> Forest:
         if "leaf_value" in node:
             return node["leaf_value"]
         if node["decision_type"] != "<=" or node["missing_type"] == "Zero":
-            raise ValueError(f"LightGBM split '{node['decision_type']}', missing '{node['missing_type']}': '<=' and NaN or None needed")
+            raise ValueError(f"LightGBM split '{node['decision_type']}' with missing '{node['missing_type']}': "
+                             "'<=' with NaN or None needed")
         nan_left = node["default_left"] if node["missing_type"] == "NaN" else 0.0 <= node["threshold"]
         return node["split_feature"], _below(node["threshold"]), nan_left, node["left_child"], node["right_child"]
 
@@ -185,10 +186,11 @@ def from_onnx(model: Any) -> Forest:
             return weight.get(keys[i], 0.0)
         yes, no = number[tree, a["nodes_truenodeids"][i]], number[tree, a["nodes_falsenodeids"][i]]
         threshold, to_true = a["nodes_values"][i], bool(missing[i])
+        strict = _at_least(threshold) if mode in ("BRANCH_LT", "BRANCH_GTE") else _below(threshold)
         if mode in ("BRANCH_LT", "BRANCH_LEQ"):
-            return a["nodes_featureids"][i], _at_least(threshold) if mode == "BRANCH_LT" else _below(threshold), to_true, yes, no
+            return a["nodes_featureids"][i], strict, to_true, yes, no
         if mode in ("BRANCH_GTE", "BRANCH_GT"):
-            return a["nodes_featureids"][i], _at_least(threshold) if mode == "BRANCH_GTE" else _below(threshold), not to_true, no, yes
+            return a["nodes_featureids"][i], strict, not to_true, no, yes
         raise ValueError(f"ONNX tree node {i}: mode '{mode}': a comparison needed")
 
     for tree in dict.fromkeys(a["nodes_treeids"]):

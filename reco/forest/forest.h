@@ -15,7 +15,8 @@
  *
  *  File, little endian: "STOAFRS1"; uint32 features, trees, nodes, transform (0 none, 1 sigmoid); float base; uint32 0;
  *  uint32 root[trees]; float value[nodes] (threshold, or the leaf's); uint32 left[nodes], right[nodes] (0 in a leaf);
- *  uint16 feature[nodes]; uint8 kind[nodes]: 0 leaf, 1 NaN goes right, 2 NaN goes left. A child's number is above its parent's. */
+ *  uint16 feature[nodes]; uint8 kind[nodes]: 0 leaf, 1 NaN goes right, 2 NaN goes left. A child's number is above its
+ *  parent's. */
 #ifndef RECO_FOREST_H
 #define RECO_FOREST_H
 

@@ -9,8 +9,9 @@
  *      q/p, lambda = atan(cot theta), phi, dxy = tip, dsz = sin(theta) zip
  *
  *  On that plane tip and zip are the position and phi is the direction alone: that a turn moves the point of closest
- *  approach too, by tip times the error of phi, is left out as it is upstream. The Jacobian of both steps together takes the covariance along. A track moved along the beam meets the plane normal to
- *  the nominal one after a path of its own, on which the field bends it: phi depends on zip through the curvature.
+ *  approach too, by tip times the error of phi, is left out as it is upstream. The Jacobian of both steps together takes
+ *  the covariance along. A track moved along the beam meets the plane normal to the nominal one after a path of its own,
+ *  on which the field bends it: phi depends on zip through the curvature.
  *
  *      reco_legacy args = {tracks, RECO_QUALITY_TIGHT, 0, RECO_BEAM_SPOT_INIT, 3.8f, mask, index, key, order, scratch,
  *                          legacy, legacy_of};
