@@ -92,7 +92,7 @@ void bench_list(bench *run, const char *file);
 void bench_number(FILE *file, double value, const char *end);
 /* Run gnuplot on DIR/script, in DIR. False when it cannot be run, after one line on stderr. */
 bool bench_gnuplot(bench *run, const char *script);
-/* Write DIR/index.html. */
+/* Write DIR/machine.txt and DIR/index.html. */
 void bench_page(bench *run);
 
 #endif

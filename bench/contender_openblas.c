@@ -148,6 +148,11 @@ static void run_tile(const blas *b, uint32_t first, uint32_t rows)
     }
 }
 
+const char *mlp_openblas_kernels(void)
+{
+    return openblas_get_corename();
+}
+
 static void blas_run(void *self)
 {
     const blas *b = self;
@@ -176,6 +181,10 @@ static void blas_run(void *self)
 static void blas_close(void *self)
 {
     (void)self;
+}
+const char *mlp_openblas_kernels(void)
+{
+    return "none";
 }
 #endif
 

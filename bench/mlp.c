@@ -293,6 +293,7 @@ static void measure_start(bench *run, mlp_case *mlp)
     FILE *out = bench_create(run, "start.csv");
     if (!out) return;
     fputs("metric,contender,value,unit\n", out);
+    fprintf(out, "kernels,openblas_tiled,%s,name\nkernels,fma_peak,%s,name\n", mlp_openblas_kernels(), fma_peak_isa());
     cold_start(run, mlp, out);
     snprintf(path, sizeof path, "%s/trivial.onnx", run->dir);
     if (onnx_write_trivial(path)) call_overhead(run, path, out);

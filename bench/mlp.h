@@ -43,6 +43,8 @@ extern const mlp_contender mlp_native, mlp_ort, mlp_ort_packed, mlp_openblas;
 void fma_peak_run(void *unused);
 double fma_peak_flop(void);
 const char *fma_peak_isa(void);
+/* The processor whose kernels OpenBLAS chose. One that it does not know gets its oldest, which is no yardstick. */
+const char *mlp_openblas_kernels(void);
 
 /* Pack SoA to row-major in blocks of 16 rows, which keeps the lines written to in cache. */
 void mlp_pack(const mlp_case *mlp, float *row_major);

@@ -177,28 +177,37 @@ static void cpu_field(const char *key, char *text, size_t capacity)
     fclose(in);
 }
 
-static void html_machine(FILE *out)
+/* What a figure is worth without: processor, compiler, library, date. */
+static void machine_line(char *text, size_t capacity)
 {
     static const char *const shown[] = {"sse4_2",  "avx",      "avx2",        "fma",      "f16c",  "bmi2",
                                         "avx512f", "avx512bw", "avx512_bf16", "amx_tile", "asimd", "sve"};
-    char model[256], flags[8192], date[32] = "", *rest = flags, *flag;
+    char model[256], flags[8192], date[32] = "", found[128] = "", *rest = flags, *flag;
     const time_t now = time(NULL);
     struct tm utc;
     cpu_field("model name", model, sizeof model);
     cpu_field("flags", flags, sizeof flags);
     if (gmtime_r(&now, &utc)) strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", &utc);
-    fputs("<p>", out);
-    html_text(out, model);
-    fputs("; flags", out);
     while ((flag = strsep(&rest, " ")) != NULL)
         for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
-            if (!strcmp(flag, shown[i])) fprintf(out, " %s", flag);
-    fprintf(out, "; compiler " __VERSION__ "; stoa %s (%s); %s</p>\n", stoa_version(), stoa_build_info(),
-            date);
+            if (!strcmp(flag, shown[i])) strcat(strcat(found, " "), flag); /* each flag is listed once */
+    snprintf(text, capacity, "%s; flags%s; compiler " __VERSION__ "; stoa %s (%s); %s", model, found,
+             stoa_version(), stoa_build_info(), date);
+}
+
+static void write_machine(bench *run, const char *line)
+{
+    FILE *out = bench_create(run, "machine.txt");
+    if (!out) return;
+    fprintf(out, "%s%s\n", line, run->quick ? "; --quick, not for comparison" : "");
+    if (fclose(out) != 0) bench_fail(run, "machine.txt: %s", strerror(errno));
 }
 
 void bench_page(bench *run)
 {
+    char machine[2048];
+    machine_line(machine, sizeof machine);
+    write_machine(run, machine);
     FILE *out = bench_create(run, "index.html");
     if (!out) return;
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Stoa "
@@ -208,8 +217,9 @@ void bench_page(bench *run)
           "#ddd}td:nth-child(-n+2),th:nth-child(-n+2){text-align:left}img{max-width:100%}</style>\n<h1>Stoa "
           "benchmarks</h1>\n",
           out);
-    html_machine(out);
-    fputs("<p>One core, all contenders of a table in one run, one sample of each in turn. median and min "
+    fputs("<p>", out);
+    html_text(out, machine);
+    fputs("</p>\n<p>One core, all contenders of a table in one run, one sample of each in turn. median and min "
           "over rounds, per call; "
           "ratio = contender / native; peak_fraction = gflops / that of a register-only FMA loop in the same "
           "rounds.</p>\n",

@@ -156,6 +156,7 @@ static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32
 {
     const native_operand *in = &s->in[0];
     const bool chained = s->count < CHAIN_BELOW;
+    fetch_some(t);
     gemm_block b = {
         .refs = in->refs, .bias = s->bias + o, .pitch = t->pitch, .length = s->length, .relu = s->op == NATIVE_RELU,
         .weights = s->weights + (size_t)(o / NATIVE_GROUP) * NATIVE_GROUP * s->length + o % NATIVE_GROUP,

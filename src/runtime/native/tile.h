@@ -61,7 +61,7 @@ INLINE void fetch_some(const tile *t)
             f->rows = 0;
             return;
         }
-        __builtin_prefetch(f->line, 0, 2);
+        __builtin_prefetch(f->line, 0, 3);
     }
 }
 
