@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two matrix kernels: a tile of rows (rows in the lanes, weights broadcast) and one row (neurons in the lanes, inputs
+/* The two matrix kernels: a tile of rows (rows in the lanes, weights broadcast) and a few rows (neurons in the lanes, inputs
  * broadcast). Both start a sum from the bias and add w[k] * x[k] in order of k with the same operations, so both have the
  * same bits. Steps of fewer than CHAIN_BELOW neurons keep four sums (k modulo 4) added pairwise at the end: in a row
  * alone, one sum would be one long chain of dependent additions. */
@@ -13,6 +13,7 @@
 #include "runtime/native/vmath.h"
 
 #define CHAIN_BELOW 4u
+#define BLOCK_MOST 8u /* neurons of a block of rows */
 
 /* Registers: R * N sums, R inputs, one weight. */
 #if VECTOR_BYTES == 64
@@ -41,7 +42,7 @@ INLINE void micro(const gemm_block *b, size_t blocks, const uint32_t R, const ui
     const size_t pitch = b->pitch;
     const uint32_t quads = b->length / 4, rest = b->length % 4;
     for (; blocks > 0; blocks--, in += R * LANES, out += R * LANES) {
-        vf sum[3][NATIVE_GROUP];
+        vf sum[3][BLOCK_MOST];
         const float *x = in, *w = b->weights;
         const uint32_t *ref = b->refs;
         for (uint32_t n = 0; n < N; n++)
@@ -141,7 +142,7 @@ CHAIN_DEFINE(3)
 #undef CHAIN_BLOCKS
 
 /* [refs][rows][neurons]; zero neurons: chain. */
-static const micro_kernel micro_kernels[2][4][NATIVE_GROUP + 1] = {
+static const micro_kernel micro_kernels[2][4][BLOCK_MOST + 1] = {
 #define MICRO_PLAIN(R, N) [0][R][N] = micro_##R##x##N,
 #define MICRO_REFS(R, N) [1][R][N] = micro_refs_##R##x##N,
     MICRO_MAP(MICRO_PLAIN) MICRO_MAP(MICRO_REFS)
@@ -151,7 +152,7 @@ static const micro_kernel micro_kernels[2][4][NATIVE_GROUP + 1] = {
     [1][1][0] = chain_refs_1, [1][2][0] = chain_refs_2, [1][3][0] = chain_refs_3
 };
 
-/* Neurons [o, o + n) for all rows of the tile, n <= NATIVE_GROUP within one group. The weights stay in L1 meanwhile. */
+/* Neurons [o, o + n) for all rows of the tile, n <= BLOCK_MOST within one group. The weights stay in L1 meanwhile. */
 static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32_t n)
 {
     const native_operand *in = &s->in[0];
@@ -163,7 +164,7 @@ static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32
     };
     const float *x = tile_column(t, in->refs != NULL ? 0 : in->first);
     float *y = tile_column(t, s->out + o);
-    const micro_kernel(*kernels)[NATIVE_GROUP + 1] = micro_kernels[in->refs != NULL];
+    const micro_kernel(*kernels)[BLOCK_MOST + 1] = micro_kernels[in->refs != NULL];
     const uint32_t column = chained ? 0 : n;
     /* Threes as long as no single vector is left over at the end: 4 is 2 + 2. */
     const size_t two = t->vectors % 3 == 1 && t->vectors > 1 ? 2 : t->vectors % 3 == 2, three = (t->vectors - 2 * two) / 3;
@@ -191,65 +192,56 @@ static void gemm_tile(const tile *t, const native_step *s)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ a row alone */
+/* ------------------------------------------------------------------------------------------------- a few rows */
 
-/* Eight neurons of one row: a vector of them, or as many as that takes. */
-#define GROUP_BYTES (VECTOR_BYTES < 32 ? VECTOR_BYTES : 32)
-#define GROUP_PARTS (32 / GROUP_BYTES)
-#define GROUP_LANES ((size_t)GROUP_BYTES / 4)
-typedef float vg __attribute__((vector_size(GROUP_BYTES)));
-typedef int32_t vgi __attribute__((vector_size(GROUP_BYTES)));
-typedef float vg_memory __attribute__((vector_size(GROUP_BYTES), aligned(4), may_alias));
-#if GROUP_PARTS == 1
-#define GROUPS_AT_ONCE 8u
+/* A group of neurons is GROUP_PARTS vectors. Sums in registers: R rows, G groups each, as many as the level has room for. */
+#define GROUP_PARTS (NATIVE_GROUP / (uint32_t)LANES)
+#if VECTOR_BYTES == 64
+#define ROW_SUMS 16u
 #else
-#define GROUPS_AT_ONCE 4u
+#define ROW_SUMS 8u
 #endif
 
-INLINE vg vg_load(const float *from) { return *(const vg_memory *)from; }
-INLINE void vg_finish(float *to, vg sum, bool with_relu)
-{
-    *(vg_memory *)to = with_relu ? (vg)((vgi)sum & ~(sum < 0.0f)) : sum;
-}
-
-/* G groups of eight neurons, G a constant where this is expanded. */
-INLINE void row_groups(const native_step *s, const float *x, const uint32_t G, const bool with_refs, uint32_t o, float *out)
+/* R and G are constants where this is expanded. `x` and `out` are those of the first row. */
+INLINE void row_groups(const tile *t, const native_step *s, const float *x, float *out, uint32_t o, const uint32_t R,
+                       const uint32_t G, const bool with_refs)
 {
     const uint32_t length = s->length, *refs = s->in[0].refs;
-    const size_t group = (size_t)NATIVE_GROUP * length;
+    const size_t group = (size_t)NATIVE_GROUP * length, apart = t->apart;
     const float *w = s->weights + (size_t)o * length;
-    vg sum[GROUPS_AT_ONCE * GROUP_PARTS];
+    vf sum[4][ROW_SUMS];
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-        sum[i] = vg_load(s->bias + o + i * GROUP_LANES);
+        for (uint32_t r = 0; r < R; r++)
+            sum[r][i] = v_load(s->bias + o + i * LANES);
 #pragma GCC unroll 2
     for (uint32_t k = 0; k < length; k++, w += NATIVE_GROUP) {
-        const float value = x[with_refs ? refs[k] : k];
+        const float *value = x + (with_refs ? refs[k] : k);
 #pragma GCC unroll 16
-        for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-            sum[i] += vg_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * GROUP_LANES) * value;
+        for (uint32_t i = 0; i < G * GROUP_PARTS; i++) {
+            const vf weights = v_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * LANES);
+#pragma GCC unroll 4
+            for (uint32_t r = 0; r < R; r++)
+                sum[r][i] += weights * value[r * apart];
+        }
     }
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-        vg_finish(out + o + i * GROUP_LANES, sum[i], s->op == NATIVE_RELU);
+#pragma GCC unroll 4
+        for (uint32_t r = 0; r < R; r++)
+            v_store(out + r * apart + o + i * LANES, s->op == NATIVE_RELU ? v_relu(sum[r][i]) : sum[r][i]);
 }
 
-/* The four sums of small steps. */
+/* The four sums of small steps; four lanes hold all neurons. */
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_memory __attribute__((vector_size(16), aligned(4), may_alias));
+
 INLINE void row_chain(const native_step *s, const float *x, const bool with_refs, float *out)
 {
-    const uint32_t *refs = s->in[0].refs;
-    vg sum[4][GROUP_PARTS];
-    for (uint32_t p = 0; p < GROUP_PARTS; p++) {
-        sum[0][p] = vg_load(s->bias + p * GROUP_LANES);
-        sum[1][p] = sum[2][p] = sum[3][p] = (vg){0};
-    }
-    const uint32_t whole = s->length & ~3u;
+    const uint32_t *refs = s->in[0].refs, whole = s->length & ~3u;
     const float *w = s->weights;
+    v4 sum[4] = {*(const v4_memory *)s->bias};
 #define CHAIN_ADD(k, c)                                                                                   \
-    do {                                                                                                  \
-        const float value_ = x[with_refs ? refs[(k) + (c)] : (k) + (c)];                                  \
-        for (uint32_t p = 0; p < GROUP_PARTS; p++)                                                        \
-            sum[c][p] += vg_load(w + ((k) + (c)) * (size_t)NATIVE_GROUP + p * GROUP_LANES) * value_;      \
-    } while (0)
+    sum[c] += *(const v4_memory *)(w + ((k) + (c)) * (size_t)NATIVE_GROUP) * x[with_refs ? refs[(k) + (c)] : (k) + (c)]
     for (uint32_t k = 0; k < whole; k += 4) {
         CHAIN_ADD(k, 0u);
         CHAIN_ADD(k, 1u);
@@ -263,36 +255,49 @@ INLINE void row_chain(const native_step *s, const float *x, const bool with_refs
     if (whole + 2 < s->length)
         CHAIN_ADD(whole, 2u);
 #undef CHAIN_ADD
-    for (uint32_t p = 0; p < GROUP_PARTS; p++)
-        vg_finish(out + p * GROUP_LANES, (sum[0][p] + sum[1][p]) + (sum[2][p] + sum[3][p]), s->op == NATIVE_RELU);
+    const v4 total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    const vf whole_vector = {total[0], total[1], total[2], total[3]}; /* the store is forwarded to the activation's load */
+    v_store(out, s->op == NATIVE_RELU ? v_relu(whole_vector) : whole_vector);
 }
 
-INLINE void gemm_row_refs(const native_step *s, const float *x, const bool with_refs, float *out)
+/* R rows; R is a constant where this is expanded. */
+INLINE void gemm_rows(const tile *t, const native_step *s, const float *x, float *out, const uint32_t R, const bool with_refs)
 {
     if (s->count < CHAIN_BELOW) {
-        row_chain(s, x, with_refs, out);
+        for (uint32_t r = 0; r < R; r++)
+            row_chain(s, x + r * t->apart, with_refs, out + r * t->apart);
         return;
     }
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
 #define ROW_GROUPS(G)                                                                                     \
-    for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP)                                         \
-        row_groups(s, x, (G), with_refs, o, out);
-#if GROUPS_AT_ONCE == 8
+    if (R * (G) * GROUP_PARTS <= ROW_SUMS)                                                                \
+        for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP)                                     \
+            row_groups(t, s, x, out, o, R, (G), with_refs);
     ROW_GROUPS(8u)
-#endif
     ROW_GROUPS(4u)
     ROW_GROUPS(2u)
     ROW_GROUPS(1u)
 #undef ROW_GROUPS
 }
 
-static void gemm_row(const tile *t, const native_step *s)
+#define ROWS_AT_ONCE (GROUP_PARTS <= 2 ? 4u : 2u)
+
+INLINE void gemm_few_refs(const tile *t, const native_step *s, const float *x, const bool with_refs)
 {
     float *out = tile_column(t, s->out);
+    uint32_t r = 0;
+    for (; r + ROWS_AT_ONCE <= t->alone; r += ROWS_AT_ONCE)
+        gemm_rows(t, s, x + r * t->apart, out + r * t->apart, ROWS_AT_ONCE, with_refs);
+    for (; r < t->alone; r++)
+        gemm_rows(t, s, x + r * t->apart, out + r * t->apart, 1, with_refs);
+}
+
+static void gemm_few(const tile *t, const native_step *s)
+{
     if (s->in[0].refs != NULL)
-        gemm_row_refs(s, tile_column(t, 0), true, out);
+        gemm_few_refs(t, s, tile_column(t, 0), true);
     else
-        gemm_row_refs(s, tile_column(t, s->in[0].first), false, out);
+        gemm_few_refs(t, s, tile_column(t, s->in[0].first), false);
 }
 
 #endif

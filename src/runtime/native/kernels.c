@@ -12,8 +12,8 @@
 #include "runtime/native/tile.h"
 #include "runtime/native/vmath.h"
 
-/* From so many rows on a tile is faster than one row after the other, each with the neurons in the lanes. */
-#define BATCH_FROM (LANES > 8 ? LANES / 2 : LANES == 8 ? 6 : LANES)
+/* From so many rows on a tile is faster than a few rows, each with the neurons in the lanes. */
+#define BATCH_FROM (LANES > 8 ? LANES * 3 / 4 : LANES)
 
 /* ------------------------------------------------------------------------------------------------ load, store */
 
@@ -38,26 +38,43 @@ static void load_converted(const tile *t, const native_step *s, const stoa_bound
     load_kernels[b->dtype][s->type](column, from, b->row_stride, t->rows);
 }
 
-/* One value of a row alone, at the same place of every column: no calls in the usual case. */
-static void load_row(const tile *t, const native_step *s)
+/* Row `row` of those that are alone, as a tile of its own. */
+INLINE tile tile_alone(const tile *t, uint32_t row)
+{
+    tile one = *t;
+    one.base += row * t->apart;
+    one.first += row;
+    return one;
+}
+
+/* One value of each row alone, at the same place of every column: no calls in the usual case. */
+static void load_rows(const tile *t, const native_step *s)
 {
     const stoa_bound *b = &t->inputs[s->first_value];
     const int64_t first = t->first;
-    const uint32_t count = s->count, refs = type_bytes(s->type) / 4;
+    const uint32_t count = s->count, alone = t->alone, refs = type_bytes(s->type) / 4;
     const bool floats = s->type == NATIVE_F32;
     float *out = tile_column(t, s->out);
-    for (uint32_t i = 0; i < count; i++, b++, out += refs)
-        if (floats && b->dtype == STOA_FLOAT32)
-            *out = ((const float *)b->data)[first * b->row_stride];
-        else
-            load_converted(t, s, b, out);
+    for (uint32_t i = 0; i < count; i++, b++, out += refs) {
+        if (floats && b->dtype == STOA_FLOAT32) {
+            const float *from = (const float *)b->data + first * b->row_stride;
+            *out = *from;
+            for (uint32_t r = 1; r < alone; r++)
+                out[r * t->apart] = from[r * b->row_stride];
+            continue;
+        }
+        for (uint32_t r = 0; r < alone; r++) {
+            const tile one = tile_alone(t, r);
+            load_converted(&one, s, b, out + r * t->apart);
+        }
+    }
 }
 
 static void step_load(const tile *t, const native_step *s)
 {
     const uint32_t refs = type_bytes(s->type) / 4;
     if (tile_is_row(t)) {
-        load_row(t, s);
+        load_rows(t, s);
         return;
     }
     for (uint32_t i = 0; i < s->count; i++) {
@@ -164,31 +181,46 @@ static void step_cast(const tile *t, const native_step *s)
 /* RELU is done while the sums are registers, any other activation here, on columns that L1 still holds. */
 static void step_gemm(const tile *t, const native_step *s)
 {
-    if (tile_is_row(t))
-        gemm_row(t, s);
-    else
+    const map_kernel activation = s->op == NATIVE_COPY || s->op == NATIVE_RELU ? NULL : map_kernels[NATIVE_F32][s->op];
+    const size_t inc[3] = {1, 0, 0};
+    uint32_t blocks = 1;
+    if (t->alone > 0) {
+        gemm_few(t, s);
+        blocks = t->alone;
+    } else {
         gemm_tile(t, s);
-    if (s->op != NATIVE_COPY && s->op != NATIVE_RELU) {
-        float *out = tile_column(t, s->out);
-        const void *const in[3] = {out, out, out};
-        const size_t inc[3] = {1, 0, 0};
-        map_kernels[NATIVE_F32][s->op](out, in, inc, s->count * t->pitch, s);
+    }
+    float *out = tile_column(t, s->out);
+    for (uint32_t i = 0; activation != NULL && i < blocks; i++, out += t->apart)
+        activation(out, (const void *const[3]){out, out, out}, inc, s->count * t->pitch, s);
+}
+
+static void run_step(const tile *t, const native_step *s)
+{
+    switch (s->kind) {
+    case NATIVE_STEP_LOAD: step_load(t, s); break;
+    case NATIVE_STEP_STORE: step_store(t, s); break;
+    case NATIVE_STEP_GEMM: step_gemm(t, s); break;
+    case NATIVE_STEP_MAP: step_map(t, s); break;
+    case NATIVE_STEP_CAST: step_cast(t, s); break;
+    case NATIVE_STEP_REDUCE: step_reduce(t, s); break;
+    case NATIVE_STEP_SOFTMAX: step_softmax(t, s); break;
+    case NATIVE_STEP_NORM: step_norm(t, s); break;
     }
 }
 
+/* Loads and matrices take all rows alone at once, the other steps one after the other. */
 static void run_steps(const tile *t, const native_program *program)
 {
-    for (uint32_t i = 0; i < program->step_count; i++) {
-        const native_step *s = &program->steps[i];
-        switch (s->kind) {
-        case NATIVE_STEP_LOAD: step_load(t, s); break;
-        case NATIVE_STEP_STORE: step_store(t, s); break;
-        case NATIVE_STEP_GEMM: step_gemm(t, s); break;
-        case NATIVE_STEP_MAP: step_map(t, s); break;
-        case NATIVE_STEP_CAST: step_cast(t, s); break;
-        case NATIVE_STEP_REDUCE: step_reduce(t, s); break;
-        case NATIVE_STEP_SOFTMAX: step_softmax(t, s); break;
-        case NATIVE_STEP_NORM: step_norm(t, s); break;
+    const native_step *const end = program->steps + program->step_count;
+    for (const native_step *s = program->steps; s < end; s++) {
+        if (t->alone <= 1 || s->kind == NATIVE_STEP_LOAD || s->kind == NATIVE_STEP_GEMM) {
+            run_step(t, s);
+            continue;
+        }
+        for (uint32_t r = 0; r < t->alone; r++) {
+            const tile one = tile_alone(t, r);
+            run_step(&one, s);
         }
     }
 }
@@ -211,7 +243,8 @@ static void run(const native_program *program, const stoa_bound *inputs, const s
                 uint32_t first, uint32_t rows)
 {
     fetcher fetch = {.rows = 0};
-    tile t = {.base = workspace, .inputs = inputs, .outputs = outputs, .first = first, .fetch = &fetch};
+    tile t = {.base = workspace, .inputs = inputs, .outputs = outputs, .first = first, .fetch = &fetch,
+              .apart = (program->ref_count + 15) / 16 * 16};
     const uint32_t tile_rows = program->tile_rows;
     if (rows > tile_rows)
         fetch.lines = lines_per_call(program);
@@ -219,18 +252,20 @@ static void run(const native_program *program, const stoa_bound *inputs, const s
         if (rows < BATCH_FROM) {
             t.rows = 1;
             t.pitch = t.vectors = 1;
+            t.alone = rows;
         } else {
             t.rows = rows < tile_rows ? rows : tile_rows;
             t.vectors = (t.rows + LANES - 1) / LANES;
             t.pitch = t.vectors * LANES;
         }
-        rows -= t.rows;
+        const uint32_t done = t.alone > 0 ? t.alone : t.rows;
+        rows -= done;
         if (fetch.lines > 0) {
             fetch = (fetcher){.step = program->steps, .end = program->steps + program->step_count, .lines = fetch.lines,
-                              .first = t.first + t.rows, .rows = rows < t.rows ? rows : t.rows};
+                              .first = t.first + done, .rows = rows < done ? rows : done};
         }
         run_steps(&t, program);
-        t.first += t.rows;
+        t.first += done;
     }
 }
 

@@ -39,11 +39,12 @@ stoa_status stoai_native_choose(const char *isa, const native_kernels **kernels,
     return STOA_FAIL(err, STOA_ENAME, "instruction-set level '%s': this build has no such level", isa);
 }
 
-/* Columns of whole vectors of the widest level; one vector more, which the last column's loops may touch. */
+/* Columns of whole vectors of the widest level, and a KiB for what loops touch behind the last of them; a few rows alone, each
+ * rounded up to a vector of columns, need less. */
 size_t stoai_native_workspace_bytes(const native_program *program)
 {
     const size_t lanes = ((size_t)program->tile_rows + 15) / 16 * 16;
-    return (size_t)program->ref_count * lanes * sizeof(float) + 256;
+    return (size_t)program->ref_count * lanes * sizeof(float) + 1024;
 }
 
 size_t stoai_native_packed_floats(uint32_t count, uint32_t length)

@@ -8,7 +8,8 @@
  *
  * A column is addressed by a `ref`: base + ref * lanes * 4 bytes, where `lanes` is the tile's column pitch: tile_rows for a
  * batch, 1 for a row alone (then neighbouring columns are neighbouring floats, neurons ride in the lanes, and the sums run in the
- * same order: a row alone and the same row in a batch have the same bits). 8-byte types take two refs a column.
+ * same order: a row alone and the same row in a batch have the same bits). A few rows are each alone, one after the other in
+ * the workspace. 8-byte types take two refs a column.
  *
  * Constants of the graph are values of the step (weights, packed) or entries of its operand's constant list. */
 #ifndef STOA_NATIVE_PROGRAM_H
@@ -69,7 +70,7 @@ typedef enum native_reduce {
 
 /* Weights of a GEMM, packed when the program is finished by stoai_native_gemm_pack of the chosen level:
  * [group of NATIVE_GROUP neurons][k][NATIVE_GROUP], zero-filled at the end, 64-byte aligned. */
-#define NATIVE_GROUP 8
+#define NATIVE_GROUP 16
 
 typedef struct native_step {
     native_step_kind kind;

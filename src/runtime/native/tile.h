@@ -21,6 +21,8 @@ typedef struct tile {
     size_t pitch;                 /* lanes of a column: rows rounded up to vectors, or 1 for a row alone */
     size_t vectors;               /* of a column; 1 for a row alone, of which one lane counts */
     uint32_t first, rows;         /* of the caller's columns */
+    uint32_t alone;               /* rows that are each alone, `apart` floats after one another; then rows is 1. 0: a batch */
+    size_t apart;
     const stoa_bound *inputs, *outputs;
     fetcher *fetch;
 } tile;
