@@ -153,10 +153,9 @@ static inline void scalar_step_gemm(scalar *places, const native_step *s)
 {
     double sums[4096];
     for (uint32_t o = 0; o < s->count; o++) {
-        const float *w = s->weights + (size_t)(o / NATIVE_GROUP) * s->length * NATIVE_GROUP + o % NATIVE_GROUP;
         sums[o] = (double)s->bias[o];
         for (uint32_t k = 0; k < s->length; k++)
-            sums[o] += (double)w[(size_t)k * NATIVE_GROUP] * scalar_operand(places, &s->in[0], k).real;
+            sums[o] += (double)s->weights[stoai_native_weight_at(s->count, s->length, o, k)] * scalar_operand(places, &s->in[0], k).real;
     }
     for (uint32_t o = 0; o < s->count; o++)
         places[s->out + o].real = scalar_unary(s->op, sums[o], s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two matrix kernels: a tile of rows (rows in the lanes, weights broadcast) and a few rows (neurons in the lanes, inputs
  * broadcast). Both start a sum from the bias and add w[k] * x[k] in order of k with the same operations, so both have the
- * same bits. Steps of fewer than CHAIN_BELOW neurons keep four sums (k modulo 4) added pairwise at the end: in a row
+ * same bits. Steps of fewer than NATIVE_CHAIN_BELOW neurons keep four sums (k modulo 4) added pairwise at the end: in a row
  * alone, one sum would be one long chain of dependent additions. */
 #ifndef STOA_NATIVE_GEMM_H
 #define STOA_NATIVE_GEMM_H
@@ -12,7 +12,6 @@
 #include "runtime/native/tile.h"
 #include "runtime/native/vmath.h"
 
-#define CHAIN_BELOW 4u
 #define BLOCK_MOST 8u /* neurons of a block of rows */
 
 /* Registers: R * N sums, R inputs, one weight. */
@@ -25,7 +24,7 @@
 typedef struct gemm_block {
     const float *in;        /* first row of the blocks in column 0, or of ref 0 where refs != NULL */
     const uint32_t *refs;
-    const float *weights;   /* [k][NATIVE_GROUP], at the first neuron of the block */
+    const float *weights;   /* of the first neuron of the block */
     const float *bias;
     float *out;
     size_t pitch;
@@ -93,7 +92,7 @@ INLINE void chain(const gemm_block *b, const float *in, float *out, const uint32
         const float *const x_ = with_refs ? in + *ref++ * pitch : x;                                      \
         _Pragma("GCC unroll 4") for (uint32_t r = 0; r < R; r++) sum[r][c] += v_load(x_ + r * LANES) * *w; \
         x += pitch;                                                                                       \
-        w += NATIVE_GROUP;                                                                                \
+        w++;                                                                                              \
     } while (0)
     for (uint32_t k = b->length / 4; k > 0; k--) {
         CHAIN_ADD(0);
@@ -156,11 +155,11 @@ static const micro_kernel micro_kernels[2][4][BLOCK_MOST + 1] = {
 static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32_t n)
 {
     const native_operand *in = &s->in[0];
-    const bool chained = s->count < CHAIN_BELOW;
+    const bool chained = s->count < NATIVE_CHAIN_BELOW;
     fetch_some(t);
     gemm_block b = {
         .refs = in->refs, .bias = s->bias + o, .pitch = t->pitch, .length = s->length, .relu = s->op == NATIVE_RELU,
-        .weights = s->weights + (size_t)(o / NATIVE_GROUP) * NATIVE_GROUP * s->length + o % NATIVE_GROUP,
+        .weights = s->weights + stoai_native_weight_at(s->count, s->length, o, 0),
     };
     const float *x = tile_column(t, in->refs != NULL ? 0 : in->first);
     float *y = tile_column(t, s->out + o);
@@ -183,7 +182,7 @@ static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32
 /* The widest block that this step's tile can use: one vector of rows needs many neurons to hide the latency of the sums. */
 static void gemm_tile(const tile *t, const native_step *s)
 {
-    const uint32_t widest = s->count < CHAIN_BELOW ? 1 : t->vectors == 1 ? 8 : WIDEST;
+    const uint32_t widest = s->count < NATIVE_CHAIN_BELOW ? 1 : t->vectors == 1 ? 8 : WIDEST;
     for (uint32_t o = 0; o < s->count;) {
         const uint32_t left = s->count - o;
         const uint32_t n = left >= widest ? widest : left >= 4 && widest >= 4 ? 4 : left;
@@ -231,7 +230,7 @@ INLINE void row_groups(const tile *t, const native_step *s, const float *x, floa
             v_store(out + r * apart + o + i * LANES, s->op == NATIVE_RELU ? v_relu(sum[r][i]) : sum[r][i]);
 }
 
-/* The four sums of small steps; four lanes hold all neurons. */
+/* The four sums of small steps are the lanes of a vector. */
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v4_memory __attribute__((vector_size(16), aligned(4), may_alias));
 
@@ -239,31 +238,25 @@ INLINE void row_chain(const native_step *s, const float *x, const bool with_refs
 {
     const uint32_t *refs = s->in[0].refs, whole = s->length & ~3u;
     const float *w = s->weights;
-    v4 sum[4] = {*(const v4_memory *)s->bias};
-#define CHAIN_ADD(k, c)                                                                                   \
-    sum[c] += *(const v4_memory *)(w + ((k) + (c)) * (size_t)NATIVE_GROUP) * x[with_refs ? refs[(k) + (c)] : (k) + (c)]
-    for (uint32_t k = 0; k < whole; k += 4) {
-        CHAIN_ADD(k, 0u);
-        CHAIN_ADD(k, 1u);
-        CHAIN_ADD(k, 2u);
-        CHAIN_ADD(k, 3u);
+    vf total = {0}; /* whole: the store is forwarded to the activation's load */
+    for (uint32_t n = 0; n < s->count; n++, w += s->length) {
+        v4 sum = {s->bias[n]};
+        for (uint32_t k = 0; k < whole; k += 4) {
+            const v4 value = with_refs ? (v4){x[refs[k]], x[refs[k + 1]], x[refs[k + 2]], x[refs[k + 3]]}
+                                       : (v4)*(const v4_memory *)(x + k);
+            sum += *(const v4_memory *)(w + k) * value;
+        }
+        for (uint32_t k = whole; k < s->length; k++)
+            sum[k - whole] += w[k] * x[with_refs ? refs[k] : k];
+        total[n] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
-    if (whole + 0 < s->length)
-        CHAIN_ADD(whole, 0u);
-    if (whole + 1 < s->length)
-        CHAIN_ADD(whole, 1u);
-    if (whole + 2 < s->length)
-        CHAIN_ADD(whole, 2u);
-#undef CHAIN_ADD
-    const v4 total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    const vf whole_vector = {total[0], total[1], total[2], total[3]}; /* the store is forwarded to the activation's load */
-    v_store(out, s->op == NATIVE_RELU ? v_relu(whole_vector) : whole_vector);
+    v_store(out, s->op == NATIVE_RELU ? v_relu(total) : total);
 }
 
 /* R rows; R is a constant where this is expanded. */
 INLINE void gemm_rows(const tile *t, const native_step *s, const float *x, float *out, const uint32_t R, const bool with_refs)
 {
-    if (s->count < CHAIN_BELOW) {
+    if (s->count < NATIVE_CHAIN_BELOW) {
         for (uint32_t r = 0; r < R; r++)
             row_chain(s, x + r * t->apart, with_refs, out + r * t->apart);
         return;

@@ -59,6 +59,7 @@ static void load_rows(const tile *t, const native_step *s)
         if (floats && b->dtype == STOA_FLOAT32) {
             const float *from = (const float *)b->data + first * b->row_stride;
             *out = *from;
+#pragma GCC unroll 4
             for (uint32_t r = 1; r < alone; r++)
                 out[r * t->apart] = from[r * b->row_stride];
             continue;

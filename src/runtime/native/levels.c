@@ -49,13 +49,14 @@ size_t stoai_native_workspace_bytes(const native_program *program)
 
 size_t stoai_native_packed_floats(uint32_t count, uint32_t length)
 {
-    return ((size_t)count + NATIVE_GROUP - 1) / NATIVE_GROUP * NATIVE_GROUP * length;
+    const size_t neurons = count < NATIVE_CHAIN_BELOW ? count : ((size_t)count + NATIVE_GROUP - 1) / NATIVE_GROUP * NATIVE_GROUP;
+    return neurons * length;
 }
 
 void stoai_native_gemm_pack(const float *w, int64_t stride_o, int64_t stride_k, uint32_t count, uint32_t length, float *out)
 {
-    for (uint32_t o = 0; o < count; o += NATIVE_GROUP)
+    memset(out, 0, stoai_native_packed_floats(count, length) * sizeof *out);
+    for (uint32_t o = 0; o < count; o++)
         for (uint32_t k = 0; k < length; k++)
-            for (uint32_t n = 0; n < NATIVE_GROUP; n++, out++)
-                *out = o + n < count ? w[(int64_t)(o + n) * stride_o + k * stride_k] : 0.0f;
+            out[stoai_native_weight_at(count, length, o, k)] = w[(int64_t)o * stride_o + k * stride_k];
 }

@@ -52,7 +52,7 @@ typedef enum native_step_kind {
     NATIVE_STEP_LOAD,        /* input columns -> tile, converted, padded lanes zeroed */
     NATIVE_STEP_STORE,       /* tile -> output columns, converted, only the tile's rows */
     NATIVE_STEP_GEMM,        /* out[o] = act(bias[o] + sum_k w[o][k] * in[k]), in order of k, by fma where the level has one
-                                (count < 4: four sums of k modulo 4, added pairwise). MAP's and GEMM's out may overrun by up to a
+                                (few neurons: four sums of k modulo 4, added pairwise). MAP's and GEMM's out may overrun by up to a
                                 vector: every group of refs that is an `out` ends at a multiple of 16 of its own. op: any unary F32 */
     NATIVE_STEP_MAP,         /* out[i] = op(a[i], b[i], c[i]) */
     NATIVE_STEP_CAST,        /* out[i] = (type) a[i], then wrapped to narrow integer types */
@@ -68,9 +68,17 @@ typedef enum native_reduce {
     NATIVE_REDUCE_ARG_MAX /* ARG_: out is I64, `last` picks the last of equals */
 } native_reduce;
 
-/* Weights of a GEMM, packed when the program is finished by stoai_native_gemm_pack of the chosen level:
- * [group of NATIVE_GROUP neurons][k][NATIVE_GROUP], zero-filled at the end, 64-byte aligned. */
+/* Weights of a GEMM, packed when the program is finished by stoai_native_gemm_pack:
+ * [group of NATIVE_GROUP neurons][k][NATIVE_GROUP], zero-filled at the end, 64-byte aligned; of fewer than NATIVE_CHAIN_BELOW
+ * neurons: [neuron][k], as their four sums lie in lanes of k. */
 #define NATIVE_GROUP 16
+#define NATIVE_CHAIN_BELOW 4
+static inline size_t stoai_native_weight_at(uint32_t count, uint32_t length, uint32_t o, uint32_t k)
+{
+    if (count < NATIVE_CHAIN_BELOW)
+        return (size_t)o * length + k;
+    return ((size_t)(o / NATIVE_GROUP) * length + k) * NATIVE_GROUP + o % NATIVE_GROUP;
+}
 
 typedef struct native_step {
     native_step_kind kind;
