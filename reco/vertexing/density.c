@@ -5,13 +5,14 @@
 #include "reco/vertexing/density.h"
 
 #include "reco/check.h"
+#include "reco/vector_levels.h"
 #include "stoa/algo.h"
 #include "stoa/kernel.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 8 };
+enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 16 };
 enum { FIND_NOISE = -1, FIND_DROPPED = -2 };
 #define FIND_REFIT_CHI2_MAX 5000.0f
 /* Tracks of a larger 1/e would overflow the sums: left out with the infinite ones. */
@@ -93,7 +94,7 @@ STOA_KERNEL(reco_vertices_prepare, reco_vertex_find)
 
 /* Step 1, for FIND_LANES tracks over the places that one of them can reach. The lanes are independent, so the
  * compiler puts them into vector registers; there is no branch but the loop's. */
-STOA_DEVICE void find_neighbours_of(const find_space *s, const uint32_t *seed, uint32_t low, uint32_t high,
+RECO_VECTOR_LEVELS void find_neighbours_of(const find_space *s, const uint32_t *seed, uint32_t low, uint32_t high,
                                     float eps, float chi2_max)
 {
     const float *zs = s->z + low, *es = s->e + low;
