@@ -4,27 +4,31 @@
 #include "reco/check.h"
 #include "reco/tracks/track_kernels.h"
 
+enum { CLASSIFY_LANES = 8 };
+
 /* What the cuts of one track are taken on. */
 typedef struct classify_track {
     float chi2, layers, hits, dxy, dz, dxy_error, dz_error, dxy_nominal, dz_nominal;
     int has_vertex;
 } classify_track;
 
-/* Distance along the beam to the closest vertex of enough tracks; the squared distance decides without a branch. */
-STOA_DEVICE float classify_closest(const reco_cut_classifier *args, float z, int *has_vertex)
+/* Distance along the beam to the closest vertex of enough tracks, HUGE_VALF without one. CLASSIFY_LANES tracks see each
+ * vertex together: the lanes are independent, so the compiler puts them into vector registers. */
+STOA_DEVICE void classify_closest(const reco_cut_classifier *args, const float *z, float *closest)
 {
     const uint32_t vertices = rows_below(args->vertices.nvFinal, args->vertices.head.rows);
-    float closest = HUGE_VALF;
+    for (int l = 0; l < CLASSIFY_LANES; l++) closest[l] = HUGE_VALF;
     for (uint32_t v = 0; v < vertices; v++) {
-        const float d = fabsf(z - args->vertices.zv[v]);
-        const float allowed = args->ndof[v] + 1 >= args->table.vertex_tracks_min ? d : HUGE_VALF;
-        closest = allowed < closest ? allowed : closest;
+        const float zv = args->vertices.zv[v];
+        if (args->ndof[v] + 1 < args->table.vertex_tracks_min) continue;
+        for (int l = 0; l < CLASSIFY_LANES; l++) {
+            const float d = fabsf(z[l] - zv);
+            closest[l] = d < closest[l] ? d : closest[l];
+        }
     }
-    *has_vertex = closest < HUGE_VALF;
-    return *has_vertex ? closest : fabsf(z);
 }
 
-STOA_DEVICE classify_track classify_load(const reco_cut_classifier *args, uint32_t i)
+STOA_DEVICE classify_track classify_load(const reco_cut_classifier *args, uint32_t i, float closest)
 {
     const track_features_soa *f = &args->features;
     classify_track t;
@@ -32,7 +36,8 @@ STOA_DEVICE classify_track classify_load(const reco_cut_classifier *args, uint32
     t.layers = f->layers[i];
     t.hits = f->hits[i];
     t.dxy = fabsf(f->dxy_bs[i]);
-    t.dz = classify_closest(args, f->dz_bs[i], &t.has_vertex);
+    t.has_vertex = closest < HUGE_VALF;
+    t.dz = t.has_vertex ? closest : fabsf(f->dz_bs[i]);
     t.dxy_error = f->dxy_error[i];
     t.dz_error = f->dz_error[i];
     const float scatter = args->table.d0_error_pt / f->pt[i];
@@ -61,17 +66,27 @@ STOA_DEVICE int classify_passes(const reco_cut_table *c, const classify_track *t
            classify_near(t->dz, t->layers, c->dz_par1[k], t->dz_error, c->dz_par2[k], t->dz_nominal);
 }
 
-STOA_KERNEL(reco_tracks_classify, reco_cut_classifier)
+STOA_DEVICE float classify_score(const reco_cut_classifier *args, uint32_t i, float closest)
 {
     static const float grade[] = {-1.0f, -0.5f, 0.5f, 1.0f}; /* none, then by working point */
+    const classify_track t = classify_load(args, i, closest);
+    float score = grade[0];
+    for (int k = 0; k < RECO_WORKING_POINTS; k++)
+        if (classify_passes(&args->table, &t, k)) score = grade[k + 1];
+    return score;
+}
+
+STOA_KERNEL(reco_tracks_classify, reco_cut_classifier)
+{
     const uint32_t rows = rows_below(args->count, args->features.head.rows);
-    STOA_FOR(i, grid, rows)
+    STOA_FOR(block, grid, (rows + CLASSIFY_LANES - 1) / CLASSIFY_LANES)
     {
-        const classify_track t = classify_load(args, i);
-        float score = grade[0];
-        for (int k = 0; k < RECO_WORKING_POINTS; k++)
-            if (classify_passes(&args->table, &t, k)) score = grade[k + 1];
-        args->features.score[i] = score;
+        const uint32_t first = block * CLASSIFY_LANES;
+        const uint32_t n = rows - first < CLASSIFY_LANES ? rows - first : CLASSIFY_LANES;
+        float z[CLASSIFY_LANES], closest[CLASSIFY_LANES];
+        for (uint32_t l = 0; l < CLASSIFY_LANES; l++) z[l] = args->features.dz_bs[first + (l < n ? l : 0)];
+        classify_closest(args, z, closest);
+        for (uint32_t l = 0; l < n; l++) args->features.score[first + l] = classify_score(args, first + l, closest[l]);
     }
 }
 
