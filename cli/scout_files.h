@@ -8,6 +8,8 @@
 #include "reco/io/table.h"
 #include "reco/scouting/cluster_features.h"
 
+enum { SCOUT_SCORE_BINS = 50 };
+
 /* Mean id of the NNPuppiTau candidates by the pt of their seeds. */
 enum { SCOUT_PT_BINS = 4 };
 extern const float scout_pt_edges[SCOUT_PT_BINS]; /* lower ones */
@@ -56,6 +58,7 @@ typedef struct scout_sink {
     scout_summary orbit; /* of the orbit in progress; its counts only */
     scout_truth truth;
     scout_id_bin id[SCOUT_PT_BINS];
+    uint64_t id_bins[SCOUT_SCORE_BINS], score_bins[SCOUT_SCORE_BINS]; /* of all ids and scores, 0 to 1 */
     scout_scores id_scores, cluster_scores; /* with truth only */
     scout_match *matches;
     size_t match_count, match_capacity;
@@ -71,6 +74,8 @@ stoa_status scout_sink_open(scout_sink *sink, const char *dir, const char *input
 stoa_status scout_sink_take(void *sink, const scout_result *result, stoa_error *err);
 /* Close the tables; a write that failed is an error here. */
 stoa_status scout_sink_close(scout_sink *sink, stoa_error *err);
+/* Each table that was written once more, as HDF5. */
+stoa_status scout_tables_to_hdf5(const char *dir, stoa_error *err);
 void scout_sink_deinit(scout_sink *sink);
 
 /* Area under the ROC curve, NaN without both kinds; sorts. */

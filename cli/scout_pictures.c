@@ -78,6 +78,27 @@ static stoa_status picture_roc(scout_sink *s, stoa_error *err)
         curves);
 }
 
+/* ---- Scores. ---- */
+
+static stoa_status picture_scores(const scout_sink *s, stoa_error *err)
+{
+    FILE *file = output_open(s->dir, "score.dat", err);
+    if (!file) return STOA_EIO;
+    fprintf(file, "# score seeds clusters\n");
+    for (int b = 0; b < SCOUT_SCORE_BINS; b++)
+        fprintf(file, "%g %llu %llu\n", (b + 0.5) / SCOUT_SCORE_BINS, (unsigned long long)s->id_bins[b],
+                (unsigned long long)s->score_bins[b]);
+    STOA_TRY(output_close(file, s->dir, "score.dat", err));
+    return output_script(
+        s->dir, "score", err,
+        "set title 'Scores of all candidates'\nset xlabel 'score'\nset ylabel 'in a bin of %g'\nset xrange [0:1]\n"
+        "set logscale y\nset yrange [0.5:*]\nset key top center horizontal outside\nplot %s%s%s\n",
+        1.0 / SCOUT_SCORE_BINS,
+        s->has_ids ? "'score.dat' u 1:2 w histeps lw 2.5 lc rgb DUP t 'NNPuppiTau on seeds'" : "",
+        s->has_ids && s->has_scores ? ", " : "",
+        s->has_scores ? "'score.dat' u 1:3 w histeps lw 2.5 lc rgb TRUE t 'network on clusters'" : "");
+}
+
 /* ---- Response of the pt. ---- */
 
 static stoa_status picture_response(const scout_sink *s, stoa_error *err)
@@ -144,12 +165,16 @@ static stoa_status picture_event(const scout_sink *s, stoa_error *err)
 
 stoa_status scout_write_pictures(scout_sink *s, bool *drawn, stoa_error *err)
 {
-    const char *pictures[3];
+    const char *pictures[4];
     uint32_t count = 0;
     *drawn = false;
     if (s->display.eta) {
         STOA_TRY(picture_event(s, err));
         pictures[count++] = "event";
+    }
+    if (s->has_ids || s->has_scores) {
+        STOA_TRY(picture_scores(s, err));
+        pictures[count++] = "score";
     }
     if (s->truth.table && (s->has_ids || s->has_scores) && s->match_count > 0) {
         STOA_TRY(picture_roc(s, err));

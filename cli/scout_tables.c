@@ -102,6 +102,31 @@ stoa_status scout_sink_close(scout_sink *s, stoa_error *err)
     return status;
 }
 
+static stoa_status to_hdf5(const char *dir, const char *name, stoa_error *err)
+{
+    reco_table *table = NULL;
+    char *from = output_path(dir, name), *to = output_path(dir, name);
+    stoa_status status = from && to ? STOA_OK : STOA_FAIL(err, STOA_ENOMEM, "%s/%s: no memory", dir, name);
+    if (status == STOA_OK) status = reco_table_read(from, &table, err);
+    if (status == STOA_OK) {
+        strcpy(strrchr(to, '.'), ".h5"); /* shorter than .csv */
+        status = reco_table_write(to, table, err);
+    }
+    reco_table_destroy(table);
+    free(from);
+    free(to);
+    return status;
+}
+
+stoa_status scout_tables_to_hdf5(const char *dir, stoa_error *err)
+{
+    scout_sink none = {.dir = dir};
+    table_file tables[TABLES];
+    list_tables(&none, tables);
+    for (int t = 0; t < TABLES; t++) STOA_TRY(to_hdf5(dir, tables[t].name, err));
+    return STOA_OK;
+}
+
 void scout_sink_deinit(scout_sink *s)
 {
     (void)scout_sink_close(s, NULL);
@@ -116,6 +141,12 @@ void scout_sink_deinit(scout_sink *s)
 
 /* ---- Rows. ---- */
 
+static void add_to_bins(uint64_t bins[SCOUT_SCORE_BINS], float score)
+{
+    const int bin = (int)(fminf(fmaxf(score, 0.0f), 1.0f) * SCOUT_SCORE_BINS);
+    bins[bin < SCOUT_SCORE_BINS ? bin : SCOUT_SCORE_BINS - 1]++;
+}
+
 static void write_taus(scout_sink *s, const scout_result *r)
 {
     const taus_soa_const *t = &r->taus;
@@ -124,6 +155,7 @@ static void write_taus(scout_sink *s, const scout_result *r)
         while (bin > 0 && t->pt[i] < scout_pt_edges[bin]) bin--;
         s->id[bin].count++;
         s->id[bin].id_sum += (double)t->id[i];
+        add_to_bins(s->id_bins, t->id[i]);
         if (s->taus)
             fprintf(s->taus, "%u,%u,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->batch->orbit, r->crossings.bx[t->crossing[i]],
                     (double)t->pt[i], (double)t->eta[i], (double)t->phi[i], (double)t->cone_pt[i], (double)t->id[i],
@@ -134,11 +166,14 @@ static void write_taus(scout_sink *s, const scout_result *r)
 static void write_clusters(scout_sink *s, const scout_result *r)
 {
     const clusters_soa_const *c = &r->clusters;
-    for (uint32_t i = 0; s->clusters && i < *c->clusters; i++)
+    for (uint32_t i = 0; i < *c->clusters; i++) {
+        add_to_bins(s->score_bins, c->score[i]);
+        if (!s->clusters) continue;
         fprintf(s->clusters, "%u,%u,%u,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->batch->orbit,
                 r->crossings.bx[c->crossing[i]], c->members[i], (double)c->pt[i], (double)c->eta[i], (double)c->phi[i],
                 (double)c->mass[i], (double)c->score[i], (double)c->tau_pt[i], (double)c->tau_z[i],
                 (double)c->tau_charge[i]);
+    }
 }
 
 static void write_crossings(scout_sink *s, const scout_result *r)

@@ -18,7 +18,7 @@ typedef struct scout_command {
     const char *in, *out, *format_name, *tau_model, *tau_weights, *cluster_model, *features;
     scout_options job;
     reco_scout_options input;
-    bool plain_euclid, no_tables, no_pictures, json;
+    bool plain_euclid, hdf5, no_tables, no_pictures, json;
 } scout_command;
 
 typedef struct scout_state {
@@ -99,6 +99,7 @@ static stoa_status run(scout_command *c, scout_state *state, stoa_error *err)
     STOA_TRY(scout_job_create(&c->job, state->reader, &state->job, err));
     STOA_TRY(scout_job_run(state->job, &state->summary, err));
     STOA_TRY(scout_sink_close(&state->sink, err));
+    if (c->hdf5 && !c->no_tables) STOA_TRY(scout_tables_to_hdf5(c->out, err));
     if (state->summary.batches > 0 && state->summary.failed == state->summary.batches)
         return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %llu batches could be run", c->in,
                          (unsigned long long)state->summary.batches);
@@ -291,6 +292,7 @@ int verb_scout(int argc, char **argv)
         {"streams", CLI_COUNT, &c.job.streams, "S", "batches in flight; results do not depend on T and S (1)"},
         {"features", CLI_TEXT, &c.features, "FILE",
          "also write the clusters' features, 181 float32 each (tools/train_scout.py)"},
+        {"hdf5", CLI_FLAG, &c.hdf5, NULL, "write the tables as .h5 too"},
         {"no-tables", CLI_FLAG, &c.no_tables, NULL, "leave the tables out"},
         {"no-pictures", CLI_FLAG, &c.no_pictures, NULL, "leave the pictures out"},
         {"json", CLI_FLAG, &c.json, NULL, "one JSON object on standard output"},

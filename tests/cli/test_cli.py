@@ -389,7 +389,9 @@ def test_scout(work):
             check(f"{name}: taus score higher than others", result["truth"]["score_auc"] > 0.8, result["truth"])
     cut = work / "cut.dth256"
     cut.write_bytes((work / "scout.dth256").read_bytes()[:-5000])
-    result = stoa_json("scout", cut, "--no-pictures", "--out", work / "scout_cut")
+    result = stoa_json("scout", cut, "--no-pictures", "--hdf5", "--out", work / "scout_cut")
+    rows = stoa("run", SOURCE / "examples/infer.onnx", "--in", work / "scout_cut/taus.h5", "--columns", "pt,eta,phi", "--json")
+    check("scout: the tables as HDF5", rows.returncode == 0 and json.loads(rows.stdout)["rows"] == result["taus"], rows.stderr)
     check("scout: a cut orbit is said and its events kept",
           (result["cut_orbits"], result["orbits"], result["faults"]["cut"]) == (1, 1, 1) and 4900 < result["events"] < 5000,
           result)
