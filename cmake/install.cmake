@@ -2,6 +2,9 @@
 # Headers, libraries, stoa-config.cmake and stoa.pc; both are tried from a staged prefix by tests/install.
 install(TARGETS stoa stoa_static EXPORT stoa-targets
     RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(STOA_HAVE_CUDA)
+    install(TARGETS stoa_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(DIRECTORY include/stoa DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 install(EXPORT stoa-targets NAMESPACE stoa:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/stoa)
 configure_package_config_file(cmake/stoa-config.cmake.in stoa-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/stoa)

@@ -97,7 +97,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_device_memory_stats(const stoa_device 
                                                               stoa_memory_stats *stats, stoa_error *err);
 
 /** Give cached blocks whose queue has passed back to the back end until at most `keep_bytes` stay cached.
- *  owns nothing   sync none   threads any   errors EDEVICE   since 0.1 */
+ *  owns nothing   sync none on the host; CUDA's driver waits for the device   threads any   errors EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_device_memory_trim(stoa_device *device, stoa_memory_kind kind, uint64_t keep_bytes,
                                                              stoa_error *err);
 

@@ -11,6 +11,7 @@
 #define STOA_HOST_H
 
 #include "stoa/buffer.h"
+#include "stoa/image.h"
 #include "stoa/memory.h"
 #include "stoa/queue.h"
 
@@ -29,7 +30,8 @@ STOA_BEGIN_DECLS
       (stoa_queue *queue, stoa_memory_kind kind, size_t bytes, stoa_buffer **buffer, stoa_error *err),         \
       (queue, kind, bytes, buffer, err))                                                                       \
     X(void *, return, stoa_buffer_data, (const stoa_buffer *buffer), (buffer))                                 \
-    X(void, , stoa_buffer_release, (stoa_buffer *buffer), (buffer))
+    X(void, , stoa_buffer_release, (stoa_buffer *buffer), (buffer))                                            \
+    X(const stoa_kernel_image *, return, stoa_kernel_image_at, (uint32_t index), (index))
 
 typedef struct stoa_host_api {
     uint32_t struct_size; /* first, for ever; sizeof as the library compiled it */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /** Kernels written once: plain C loops that the C compiler turns into host code and nvcc into GPU code.
  *
- *  A kernel is a body over an argument struct and a grid. The body visits its items with STOA_FOR; on the host the grid
- *  is one worker and the loop is an ordinary, vectorisable one, on a GPU it is a grid-stride loop. Bodies must not
- *  allocate, lock, print or fail. A `.cu` file that includes the `.c` file makes the GPU form.
+ *  A kernel is a body over an argument struct and a grid of workers. On the host the grid is one worker. On a GPU it has one of
+ *  two shapes: STOA_KERNEL fills the device, its workers share the items (STOA_FOR) and know nothing of each other;
+ *  STOA_KERNEL_BLOCK is one block, whose workers may wait for each other (STOA_BARRIER), share memory (STOA_SHARED) and add up
+ *  (stoa_block_scan). Bodies must not allocate, lock, print or fail. A `.cu` file that includes the `.c` file makes the GPU form.
  *
  *      typedef struct scale_args { float *x; float factor; const uint32_t *count; } scale_args;
  *      STOA_KERNEL(scale, scale_args)
@@ -20,29 +21,87 @@
 /** This worker and how many there are. */
 typedef struct stoa_grid { uint32_t index, size; } stoa_grid;
 
+/** The one table of work division: shape, blocks for each multiprocessor (0: one block in all), threads in a block. The compiled
+ *  form of kernel `name` is the symbol `name_shape`. */
+#define STOA_SHAPE_MAP(X) \
+    X(grid, 8, 256)       \
+    X(block, 0, STOA_BLOCK_THREADS_MAX)
+#define STOA_BLOCK_THREADS_MAX 512
+
 #if defined(__CUDACC__)
 #define STOA_DEVICE static __device__ __forceinline__
-#elif defined(__GNUC__)
+#define STOA_SHARED __shared__
+#define STOA_BARRIER() __syncthreads()
+#define STOA_ATOMIC_ADD(pointer, value) atomicAdd((pointer), (value))
+#define STOA_ALONE 0
+#else
+#if defined(__GNUC__)
 #define STOA_DEVICE static inline __attribute__((always_inline))
 #else
 #define STOA_DEVICE static inline
+#endif
+/** Before a variable: one for all workers of the block. */
+#define STOA_SHARED
+/** No worker of the block goes on before all are here and see what the others wrote. */
+#define STOA_BARRIER() ((void)0)
+/** Add to a number that other workers add to as well. */
+#define STOA_ATOMIC_ADD(pointer, value) ((void)(*(pointer) += (value)))
+/** Whether the grid is one worker, as a constant: what only one worker does well takes no registers on a GPU. */
+#define STOA_ALONE 1
+#endif
+
+/** C's `restrict` in both languages. */
+#ifdef __cplusplus
+#define STOA_RESTRICT __restrict__
+#else
+#define STOA_RESTRICT restrict
 #endif
 
 /** Visit items index, index + size, ... below `count`. */
 #define STOA_FOR(i, grid, count) for (uint32_t i = (grid).index; i < (count); i += (grid).size)
 
+/** For workers of a block, all of which must call it: the sum of `value` over the workers before this one, and over all in `total`. */
+STOA_DEVICE uint32_t stoa_block_scan(stoa_grid grid, uint32_t value, uint32_t *total)
+{
 #if defined(__CUDACC__)
-#define STOA_KERNEL(name, args_type)                                                                    \
+    STOA_SHARED uint32_t warp_sum[STOA_BLOCK_THREADS_MAX / 32];
+    const uint32_t lane = grid.index % 32, warp = grid.index / 32;
+    uint32_t sum = value, before = 0, all = 0;
+    for (uint32_t distance = 1; distance < 32; distance *= 2) {
+        const uint32_t below = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
+        if (lane >= distance) sum += below;
+    }
+    STOA_BARRIER(); /* all have read the sums of the call before */
+    if (lane == 31) warp_sum[warp] = sum;
+    STOA_BARRIER();
+    for (uint32_t w = 0; w < grid.size / 32; w++) {
+        before += w < warp ? warp_sum[w] : 0;
+        all += warp_sum[w];
+    }
+    *total = all;
+    return before + sum - value;
+#else
+    (void)grid;
+    *total = value;
+    return 0;
+#endif
+}
+
+#if defined(__CUDACC__)
+#define STOA_SHAPE_THREADS_(shape, blocks, threads) enum { STOA_SHAPE_THREADS_##shape = threads };
+STOA_SHAPE_MAP(STOA_SHAPE_THREADS_)
+#undef STOA_SHAPE_THREADS_
+#define STOA_KERNEL_AS_(name, args_type, shape)                                                         \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid);                                \
-    extern "C" __global__ void name##_cuda(const args_type args)                                        \
+    extern "C" __global__ void __launch_bounds__(STOA_SHAPE_THREADS_##shape)                            \
+        name##_##shape(const args_type args)                                                            \
     {                                                                                                   \
         const stoa_grid grid = {blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x};         \
         name##_body(&args, grid);                                                                       \
     }                                                                                                   \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid)
 #else
-/** Defines `const stoa_kernel name##_kernel` and opens the body, which sees `args` and `grid`. */
-#define STOA_KERNEL(name, args_type)                                                                    \
+#define STOA_KERNEL_AS_(name, args_type, shape)                                                         \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid);                                \
     static void name##_host(const void *args)                                                           \
     {                                                                                                   \
@@ -53,5 +112,10 @@ typedef struct stoa_grid { uint32_t index, size; } stoa_grid;
     const stoa_kernel name##_kernel = {sizeof(stoa_kernel), sizeof(args_type), #name, name##_host};     \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid)
 #endif
+
+/** Defines `const stoa_kernel name##_kernel` and opens the body, which sees `args` and `grid`. */
+#define STOA_KERNEL(name, args_type) STOA_KERNEL_AS_(name, args_type, grid)
+/** The same for a body whose workers are one block. */
+#define STOA_KERNEL_BLOCK(name, args_type) STOA_KERNEL_AS_(name, args_type, block)
 
 #endif

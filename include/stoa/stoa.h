@@ -9,6 +9,7 @@
 #include "stoa/device.h"
 #include "stoa/dlpack.h"
 #include "stoa/dtype.h"
+#include "stoa/image.h"
 #include "stoa/kernel.h"
 #include "stoa/layout.h"
 #include "stoa/memory.h"

@@ -110,7 +110,10 @@ STOA_DEVICE void clue_climb(const clue_space *s, clue_form form, const clue_floa
     climber->above = above;
 }
 
-/* The forms that are compiled with constants, and the general one. */
+/* The forms that are compiled with constants, and the general one; it alone on a GPU, where they would fill the registers. */
+#ifdef __CUDACC__
+#define CLUE_WITH_FORM(s, function, ...) function((s), (s)->form, __VA_ARGS__)
+#else
 #define CLUE_WITH_FORM(s, function, ...)                                                                      \
     do {                                                                                                      \
         const clue_form form_ = (s)->form, line_2d_ = {RECO_CLUE_EUCLID, 2, 0, RECO_CLUE_FLAT},               \
@@ -121,6 +124,7 @@ STOA_DEVICE void clue_climb(const clue_space *s, clue_form form, const clue_floa
         else if (memcmp(&form_, &line_3d_, sizeof form_) == 0) function(s, line_3d_, __VA_ARGS__);            \
         else function(s, form_, __VA_ARGS__);                                                                 \
     } while (0)
+#endif
 
 /* The coordinates of the lanes at `from` on. */
 STOA_DEVICE void clue_load(const clue_space *s, uint32_t from, clue_floats *at)

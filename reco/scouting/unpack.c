@@ -26,7 +26,7 @@ typedef struct halves {
 #define FIELD(half, first, width) ((int32_t)(((half) >> (first)) & ((1u << (width)) - 1u)))
 #define SIGNED_FIELD(half, first, width) ((int32_t)((half) << (32 - (first) - (width))) >> (32 - (width)))
 
-RECO_VECTOR_LEVELS void split(const uint64_t *restrict words, uint32_t n, halves *restrict out)
+RECO_VECTOR_LEVELS void split(const uint64_t *STOA_RESTRICT words, uint32_t n, halves *STOA_RESTRICT out)
 {
     for (uint32_t i = 0; i < n; i++) {
         out->low[i] = (uint32_t)words[i];
@@ -35,8 +35,8 @@ RECO_VECTOR_LEVELS void split(const uint64_t *restrict words, uint32_t n, halves
     }
 }
 
-RECO_VECTOR_LEVELS void decode_kinematics(const halves *restrict in, uint32_t n, float *restrict pt, float *restrict eta,
-                                     float *restrict phi)
+RECO_VECTOR_LEVELS void decode_kinematics(const halves *STOA_RESTRICT in, uint32_t n, float *STOA_RESTRICT pt, float *STOA_RESTRICT eta,
+                                     float *STOA_RESTRICT phi)
 {
     for (uint32_t i = 0; i < n; i++) {
         pt[i] = 0.25f * (float)FIELD(in->low[i], 0, 14);
@@ -46,8 +46,8 @@ RECO_VECTOR_LEVELS void decode_kinematics(const halves *restrict in, uint32_t n,
 }
 
 /* Charged and neutral candidates use the same bits differently: both are decoded, a mask takes one. */
-RECO_VECTOR_LEVELS void decode_track(const halves *restrict in, uint32_t n, float *restrict z0, float *restrict dxy,
-                                float *restrict puppiw)
+RECO_VECTOR_LEVELS void decode_track(const halves *STOA_RESTRICT in, uint32_t n, float *STOA_RESTRICT z0, float *STOA_RESTRICT dxy,
+                                float *STOA_RESTRICT puppiw)
 {
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t high = in->high[i];
@@ -59,7 +59,7 @@ RECO_VECTOR_LEVELS void decode_track(const halves *restrict in, uint32_t n, floa
 }
 
 /* The particle number by masks, as a vector has no tables: 130, 22, 211, 11 or 13, negative for pid 2, 5 and 7. */
-RECO_VECTOR_LEVELS void decode_kind(const halves *restrict in, uint32_t n, int16_t *restrict pdgid, uint8_t *restrict quality)
+RECO_VECTOR_LEVELS void decode_kind(const halves *STOA_RESTRICT in, uint32_t n, int16_t *STOA_RESTRICT pdgid, uint8_t *STOA_RESTRICT quality)
 {
     for (uint32_t i = 0; i < n; i++) {
         const int32_t pid = FIELD(in->high[i], 5, 3), charged = -(pid > RECO_PID_PHOTON), lepton = -(pid > RECO_PID_PIPLUS);

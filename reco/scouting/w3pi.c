@@ -101,8 +101,10 @@ STOA_KERNEL(reco_w3pi, reco_w3pi)
         collect_pions(&h);
         for (uint32_t i = 0; i < h.count && p->pt[h.pions[i]] >= pt_min[0]; i++)
             for (uint32_t j = i + 1; j < h.count && p->pt[h.pions[j]] >= pt_min[1]; j++)
-                for (uint32_t k = j + 1; k < h.count; k++)
-                    keep_if_better(&h, (const uint32_t[3]){h.pions[i], h.pions[j], h.pions[k]}, out, c);
+                for (uint32_t k = j + 1; k < h.count; k++) {
+                    const uint32_t pions[3] = {h.pions[i], h.pions[j], h.pions[k]};
+                    keep_if_better(&h, pions, out, c);
+                }
     }
 }
 

@@ -71,7 +71,7 @@ STOA_DEVICE uint32_t find_limit(const reco_vertex_find *args)
 
 /* Serial. A GPU needs a compaction by blocks here. idv is cleared, the tracks that can be compared are
  * collected. */
-STOA_KERNEL(reco_vertices_prepare, reco_vertex_find)
+STOA_KERNEL_BLOCK(reco_vertices_prepare, reco_vertex_find)
 {
     if (grid.index != 0) return;
     const reco_vertex_input *in = &args->in;
@@ -349,7 +349,7 @@ STOA_DEVICE uint32_t find_split(const find_space *s, const reco_vertex_find *arg
 
 /* Serial. A GPU needs the cooperative form: one block an event, step by step over the same arrays; steps 1 to
  * 4 are independent for each track, the fits are atomic adds and each split is a warp's. */
-STOA_KERNEL(reco_vertices_search, reco_vertex_find)
+STOA_KERNEL_BLOCK(reco_vertices_search, reco_vertex_find)
 {
     if (grid.index != 0) return;
     const reco_vertex_input *in = &args->in;

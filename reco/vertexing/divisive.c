@@ -41,7 +41,7 @@ STOA_DEVICE divide_space divide_layout(void *workspace, uint32_t capacity)
     return s;
 }
 
-STOA_KERNEL(reco_divisive_prepare, reco_divisive_find)
+STOA_KERNEL_BLOCK(reco_divisive_prepare, reco_divisive_find)
 {
     if (grid.index != 0) return;
     const reco_vertex_input *in = &args->in;
@@ -137,7 +137,7 @@ STOA_DEVICE uint32_t divide_group(const reco_divisive_find *args, const divide_s
 }
 
 /* Serial; a GPU takes a group a warp. */
-STOA_KERNEL(reco_divisive_search, reco_divisive_find)
+STOA_KERNEL_BLOCK(reco_divisive_search, reco_divisive_find)
 {
     if (grid.index != 0) return;
     const divide_space s = divide_layout(args->workspace, args->in.capacity);

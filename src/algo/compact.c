@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "algo_rows.h"
 
-/* Serial. A GPU needs the cooperative form: block-wide counts, scan of the counts, then the same writes.
- * Every row is written and only the cursor depends on the mask: no branch to mispredict. index[n] stays
- * inside because n <= i. */
-STOA_KERNEL(stoa_algo_compact, stoa_compact)
+/* The block goes through the rows a tile of one row a worker at a time. A worker alone writes every row and only moves the
+ * cursor by the mask: no branch to mispredict, and index[slot] stays inside because slot <= i. */
+STOA_KERNEL_BLOCK(stoa_algo_compact, stoa_compact)
 {
-    if (grid.index != 0) return;
     const uint32_t rows = algo_rows(args->count, args->capacity);
     const uint8_t *mask = args->mask;
     uint32_t *index = args->index;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        index[n] = i;
-        n += mask[i] != 0;
+    for (uint32_t tile = 0; tile < rows; tile += grid.size) {
+        const uint32_t i = tile + grid.index;
+        const uint32_t selected = i < rows && mask[i] != 0;
+        uint32_t found;
+        const uint32_t slot = n + stoa_block_scan(grid, selected, &found);
+        if (selected || STOA_ALONE) index[slot] = i;
+        n += found;
     }
-    if (args->selected_count) *args->selected_count = n;
+    if (grid.index == 0 && args->selected_count) *args->selected_count = n;
 }
 
 #ifndef __CUDACC__

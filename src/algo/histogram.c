@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "algo_rows.h"
 
-/* Serial. A GPU needs the cooperative form: the output zeroed first, then atomic adds, in shared memory where
- * bins fit. The comparisons come before the conversion, which is undefined for values that do not fit. */
+/* The comparisons come before the conversion, which is undefined for values that do not fit. */
 STOA_KERNEL(stoa_algo_histogram, stoa_histogram)
 {
-    if (grid.index != 0) return;
     const uint32_t rows = algo_rows(args->count, args->capacity);
     const uint32_t last = args->bins - 1;
     const float low = args->low, high = args->high;
     const float scale = (float)args->bins / (high - low);
-    for (uint32_t b = 0; b <= last; b++) args->out[b] = 0;
-    for (uint32_t i = 0; i < rows; i++) {
+    STOA_FOR(i, grid, rows)
+    {
         const float x = args->in[i];
         if (x >= low && x < high) {
             const float position = (x - low) * scale; /* may round up to bins */
-            args->out[position < (float)last ? (uint32_t)position : last]++;
+            STOA_ATOMIC_ADD(&args->out[position < (float)last ? (uint32_t)position : last], 1u);
         } else if (args->clamp) {
-            args->out[x < low ? 0 : last]++;
+            STOA_ATOMIC_ADD(&args->out[x < low ? 0 : last], 1u);
         }
     }
 }
@@ -39,6 +37,7 @@ stoa_status stoa_algo_histogram(stoa_queue *queue, const stoa_histogram *args, s
         ALGO_NEED(err, "histogram", args->in);
         ALGO_NEED(err, "histogram", args->count);
     }
+    STOA_TRY(stoa_queue_fill(queue, args->out, 0, args->bins * sizeof *args->out, err));
     return stoa_queue_launch(queue, &stoa_algo_histogram_kernel, args, err);
 }
 #endif

@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "algo_rows.h"
 
-/* Serial. A GPU needs the cooperative form: scan in a block, scan of the block sums, then their addition. */
-STOA_KERNEL(stoa_algo_scan, stoa_scan)
+/* A tile of one row a worker at a time; the value is read before the write, as `in` may be `out`. */
+STOA_KERNEL_BLOCK(stoa_algo_scan, stoa_scan)
 {
-    if (grid.index != 0) return;
     const uint32_t rows = algo_rows(args->count, args->capacity);
     const uint32_t *in = args->in;
     uint32_t *out = args->out;
+    const uint32_t inclusive = !args->exclusive;
     uint32_t sum = 0;
-    if (args->exclusive) {
-        for (uint32_t i = 0; i < rows; i++) {
-            const uint32_t value = in[i]; /* before the write: `in` may be `out` */
-            out[i] = sum;
-            sum += value;
-        }
-    } else {
-        for (uint32_t i = 0; i < rows; i++) {
-            sum += in[i];
-            out[i] = sum;
-        }
+    for (uint32_t tile = 0; tile < rows; tile += grid.size) {
+        const uint32_t i = tile + grid.index;
+        const uint32_t value = i < rows ? in[i] : 0;
+        uint32_t all;
+        const uint32_t before = sum + stoa_block_scan(grid, value, &all);
+        if (i < rows) out[i] = inclusive ? before + value : before;
+        sum += all;
     }
 }
 

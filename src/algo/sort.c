@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SORT_INSERTION_ROWS = 48, SORT_WIDE_ROWS = 1000 };
+enum { SORT_INSERTION_ROWS = 48, SORT_WIDE_ROWS = 1000, SORT_BLOCK_DIGITS = 16 };
 
 /* Bits whose unsigned order is that of the floats: -0 before +0, every NaN last and equal, so that they keep
  * their order. */
@@ -75,21 +75,64 @@ STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *oth
     }
 }
 
-/* Serial. A GPU needs the cooperative form: the same passes with the digit counts of each block scanned
- * together. */
-STOA_KERNEL(stoa_algo_sort, stoa_sort)
+/* One worker: the counts of all passes from one reading, the wider the digits the more rows there are. */
+STOA_DEVICE void sort_alone(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows)
 {
-    if (grid.index != 0) return;
-    const uint32_t rows = algo_rows(args->count, args->capacity);
-    uint32_t *bits = args->scratch, *other = args->scratch + args->capacity;
-    for (uint32_t i = 0; i < rows; i++) bits[i] = sort_bits(args->key[i]);
     uint32_t counts[3 * 2048];
     if (rows <= SORT_INSERTION_ROWS)
-        sort_insert(bits, args->index, rows);
+        sort_insert(bits, index, rows);
     else if (rows <= SORT_WIDE_ROWS)
-        sort_radix(bits, args->index, other, rows, counts, 4, 8);
+        sort_radix(bits, index, other, rows, counts, 4, 8);
     else
-        sort_radix(bits, args->index, other, rows, counts, 3, 11);
+        sort_radix(bits, index, other, rows, counts, 3, 11);
+}
+
+/* A block: each worker keeps a run of rows, counts its digits and moves them in order, so that equal keys stay in order. Digits
+ * are narrow because every worker has counts of its own: `counts` holds them digit by digit, and in that order they are added up. */
+STOA_DEVICE void sort_together(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows, uint32_t *counts,
+                               stoa_grid grid)
+{
+    const uint32_t run = (rows + grid.size - 1) / grid.size;
+    const uint32_t begin = grid.index * run < rows ? grid.index * run : rows;
+    const uint32_t end = begin + run < rows ? begin + run : rows;
+    uint32_t *mine = counts + grid.index, *share = counts + grid.index * SORT_BLOCK_DIGITS;
+    const uint32_t *from = 0;
+    for (uint32_t shift = 0; shift < 32; shift += 4) { /* eight passes: the last one ends in `index` */
+        uint32_t *to = shift % 8 ? index : other;
+        for (uint32_t d = 0; d < SORT_BLOCK_DIGITS; d++) mine[d * grid.size] = 0;
+        for (uint32_t i = begin; i < end; i++)
+            mine[(bits[from ? from[i] : i] >> shift) % SORT_BLOCK_DIGITS * grid.size]++;
+        STOA_BARRIER();
+        uint32_t sum = 0, all;
+        for (uint32_t d = 0; d < SORT_BLOCK_DIGITS; d++) sum += share[d];
+        uint32_t slot = stoa_block_scan(grid, sum, &all);
+        for (uint32_t d = 0; d < SORT_BLOCK_DIGITS; d++) {
+            const uint32_t n = share[d];
+            share[d] = slot;
+            slot += n;
+        }
+        STOA_BARRIER();
+        for (uint32_t i = begin; i < end; i++) {
+            const uint32_t row = from ? from[i] : i;
+            to[mine[(bits[row] >> shift) % SORT_BLOCK_DIGITS * grid.size]++] = row;
+        }
+        STOA_BARRIER();
+        from = to;
+    }
+}
+
+STOA_KERNEL_BLOCK(stoa_algo_sort, stoa_sort)
+{
+    const uint32_t rows = algo_rows(args->count, args->capacity);
+    uint32_t *bits = args->scratch, *other = args->scratch + args->capacity;
+    STOA_FOR(i, grid, rows) bits[i] = sort_bits(args->key[i]);
+    if (STOA_ALONE) {
+        sort_alone(bits, args->index, other, rows);
+    } else {
+        STOA_SHARED uint32_t counts[SORT_BLOCK_DIGITS * STOA_BLOCK_THREADS_MAX];
+        STOA_BARRIER();
+        sort_together(bits, args->index, other, rows, counts, grid);
+    }
 }
 
 #ifndef __CUDACC__

@@ -7,19 +7,21 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "device_under_test.h"
 #include "stoa/algo.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { ROWS_MAX = 20000 };
 static const uint32_t sizes[] = {0, 1, 2, 3, 7, 8, 9, 31, 48, 49, 64, 257, 1000, 1001, 4097, ROWS_MAX};
 #define SIZES (sizeof sizes / sizeof *sizes)
 
+/* What the algorithms see lies in memory that the device and the test share. */
 typedef struct fixture {
     stoa_device *device;
     stoa_queue *queue;
+    stoa_buffer *buffer;
+    uint32_t rows, found;
     uint32_t a[ROWS_MAX], b[ROWS_MAX], c[ROWS_MAX], scratch[2 * ROWS_MAX];
     float key[ROWS_MAX];
     uint8_t mask[ROWS_MAX];
@@ -35,10 +37,16 @@ static uint32_t random_bits(void)
 
 static int set_up(void **state)
 {
-    fixture *f = calloc(1, sizeof *f);
+    stoa_device *device;
+    stoa_queue *queue;
     stoa_error err;
-    if (!f || stoa_device_open("host", &f->device, &err) != STOA_OK) return -1;
-    if (stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, &err) != STOA_OK) return -1;
+    if (stoa_device_open(device_under_test(), &device, &err) != STOA_OK) return -1;
+    if (stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err) != STOA_OK) return -1;
+    stoa_buffer *buffer = make_shared(queue, sizeof(fixture));
+    fixture *f = stoa_buffer_data(buffer);
+    f->device = device;
+    f->queue = queue;
+    f->buffer = buffer;
     *state = f;
     return 0;
 }
@@ -46,9 +54,11 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     fixture *f = *state;
-    stoa_queue_destroy(f->queue);
-    stoa_device_close(f->device);
-    free(f);
+    stoa_device *device = f->device;
+    stoa_queue *queue = f->queue;
+    stoa_buffer_release(f->buffer);
+    stoa_queue_destroy(queue);
+    stoa_device_close(device);
     return 0;
 }
 
@@ -58,14 +68,16 @@ static void test_compact(void **state)
     for (uint32_t s = 0; s < SIZES; s++)
         for (uint32_t density = 0; density <= 4; density++) {
             const uint32_t rows = sizes[s];
-            uint32_t expected = 0, found = 99;
+            uint32_t expected = 0;
+            f->rows = rows;
+            f->found = 99;
             for (uint32_t i = 0; i < rows; i++) {
                 f->mask[i] = (uint8_t)((random_bits() & 3) < density ? 1u << (i & 7) : 0u);
                 if (f->mask[i]) f->b[expected++] = i;
             }
-            const stoa_compact args = {f->mask, &rows, ROWS_MAX, f->a, &found};
+            const stoa_compact args = {f->mask, &f->rows, ROWS_MAX, f->a, &f->found};
             assert_int_equal(stoa_algo_compact(f->queue, &args, NULL), STOA_OK);
-            assert_int_equal(found, expected);
+            assert_int_equal(f->found, expected);
             assert_memory_equal(f->a, f->b, expected * sizeof *f->a);
         }
 }
@@ -73,17 +85,17 @@ static void test_compact(void **state)
 static void test_counts_are_clipped(void **state)
 {
     fixture *f = *state;
-    const uint32_t rows = 1000;
-    uint32_t found = 0;
+    f->rows = 1000;
+    f->found = 0;
     memset(f->mask, 1, sizeof f->mask);
     f->a[10] = 12345;
-    const stoa_compact args = {f->mask, &rows, 10, f->a, &found};
+    const stoa_compact args = {f->mask, &f->rows, 10, f->a, &f->found};
     assert_int_equal(stoa_algo_compact(f->queue, &args, NULL), STOA_OK);
-    assert_int_equal(found, 10);
+    assert_int_equal(f->found, 10);
     assert_int_equal(f->a[10], 12345);
-    const stoa_compact none = {NULL, NULL, 0, NULL, &found};
+    const stoa_compact none = {NULL, NULL, 0, NULL, &f->found};
     assert_int_equal(stoa_algo_compact(f->queue, &none, NULL), STOA_OK);
-    assert_int_equal(found, 0);
+    assert_int_equal(f->found, 0);
 }
 
 static void test_scan(void **state)
@@ -92,7 +104,7 @@ static void test_scan(void **state)
     for (uint32_t s = 0; s < SIZES; s++)
         for (uint32_t exclusive = 0; exclusive <= 1; exclusive++)
             for (int in_place = 0; in_place <= 1; in_place++) {
-                const uint32_t rows = sizes[s];
+                const uint32_t rows = f->rows = sizes[s];
                 uint32_t sum = 0;
                 for (uint32_t i = 0; i < rows; i++) {
                     f->a[i] = random_bits(); /* wraps */
@@ -100,7 +112,7 @@ static void test_scan(void **state)
                     sum += f->a[i];
                 }
                 uint32_t *out = in_place ? f->a : f->c;
-                const stoa_scan args = {f->a, &rows, ROWS_MAX, exclusive, out};
+                const stoa_scan args = {f->a, &f->rows, ROWS_MAX, exclusive, out};
                 assert_int_equal(stoa_algo_scan(f->queue, &args, NULL), STOA_OK);
                 assert_memory_equal(out, f->b, rows * sizeof *out);
             }
@@ -111,11 +123,11 @@ static void test_gather(void **state)
     fixture *f = *state;
     for (uint32_t bytes = 1; bytes <= 8; bytes *= 2)
         for (uint32_t s = 0; s < SIZES; s++) {
-            const uint32_t rows = sizes[s], elements = ROWS_MAX * 4 / 8;
+            const uint32_t rows = f->rows = sizes[s], elements = ROWS_MAX * 4 / 8;
             uint8_t *in = (uint8_t *)f->a, *out = (uint8_t *)f->scratch;
             for (uint32_t i = 0; i < ROWS_MAX; i++) f->a[i] = random_bits();
             for (uint32_t i = 0; i < rows; i++) f->b[i] = random_bits() % elements;
-            const stoa_gather args = {in, out, bytes, f->b, &rows, ROWS_MAX};
+            const stoa_gather args = {in, out, bytes, f->b, &f->rows, ROWS_MAX};
             assert_int_equal(stoa_algo_gather(f->queue, &args, NULL), STOA_OK);
             for (uint32_t i = 0; i < rows; i++)
                 assert_memory_equal(out + i * bytes, in + f->b[i] * bytes, bytes);
@@ -128,7 +140,7 @@ static void test_histogram(void **state)
     static const float special[] = {-INFINITY, INFINITY, NAN, -1.0f, 3.0f, 2.9999998f, -1.0000001f, 0.0f};
     for (uint32_t s = 0; s < SIZES; s++)
         for (uint32_t clamp = 0; clamp <= 1; clamp++) {
-            const uint32_t rows = sizes[s], bins = 7;
+            const uint32_t rows = f->rows = sizes[s], bins = 7;
             uint32_t expected[7] = {0};
             for (uint32_t i = 0; i < rows; i++) {
                 const float x =
@@ -142,7 +154,7 @@ static void test_histogram(void **state)
                 }
             }
             memset(f->a, 0xFF, sizeof f->a);
-            const stoa_histogram args = {f->key, &rows, ROWS_MAX, bins, clamp, -1.0f, 3.0f, f->a};
+            const stoa_histogram args = {f->key, &f->rows, ROWS_MAX, bins, clamp, -1.0f, 3.0f, f->a};
             assert_int_equal(stoa_algo_histogram(f->queue, &args, NULL), STOA_OK);
             assert_memory_equal(f->a, expected, sizeof expected);
         }
@@ -175,9 +187,9 @@ static void test_sort(void **state)
     fixture *f = *state;
     for (uint32_t s = 0; s < SIZES; s++)
         for (uint32_t kind = 0; kind < 5; kind++) {
-            const uint32_t rows = sizes[s];
+            const uint32_t rows = f->rows = sizes[s];
             fill_keys(f->key, rows, kind);
-            const stoa_sort args = {f->key, &rows, ROWS_MAX, f->a, f->scratch};
+            const stoa_sort args = {f->key, &f->rows, ROWS_MAX, f->a, f->scratch};
             assert_int_equal(stoa_algo_sort(f->queue, &args, NULL), STOA_OK);
             memset(f->mask, 0, sizeof f->mask);
             for (uint32_t i = 0; i < rows; i++) {
@@ -191,25 +203,25 @@ static void test_sort(void **state)
 static void test_errors(void **state)
 {
     fixture *f = *state;
-    const uint32_t rows = 1;
     stoa_error err;
-    const stoa_compact compact = {f->mask, &rows, 1, NULL, f->a};
+    f->rows = 1;
+    const stoa_compact compact = {f->mask, &f->rows, 1, NULL, f->a};
     assert_int_equal(stoa_algo_compact(f->queue, &compact, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "index"));
     assert_int_equal(stoa_algo_compact(NULL, &compact, &err), STOA_EINVAL);
     const stoa_scan scan = {f->a, NULL, 1, 0, f->b};
     assert_int_equal(stoa_algo_scan(f->queue, &scan, &err), STOA_EINVAL);
-    const stoa_gather gather = {f->a, f->b, 3, f->c, &rows, 1};
+    const stoa_gather gather = {f->a, f->b, 3, f->c, &f->rows, 1};
     assert_int_equal(stoa_algo_gather(f->queue, &gather, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "3 bytes"));
-    stoa_histogram histogram = {f->key, &rows, 1, 0, 0, 0.0f, 1.0f, f->a};
+    stoa_histogram histogram = {f->key, &f->rows, 1, 0, 0, 0.0f, 1.0f, f->a};
     assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
     histogram.bins = 4;
     histogram.high = 0.0f;
     assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
     histogram.high = NAN;
     assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
-    const stoa_sort sort = {f->key, &rows, 1, f->a, NULL};
+    const stoa_sort sort = {f->key, &f->rows, 1, f->a, NULL};
     assert_int_equal(stoa_algo_sort(f->queue, &sort, &err), STOA_EINVAL);
 }
 
@@ -224,5 +236,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sort, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
     };
+    require_device();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

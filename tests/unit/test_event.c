@@ -11,7 +11,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "stoa/queue.h"
+#include "device_kernels.h"
+#include "device_under_test.h"
 
 #define OK(call) assert_int_equal((call), STOA_OK)
 
@@ -19,6 +20,7 @@ typedef struct fixture {
     stoa_device *device;
     stoa_queue *a, *b, *blocking;
     stoa_event *event;
+    stoa_buffer *shared; /* 64 bytes */
     sem_t gate[2];
 } fixture;
 
@@ -26,11 +28,12 @@ static int set_up(void **state)
 {
     static fixture self;
     *state = &self;
-    OK(stoa_device_open("host:0", &self.device, NULL));
+    OK(stoa_device_open(device_under_test(), &self.device, NULL));
     OK(stoa_queue_create(self.device, STOA_QUEUE_ASYNC, &self.a, NULL));
     OK(stoa_queue_create(self.device, STOA_QUEUE_ASYNC, &self.b, NULL));
     OK(stoa_queue_create(self.device, STOA_QUEUE_BLOCKING, &self.blocking, NULL));
     OK(stoa_event_create(self.device, &self.event, NULL));
+    self.shared = make_shared(self.blocking, 64);
     for (int i = 0; i < 2; i++) sem_init(&self.gate[i], 0, 0);
     return 0;
 }
@@ -39,6 +42,7 @@ static int tear_down(void **state)
 {
     fixture *self = *state;
     stoa_event_destroy(self->event);
+    stoa_buffer_release(self->shared);
     stoa_queue_destroy(self->a);
     stoa_queue_destroy(self->b);
     stoa_queue_destroy(self->blocking);
@@ -73,6 +77,7 @@ static void a_new_event_is_done(void **state)
     OK(stoa_event_wait(self->event, NULL));
     OK(stoa_queue_wait_event(self->a, self->event, NULL));
     OK(stoa_event_record(self->event, self->a, NULL)); /* behind nothing */
+    if (!device_is_host()) OK(stoa_event_wait(self->event, NULL)); /* it is still on its way */
     assert_true(is_done(self->event));
     OK(stoa_event_record(self->event, self->blocking, NULL));
     assert_true(is_done(self->event));
@@ -133,14 +138,14 @@ static void destroying_it_while_a_queue_refers_to_it(void **state)
         OK(stoa_event_record(event[i], self->a, NULL));
         OK(stoa_queue_wait_event(self->b, event[i], NULL));
     }
-    uint8_t byte = 0;
-    OK(stoa_queue_fill(self->b, &byte, 5, 1, NULL));
+    uint8_t *byte = stoa_buffer_data(self->shared);
+    OK(stoa_queue_fill(self->b, byte, 5, 1, NULL));
     stoa_event_destroy(event[1]); /* out of order */
     stoa_event_destroy(event[0]);
     assert_false(is_idle(self->b));
     sem_post(&self->gate[0]);
     OK(stoa_queue_wait(self->b, NULL));
-    assert_int_equal(byte, 5);
+    assert_int_equal(*byte, 5);
     stoa_event_destroy(event[2]);
     stoa_event_destroy(NULL);
 }
@@ -166,7 +171,7 @@ static void it_outlives_its_queue(void **state)
 static void a_blocking_queue_waits_in_the_caller(void **state)
 {
     fixture *self = *state;
-    uint8_t bytes[2] = {0, 0};
+    uint8_t *bytes = stoa_buffer_data(self->shared);
     OK(stoa_queue_fill(self->a, &bytes[0], 8, 1, NULL));
     OK(stoa_event_record(self->event, self->a, NULL));
     OK(stoa_queue_wait_event(self->blocking, self->event, NULL));
@@ -175,33 +180,20 @@ static void a_blocking_queue_waits_in_the_caller(void **state)
 }
 
 /* Two queues write one counter in turn, ordered by events alone; the order and TSan both see a missing edge. */
-typedef struct step {
-    uint32_t *counter, expected;
-} step;
-static atomic_uint wrong_steps;
-
-static void take_step(const void *args)
-{
-    const step *s = args;
-    if ((*s->counter)++ != s->expected) atomic_fetch_add(&wrong_steps, 1);
-}
-
 static void two_queues_in_turn(void **state)
 {
-    static const stoa_kernel kernel = {sizeof kernel, sizeof(step), "test_step", take_step};
     fixture *self = *state;
-    atomic_store(&wrong_steps, 0);
-    uint32_t counter = 0;
+    uint32_t *words = stoa_buffer_data(self->shared);
     for (uint32_t i = 0; i < 4000; i++) {
         stoa_queue *queue = i % 2 ? self->b : self->a;
-        step args = {&counter, i};
+        step_args args = {&words[0], &words[1], i};
         OK(stoa_queue_wait_event(queue, self->event, NULL));
-        OK(stoa_queue_launch(queue, &kernel, &args, NULL));
+        OK(stoa_queue_launch(queue, &test_step_kernel, &args, NULL));
         OK(stoa_event_record(self->event, queue, NULL));
     }
     OK(stoa_event_wait(self->event, NULL));
-    assert_int_equal(counter, 4000);
-    assert_int_equal(atomic_load(&wrong_steps), 0);
+    assert_int_equal(words[0], 4000);
+    assert_int_equal(words[1], 0);
 }
 
 /* Other threads may ask and wait while the event moves and while the device is waited for. */
@@ -230,9 +222,8 @@ static void asked_from_other_threads(void **state)
     asking shared = {.fixture = *state};
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, ask, &shared), 0);
-    static uint8_t bytes[64];
     for (int i = 0; i < 3000; i++) {
-        OK(stoa_queue_fill(shared.fixture->a, bytes, (uint8_t)i, sizeof bytes, NULL));
+        OK(stoa_queue_fill(shared.fixture->a, stoa_buffer_data(shared.fixture->shared), (uint8_t)i, 64, NULL));
         OK(stoa_event_record(shared.fixture->event, shared.fixture->a, NULL));
     }
     OK(stoa_queue_wait(shared.fixture->a, NULL));
@@ -247,10 +238,10 @@ static void objects_of_another_device(void **state)
     stoa_device *other;
     stoa_queue *queue;
     stoa_error err;
-    OK(stoa_device_open("host", &other, NULL));
+    OK(stoa_device_open(device_under_test(), &other, NULL));
     OK(stoa_queue_create(other, STOA_QUEUE_ASYNC, &queue, NULL));
     assert_int_equal(stoa_event_record(self->event, queue, &err), STOA_EPLACE);
-    assert_non_null(strstr(err.message, "host:0"));
+    assert_non_null(strstr(err.message, device_is_host() ? "host:0" : "cuda:0"));
     OK(stoa_queue_enqueue(self->a, pass_gate, &self->gate[0], NULL));
     OK(stoa_event_record(self->event, self->a, NULL));
     OK(stoa_queue_wait_event(queue, self->event, NULL)); /* one back end: waiting works across devices */
@@ -288,5 +279,6 @@ int main(void)
         CASE(asked_from_other_threads),
         CASE(objects_of_another_device),
     };
+    require_device();
     return cmocka_run_group_tests_name("event", tests, NULL, NULL);
 }

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The GPU form of stoa/algo.h: the same files, compiled by nvcc. */
+#include "algo/compact.c"
+#include "algo/gather.c"
+#include "algo/histogram.c"
+#include "algo/scan.c"
+#include "algo/sort.c"

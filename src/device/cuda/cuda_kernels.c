@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiled kernels: all images are loaded and all symbols looked up when a device is opened, because both may wait for the device
+ * and neither is allowed while a stream is captured. A launch is then a search among names. */
+#include "cuda_device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "stoa/image.h"
+#include "stoa/kernel.h"
+#include "stoa/memory.h"
+
+extern const stoa_kernel_image stoa_cuda_algo_image; /* made by the build from src/algo/algo.cu */
+
+typedef struct kernel_shape {
+    const char *suffix;
+    unsigned blocks_per_unit, threads;
+} kernel_shape;
+
+static const kernel_shape shapes[] = {
+#define SHAPE(name, blocks, threads) {"_" #name, blocks, threads},
+    STOA_SHAPE_MAP(SHAPE)
+#undef SHAPE
+};
+
+/* Number 0 is the plugin's own; NULL behind the last one. */
+static const stoa_kernel_image *next_image(uint32_t *index)
+{
+    const stoa_kernel_image *image = &stoa_cuda_algo_image;
+    if ((*index)++ > 0)
+        while ((image = stoa_kernel_image_at(*index - 2)) != NULL && strcmp(image->backend, "cuda") != 0) ++*index;
+    return image;
+}
+
+static const kernel_shape *shape_of(const char *symbol, size_t *name_length)
+{
+    const size_t length = strlen(symbol);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const size_t suffix = strlen(shapes[i].suffix);
+        *name_length = length - suffix;
+        if (length > suffix && strcmp(symbol + length - suffix, shapes[i].suffix) == 0) return &shapes[i];
+    }
+    return NULL;
+}
+
+static stoa_status find_kernel(stoai_cuda_device *device, const stoa_kernel_image *image, const char *symbol, int units,
+                               stoa_error *err)
+{
+    stoai_cuda_kernel *kernel = &device->kernels[device->kernel_count];
+    const kernel_shape *shape = shape_of(symbol, &kernel->name_length);
+    if (!shape) return STOA_FAIL(err, STOA_EABI, "kernel image '%s': symbol '%s' names no shape", image->name, symbol);
+    kernel->symbol = symbol;
+    kernel->blocks = shape->blocks_per_unit ? shape->blocks_per_unit * (unsigned)units : 1;
+    kernel->threads = shape->threads;
+    device->kernel_count++;
+    return CUDA_CALL(err, device, CUDA_RELAXED, cuModuleGetFunction, &kernel->function,
+                     device->modules[device->module_count - 1], symbol);
+}
+
+static stoa_status load_image(stoai_cuda_device *device, const stoa_kernel_image *image, int units, stoa_error *err)
+{
+    stoa_error inner = {0};
+    const stoa_status status =
+        CUDA_CALL(&inner, device, CUDA_RELAXED, cuModuleLoadData, &device->modules[device->module_count], image->data);
+    if (status != STOA_OK)
+        return stoa_error_set(err, status, inner.native, inner.where, "device 'cuda:%u': kernel image '%s': %s",
+                              (unsigned)device->ordinal, image->name, inner.message);
+    device->module_count++;
+    for (uint32_t i = 0; i < image->kernel_count; i++) STOA_TRY(find_kernel(device, image, image->kernels[i], units, err));
+    return STOA_OK;
+}
+
+static int compare_kernels(const void *a, const void *b)
+{
+    return strcmp(((const stoai_cuda_kernel *)a)->symbol, ((const stoai_cuda_kernel *)b)->symbol);
+}
+
+/* Room is made for what is registered now; what is registered meanwhile is for the next device. */
+stoa_status stoai_cuda_kernels_load(stoai_cuda_device *device, stoa_error *err)
+{
+    uint32_t images = 0, kernels = 0, index = 0;
+    const stoa_kernel_image *image;
+    while ((image = next_image(&index)) != NULL) {
+        images++;
+        kernels += image->kernel_count;
+    }
+    int units = 1;
+    STOA_TRY(CUDA_CALL(err, device, CUDA_RELAXED, cuDeviceGetAttribute, &units, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+                       device->device));
+    device->modules = stoa_calloc(images, sizeof *device->modules);
+    device->kernels = stoa_calloc(kernels, sizeof *device->kernels);
+    device->module_room = images;
+    device->kernel_room = kernels;
+    if (!device->modules || !device->kernels)
+        return STOA_FAIL(err, STOA_ENOMEM, "device 'cuda:%u': a table of %zu bytes for its kernels wanted, none left", (unsigned)device->ordinal,
+                         kernels * sizeof *device->kernels);
+    index = 0;
+    for (uint32_t i = 0; i < images; i++) STOA_TRY(load_image(device, next_image(&index), units, err));
+    qsort(device->kernels, device->kernel_count, sizeof *device->kernels, compare_kernels);
+    return STOA_OK;
+}
+
+void stoai_cuda_kernels_unload(stoai_cuda_device *device)
+{
+    for (uint32_t i = 0; i < device->module_count; i++)
+        (void)CUDA_RESULT(device, CUDA_RELAXED, cuModuleUnload, device->modules[i]);
+    stoa_free(device->modules, device->module_room * sizeof *device->modules);
+    stoa_free(device->kernels, device->kernel_room * sizeof *device->kernels);
+}
+
+/* Symbols are in order: those that begin with the name stand together, the one with a shape alone behind it among them. */
+const stoai_cuda_kernel *stoai_cuda_kernel_find(const stoai_cuda_device *device, const char *name)
+{
+    const size_t length = strlen(name);
+    uint32_t low = 0, high = device->kernel_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (strncmp(device->kernels[middle].symbol, name, length) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < device->kernel_count && strncmp(device->kernels[low].symbol, name, length) == 0; low++)
+        if (device->kernels[low].name_length == length) return &device->kernels[low];
+    return NULL;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs a launch. The threads of a grid kernel know nothing of each other and run one after the other. Those of a block kernel are
+ * fibers that give way at barriers and shuffles: in turn, so that a result that needs a missing barrier is wrong every time, in
+ * ascending and in descending order on alternate turns. A block has at most 64 threads here, whatever was asked for: two warps are
+ * enough for everything that can go wrong between warps. */
+#include "fake_device.h"
+#include "fake_internal.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <ucontext.h>
+#include <vector>
+
+// Sanitizers are told about every change of stack.
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#elif defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+thread_local fake_index threadIdx, blockIdx, blockDim, gridDim;
+
+namespace {
+
+constexpr unsigned warp_threads = 32, block_threads_max = 64;
+constexpr size_t stack_bytes = 256 * 1024;
+
+struct fiber {
+    ucontext_t context;
+    std::vector<char> stack; // the scheduler's is the thread's own: empty
+    bool done;
+    void *known; // what the thread sanitizer calls it
+};
+
+struct block_run {
+    const fake_kernel *kernel;
+    const void *args;
+    unsigned threads, current;
+    fiber scheduler;
+    fiber fibers[block_threads_max];
+    uint32_t exchanged[block_threads_max];
+};
+
+std::mutex one_block; // __shared__ is static
+thread_local block_run *running;
+
+void change(fiber &from, fiber &to)
+{
+#if defined(__SANITIZE_THREAD__)
+    __tsan_switch_to_fiber(to.known, 0);
+#endif
+    swapcontext(&from.context, &to.context);
+}
+
+void enter()
+{
+    running->kernel->run(running->args);
+    running->fibers[running->current].done = true;
+    change(running->fibers[running->current], running->scheduler);
+}
+
+void give_way()
+{
+    change(running->fibers[running->current], running->scheduler);
+}
+
+void start(block_run &block, unsigned thread)
+{
+    fiber &self = block.fibers[thread];
+    self.stack.resize(stack_bytes);
+    self.done = false;
+    getcontext(&self.context);
+    self.context.uc_stack.ss_sp = self.stack.data();
+    self.context.uc_stack.ss_size = stack_bytes;
+    self.context.uc_link = nullptr;
+    makecontext(&self.context, enter, 0);
+#if defined(__SANITIZE_THREAD__)
+    self.known = __tsan_create_fiber(0);
+#endif
+}
+
+void finish(fiber &self)
+{
+#if defined(__SANITIZE_THREAD__)
+    __tsan_destroy_fiber(self.known);
+#elif defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(self.stack.data(), self.stack.size()); // its last frames never returned
+#endif
+    self.done = true;
+}
+
+// One turn: every thread up to its next barrier. All must stop there, or all must end.
+bool take_turn(block_run &block, bool descending)
+{
+    unsigned done = 0;
+    for (unsigned i = 0; i < block.threads; i++) {
+        block.current = descending ? block.threads - 1 - i : i;
+        threadIdx.x = block.current;
+        change(block.scheduler, block.fibers[block.current]);
+        done += block.fibers[block.current].done;
+    }
+    if (done != 0 && done != block.threads) {
+        fprintf(stderr, "fake driver: %s: %u of %u threads ended, the others wait\n", block.kernel->symbol, done, block.threads);
+        abort();
+    }
+    return done == 0;
+}
+
+bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+void run_block(const fake_kernel *kernel, const void *args, unsigned threads)
+{
+    std::lock_guard<std::mutex> only(one_block);
+    static block_run block;
+    block.kernel = kernel;
+    block.args = args;
+    block.threads = threads < block_threads_max ? threads : block_threads_max;
+    blockDim.x = block.threads;
+    running = &block;
+#if defined(__SANITIZE_THREAD__)
+    block.scheduler.known = __tsan_get_current_fiber();
+#endif
+    for (unsigned t = 0; t < block.threads; t++) start(block, t);
+    for (bool descending = false; take_turn(block, descending); descending = !descending) continue;
+    for (unsigned t = 0; t < block.threads; t++) finish(block.fibers[t]);
+    running = nullptr;
+}
+
+} // namespace
+
+extern "C" void fake_barrier(void)
+{
+    if (!running) {
+        fprintf(stderr, "fake driver: a barrier in a kernel whose threads do not wait for each other\n");
+        abort();
+    }
+    give_way();
+}
+
+extern "C" uint32_t fake_shuffle_up(uint32_t value, uint32_t distance)
+{
+    const unsigned thread = running->current, lane = thread % warp_threads;
+    running->exchanged[thread] = value;
+    give_way();
+    const uint32_t result = lane >= distance ? running->exchanged[thread - distance] : value;
+    give_way();
+    return result;
+}
+
+extern "C" void fake_run_launch(const fake_kernel *kernel, const void *args, unsigned blocks, unsigned threads)
+{
+    gridDim.x = blocks;
+    blockDim.x = threads;
+    blockIdx.x = 0;
+    if (ends_with(kernel->symbol, "_block")) {
+        run_block(kernel, args, threads);
+        return;
+    }
+    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
+        for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++) kernel->run(args);
+}

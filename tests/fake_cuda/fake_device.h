@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The words of CUDA C++ that the kernels use, for a host compiler: a `.cu` file behind this header is compiled as it is. */
+#ifndef FAKE_CUDA_DEVICE_H
+#define FAKE_CUDA_DEVICE_H
+
+#define __CUDACC__ 1
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __launch_bounds__(threads)
+#define __constant__
+#define __shared__ static /* one block runs at a time */
+
+struct fake_index { unsigned x; };
+extern "C" {
+extern thread_local fake_index threadIdx, blockIdx, blockDim, gridDim;
+void fake_barrier(void);
+uint32_t fake_shuffle_up(uint32_t value, uint32_t distance);
+}
+
+#define __syncthreads() fake_barrier()
+#define __shfl_up_sync(mask, value, distance) fake_shuffle_up((value), (distance))
+
+/* Threads of a block run in turn, but blocks of other streams run beside them. */
+static inline uint32_t atomicAdd(uint32_t *pointer, uint32_t value)
+{
+    return __atomic_fetch_add(pointer, value, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernels of the fake driver: every `.cu` file of the tree, compiled for the host. */
+#include "fake_device.h"
+#include "fake_internal.h"
+
+#include "algo/algo.cu"
+#include "reco/reco.cu"
+#include "unit/test_kernels.cu"
+
+template <class Args> void run(void (*kernel)(Args), const void *args)
+{
+    kernel(*static_cast<const Args *>(args));
+}
+template <class Args> constexpr size_t size_of(void (*)(Args))
+{
+    return sizeof(Args);
+}
+
+extern "C" const fake_kernel fake_kernels[] = {
+#define KERNEL(symbol) {#symbol, size_of(symbol), [](const void *args) { run(symbol, args); }},
+#include "stoa_cuda_algo_kernels.def"
+#include "reco_cuda_kernels.def"
+#include "test_cuda_kernels.def"
+#undef KERNEL
+    {nullptr, 0, nullptr}};

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One table of tests for every back end: STOA_TEST_DEVICE names the device, "host" when it is not set. */
+#ifndef TESTS_DEVICE_UNDER_TEST_H
+#define TESTS_DEVICE_UNDER_TEST_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stoa/buffer.h"
+#include "stoa/image.h"
+
+static inline const char *device_under_test(void)
+{
+    const char *name = getenv("STOA_TEST_DEVICE");
+    return name ? name : "host";
+}
+
+static inline bool device_is_host(void)
+{
+    return strncmp(device_under_test(), "host", 4) == 0;
+}
+
+/* Call before cmocka runs: registers the kernels of the tests, and ends the program with CTest's code for "skipped" when the
+ * device is not there. */
+static inline void require_device(void)
+{
+    stoa_error err;
+#ifdef STOA_TEST_CUDA
+    extern const stoa_kernel_image test_cuda_image;
+    if (stoa_kernel_image_register(&test_cuda_image, &err) != STOA_OK) abort();
+#endif
+    stoa_device *device;
+    if (stoa_device_open(device_under_test(), &device, &err) == STOA_OK) {
+        stoa_device_close(device);
+        return;
+    }
+    printf("SKIP: %s\n", err.message);
+    exit(77);
+}
+
+/* Zeroed memory that the device's work and this program both can use. */
+static inline stoa_buffer *make_shared(stoa_queue *queue, size_t bytes)
+{
+    stoa_buffer *buffer;
+    if (stoa_buffer_create(queue, STOA_MEMORY_PINNED, bytes, &buffer, NULL) != STOA_OK) abort();
+    memset(stoa_buffer_data(buffer), 0, bytes);
+    return buffer;
+}
+
+#endif
