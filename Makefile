@@ -4,7 +4,7 @@ PRESET ?= release
 JOBS   ?= $(shell nproc)
 OUT    ?= out
 
-.PHONY: help all setup build demo physics test test-release test-asan test-tsan bench format clean
+.PHONY: help all setup build demo physics test test-release test-asan test-tsan bench bench-packages format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,8 +18,8 @@ build: setup  ## configure and build (PRESET=release)
 	@cmake --preset $(PRESET) $(CMAKE_ARGS) > /dev/null
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 
-demo: build  ## generate events, run the HLT and the L1-scouting job on them and, where they are, on real ones
-	@tools/demo build/$(PRESET) $(OUT)/demo
+demo: build  ## generate events, run the HLT and the L1-scouting job on them and, where they are, on real ones; TORCH=1: also through PyTorch's files
+	@TORCH=$(TORCH) tools/demo build/$(PRESET) $(OUT)/demo
 
 test: test-release test-asan test-tsan  ## every test; the short ones under ASan and UBSan, the threaded ones under TSan too
 	@tools/test-summary build/release build/asan build/tsan
@@ -38,6 +38,10 @@ test-tsan: setup  ## the threaded tests under ThreadSanitizer
 	@cmake --preset tsan > /dev/null
 	@cmake --build --preset tsan -j $(JOBS)
 	@ctest --preset tsan -j $(JOBS) --output-junit junit.xml
+
+bench-packages: build  ## the files that 'stoa bench copy' and 'stoa bench aot' run
+	@PYTHONPATH=python:tests/python STOA_BUILD_DIR=build/$(PRESET) .venv/bin/python -W ignore tests/python/make_packages.py build/packages selector
+	@PYTHONPATH=python:tests/python STOA_BUILD_DIR=build/$(PRESET) .venv/bin/python -W ignore bench/aot_nets.py build/bench_packages
 
 bench: build  ## the benchmarks beside their peers: CSV, plots and a page in out/bench
 	@build/$(PRESET)/cli/stoa bench --out $(OUT)/bench

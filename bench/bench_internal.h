@@ -38,6 +38,8 @@ void bench_mlp(bench *run, const char *name);
 void bench_vertices(bench *run, const char *name);
 void bench_compaction(bench *run, const char *name);
 void bench_forest(bench *run, const char *name);
+void bench_aot(bench *run, const char *name);
+void bench_copy(bench *run, const char *name);
 void bench_unpack(bench *run, const char *name);
 void bench_clue(bench *run, const char *name);
 void bench_scout(bench *run, const char *name);

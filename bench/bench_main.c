@@ -26,6 +26,8 @@ static const struct {
     {"forest", bench_forest, true, "boosted forests, 31 features: 100 trees of depth 6, 300 of depth 8"},
     {"compaction", bench_compaction, true, "compaction and gather of a column against memcpy"},
     {"clue", bench_clue, true, "CLUE: points of growing number and density, bunch crossings one by one and batched"},
+    {"aot", bench_aot, false, "ahead of time against just in time: load, first calls, steady state (bench/aot_nets.py makes the files)"},
+    {"copy", bench_copy, true, "columns in place against gather, run and copy back, by every runtime"},
     {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
     {"scout", bench_scout, true, "the L1-scouting job by stage, ns per crossing"},
 };

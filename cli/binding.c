@@ -59,33 +59,37 @@ static bool choose_by_name(choice *from, const reco_table *table, const stoa_ten
     return tensor->width > 0;
 }
 
-/* A text file knows no float32: what the model cannot read is converted as if the file had held it. */
-static stoa_status take_column(const stoa_tensor_schema *tensor, const reco_column *column, uint32_t rows, stoa_column *taken,
-                               float **converted, stoa_error *err)
+/* A text file knows no float32: columns that a float32 input does not take are converted as if the file had held that, side by side. */
+static stoa_status convert(cli_input *input, const reco_column *const *columns, uint32_t rows, stoa_error *err)
 {
-    *taken = stoa_column_over_const(column->data, column->dtype, rows, 1, host_place);
-    if (tensor->dtype_mask >> column->dtype & 1 || tensor->dtype != STOA_FLOAT32) return STOA_OK;
-    *converted = malloc(rows * sizeof **converted + 1u);
-    if (!*converted) return STOA_FAIL(err, STOA_ENOMEM, "column '%s': no memory for %u rows", column->name, rows);
-    reco_column_floats(column, 0, rows, *converted);
-    *taken = stoa_column_over_const(*converted, STOA_FLOAT32, rows, 1, host_place);
+    const size_t pitch = (rows + 31u) / 32u * 32u;
+    input->converted = aligned_alloc(128, (input->count * pitch + 32u) * sizeof *input->converted);
+    if (!input->converted) return STOA_FAIL(err, STOA_ENOMEM, "no memory to convert %u columns", input->count);
+    for (uint32_t k = 0; k < input->count; k++) {
+        reco_column_floats(columns[k], 0, rows, input->converted + k * pitch);
+        input->columns[k] = stoa_column_over_const(input->converted + k * pitch, STOA_FLOAT32, rows, 1, host_place);
+    }
     return STOA_OK;
 }
 
 static stoa_status take(cli_input *input, const stoa_tensor_schema *tensor, choice *from, uint32_t rows, stoa_error *err)
 {
+    const reco_column *const *columns = from->columns + from->next;
+    bool fit = tensor->dtype != STOA_FLOAT32; /* else the session tells what does not */
     input->count = tensor->width;
     input->columns = calloc(input->count + 1u, sizeof *input->columns);
     input->names = calloc(input->count + 1u, sizeof *input->names);
-    input->converted = calloc(input->count + 1u, sizeof *input->converted);
-    if (!input->columns || !input->names || !input->converted)
+    if (!input->columns || !input->names)
         return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u columns", input->count);
+    from->next += input->count;
+    uint64_t used = 0;
     for (uint32_t k = 0; k < input->count; k++) {
-        const reco_column *column = from->columns[from->next++];
-        input->names[k] = column->name;
-        STOA_TRY(take_column(tensor, column, rows, &input->columns[k], &input->converted[k], err));
+        input->names[k] = columns[k]->name;
+        input->columns[k] = stoa_column_over_const(columns[k]->data, columns[k]->dtype, rows, 1, host_place);
+        used |= 1ull << columns[k]->dtype;
     }
-    return STOA_OK;
+    fit |= (used & ~tensor->dtype_mask) == 0;
+    return fit ? STOA_OK : convert(input, columns, rows, err);
 }
 
 static stoa_status take_listed(cli_binding *binding, const stoa_schema *schema, choice *from, stoa_error *err)
@@ -145,7 +149,6 @@ void cli_binding_deinit(cli_binding *binding)
     for (uint32_t i = 0; binding->inputs && i < binding->input_count; i++) {
         free(binding->inputs[i].columns);
         free(binding->inputs[i].names);
-        for (uint32_t k = 0; binding->inputs[i].converted && k < binding->inputs[i].count; k++) free(binding->inputs[i].converted[k]);
         free(binding->inputs[i].converted);
     }
     free(binding->inputs);

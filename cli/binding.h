@@ -11,7 +11,7 @@
 typedef struct cli_input {
     stoa_column *columns; /* [count] */
     const char **names;   /* [count], borrowed from the table */
-    float **converted;    /* [count], NULL where the table's column is taken as it is */
+    float *converted;     /* columns that are not taken as the table has them, one behind the other; NULL: none */
     uint32_t count;
 } cli_input;
 

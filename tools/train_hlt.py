@@ -77,6 +77,8 @@ class Selector(torch.nn.Module):
 
     def __init__(self, x):
         super().__init__()
+        self.register_buffer("logs", torch.tensor(LOGS))
+        self.register_buffer("rest", torch.tensor(REST))
         z = self.listed(torch.from_numpy(x)).double()
         low, high = torch.quantile(z[:100_000], torch.tensor([0.0005, 0.9995], dtype=torch.float64), dim=0)
         clamped = z.clamp(low, high)
@@ -85,9 +87,8 @@ class Selector(torch.nn.Module):
         widths = [17, 32, 32, 32, 1]
         self.layers = torch.nn.ModuleList(torch.nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
 
-    @staticmethod
-    def listed(x):
-        return torch.cat([torch.log10(x[:, LOGS] + EPSILON), x[:, REST]], dim=1)
+    def listed(self, x):
+        return torch.cat([torch.log10(x.index_select(1, self.logs) + EPSILON), x.index_select(1, self.rest)], dim=1)
 
     def forward(self, x):
         h = (self.listed(x).clamp(self.low, self.high) - self.mean) * self.scale
