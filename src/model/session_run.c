@@ -31,9 +31,17 @@ static void run_call(stoa_session *session, generation *g, uint32_t first, const
     stoai_staging_copy(session, g, true, first, rows);
 }
 
+/* An output of the event has its row even when no other row is there. */
+static bool has_event_output(const stoa_session *session)
+{
+    for (uint32_t t = 0; t < session->tensor_count; t++)
+        if (session_is_output(session, t) && session_schema(session, t)->axis == STOA_AXIS_ONE) return true;
+    return false;
+}
+
 static void run_rows(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
 {
-    if (session->axis_count != 1) {
+    if (session->axis_count != 1 || (rows[0] == 0 && has_event_output(session))) {
         run_call(session, g, first, rows);
         return;
     }
@@ -132,7 +140,7 @@ static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_err
 static stoa_status run_sizes(stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
 {
     run_args args = {.session = session, .bindings = &session->generations[session->current], .first = first};
-    bool any = session->axis_count == 0;
+    bool any = session->axis_count == 0 || has_event_output(session);
     STOA_TRY(check_bound(session, err));
     STOA_TRY(check_rows(session, first, rows, err));
     for (uint32_t i = 0; i < session->axis_count; i++) {
