@@ -96,6 +96,11 @@ class SessionStats(Structure):
                 ("workspace_bytes", c_uint64), ("run_allocations", c_uint64)]
 
 
+class MemoryStats(Structure):
+    _fields_ = [("struct_size", c_uint32), ("live_bytes", c_uint64), ("requested_bytes", c_uint64), ("cached_bytes", c_uint64),
+                ("peak_live_bytes", c_uint64), ("alloc_calls", c_uint64), ("raw_alloc_calls", c_uint64)]
+
+
 class DLTensor(Structure):
     _fields_ = [("data", c_void_p), ("device", Place), ("ndim", c_int32), ("code", c_uint8), ("bits", c_uint8),
                 ("lanes", c_uint16), ("shape", POINTER(c_int64)), ("strides", POINTER(c_int64)), ("byte_offset", c_uint64)]
@@ -113,6 +118,8 @@ _FALLIBLE: dict[str, list[Any]] = {
     "stoa_device_open": [c_char_p, POINTER(c_void_p)],
     "stoa_queue_create": [c_void_p, c_int, POINTER(c_void_p)],
     "stoa_queue_wait": [c_void_p],
+    "stoa_device_memory_stats": [c_void_p, c_int, POINTER(MemoryStats)],
+    "stoa_buffer_create": [c_void_p, c_int, c_size_t, POINTER(c_void_p)],
     "stoa_layout_check": [POINTER(Layout)],
     "stoa_layout_bytes": [POINTER(Layout), c_uint32, POINTER(c_size_t)],
     "stoa_collection_create": [c_void_p, c_int, POINTER(Block), c_uint32, POINTER(c_void_p)],
@@ -127,6 +134,7 @@ _FALLIBLE: dict[str, list[Any]] = {
     "stoa_session_unbind": [c_void_p, c_char_p],
     "stoa_session_run": [c_void_p, c_uint32],
     "stoa_session_run_rows": [c_void_p, c_uint32, c_uint32],
+    "stoa_session_run_counted": [c_void_p, POINTER(c_uint32)],
     "stoa_session_run_sizes": [c_void_p, POINTER(c_uint32), c_uint32],
     "stoa_session_get_stats": [c_void_p, POINTER(SessionStats)],
     "stoa_dlpack_export": [Tensor, c_void_p, POINTER(POINTER(Managed))],
@@ -134,6 +142,9 @@ _FALLIBLE: dict[str, list[Any]] = {
 }
 _PLAIN: dict[str, tuple[Any, list[Any]]] = {
     "stoa_status_name": (c_char_p, [c_int]),
+    "stoa_queue_device": (c_void_p, [c_void_p]),
+    "stoa_queue_destroy": (None, [c_void_p]),
+    "stoa_buffer_release": (None, [c_void_p]),
     "stoa_layout_print": (c_int, [POINTER(Layout), c_uint32, c_char_p, c_size_t]),
     "stoa_collection_destroy": (None, [c_void_p]),
     "stoa_collection_buffer": (c_void_p, [c_void_p]),

@@ -4,6 +4,7 @@
     model = stoa.load("net.pt2")
     model.inputs                                  # {"x": Columns(shape=(17,), ...)}
     scores = model(x)["score"]                    # x [n, 17] of NumPy or torch, as columns; results as NumPy arrays
+    model([pt, eta, *others])                     # any arrays of as many rows, their columns behind one another
     model(x_row_major, allow_copies=True)         # gathered tile by tile; model.stats says how many bytes
 """
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CODES = {(0, 8): "int8", (0, 16): "int16", (0, 32): "int32", (0, 64): "int64", 
           (1, 64): "uint64", (2, 16): "float16", (2, 32): "float32", (2, 64): "float64", (4, 16): "bfloat16", (6, 8): "bool"}
 
 
-class _Bound:
+class _Array:
     """An array [n, *shape] as one column for each value of a row; holds the array's memory."""
 
     def __init__(self, array: Any, name: str, writable: bool) -> None:
@@ -34,22 +35,36 @@ class _Bound:
             raise BufferError(f"'{name}': the array is not exported as DLPack 1.x")
         managed = _abi.Managed.from_address(_capsule_pointer(id(self._capsule), b"dltensor_versioned"))
         tensor = managed.dl_tensor
-        self.shape = tuple(tensor.shape[: tensor.ndim])
-        if not self.shape or (tensor.code, tensor.bits) not in _CODES:
-            raise ValueError(f"'{name}': an array [n, ...] of a known type needed, {self.shape} of code {tensor.code} given")
-        strides = tuple(tensor.strides[: tensor.ndim]) if tensor.strides else _compact(self.shape)
+        shape = tuple(tensor.shape[: tensor.ndim])
+        if not shape or (tensor.code, tensor.bits) not in _CODES:
+            raise ValueError(f"'{name}': an array [n, ...] of a known type needed, {shape} of code {tensor.code} given")
+        strides = tuple(tensor.strides[: tensor.ndim]) if tensor.strides else _compact(shape)
         dtype = _CODES[tensor.code, tensor.bits]
         start, size = (tensor.data or 0) + tensor.byte_offset, tensor.bits // 8
-        self.rows, width = self.shape[0], math.prod(self.shape[1:])
-        self.columns = (_abi.Column * width)()
-        for column, index in zip(self.columns, itertools.product(*map(range, self.shape[1:]))):
+        self.rows = shape[0]
+        self.columns = (_abi.Column * math.prod(shape[1:]))()
+        for column, index in zip(self.columns, itertools.product(*map(range, shape[1:]))):
             column.data = start + size * sum(i * stride for i, stride in zip(index, strides[1:]))
             column.row_stride = strides[0] if self.rows else 1
             column.extent[0] = column.extent[1] = 1
             column.rows, column.dtype = self.rows, _abi.DTYPES.index(dtype)
             column.flags = 0 if writable and not managed.flags & 1 else _abi.COLUMN_CONST
             column.place = tensor.device
-        self.tensor = _abi.library().stoa_tensor_of(self.columns, width)
+
+
+class _Bound:
+    """The columns of an array, or of several behind one another."""
+
+    def __init__(self, given: Any, name: str, writable: bool) -> None:
+        arrays = given if isinstance(given, (list, tuple)) else [given]
+        self._arrays = [_Array(array, name, writable) for array in arrays]
+        rows = {array.rows for array in self._arrays}
+        if len(rows) != 1:
+            raise ValueError(f"'{name}': arrays of as many rows needed, {[array.rows for array in self._arrays]} given")
+        self.rows = rows.pop()
+        columns = [column for array in self._arrays for column in array.columns]
+        self._columns = (_abi.Column * len(columns))(*columns)
+        self.tensor = _abi.library().stoa_tensor_of(self._columns, len(columns))
 
 
 def _compact(shape: Sequence[int]) -> tuple[int, ...]:
@@ -119,7 +134,9 @@ class Model:
         return rows
 
     def __call__(self, *arrays: Any, out: Optional[Mapping[str, Any]] = None, allow_copies: bool = False, **named: Any) -> dict[str, Any]:
-        """Run over arrays [n, *shape], in the model's order or by name; results by name, as NumPy arrays unless `out` gives some."""
+        """Run over arrays [n, *shape], in the model's order or by name; results by name, as NumPy arrays unless `out` gives some.
+
+        In place of an array, a list of arrays: their columns stand behind one another."""
         import numpy
 
         given = dict(zip(self.inputs, arrays)) | named
