@@ -22,17 +22,18 @@ def close(found, expected, rtol, atol, what):
     if bad.any():
         error = numpy.where(bad, numpy.nan_to_num(numpy.abs(found - expected), nan=numpy.inf), -1)
         worst = tuple(map(int, numpy.unravel_index(error.argmax(), error.shape)))
-        detail = f": {bad.sum()} of {bad.size} beyond rtol {rtol}, atol {atol}; worst {worst}: {found[worst]}, expected {expected[worst]}"
+        detail = (f": {bad.sum()} of {bad.size} beyond rtol {rtol}, atol {atol}; "
+                  f"worst {worst}: {found[worst]}, expected {expected[worst]}")
     check(not bad.any(), what + detail)
 
 
-def refused(kind, call, part, what):
-    """The call raises `kind`, and its text has `part` in it."""
+def refused(kind, call, parts, what):
+    """The call raises `kind`, and its text has each of `parts` (or the one) in it."""
     try:
         call()
         check(False, what + ": nothing raised")
     except kind as error:
-        check(part in str(error), f"{what}: {error}")
+        check(all(part in str(error) for part in ([parts] if isinstance(parts, str) else parts)), f"{what}: {error}")
 
 
 def skip(what, reason):

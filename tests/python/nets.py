@@ -11,7 +11,7 @@ from typing import Callable, Sequence
 import torch
 from torch import nn
 
-from stoa._columns import Columns, columns
+from stoa import Columns, columns
 
 
 class Linear(nn.Module):
@@ -48,6 +48,13 @@ class MaskedNet(nn.Module):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         return (x * (1 - mask.to(x.dtype))).sum(1, keepdim=True) * scale
+
+
+class Echo(nn.Module):
+    """Gives what it takes: what a runtime reads of each data type and stride, and several outputs of one kind."""
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tensors
 
 
 class MultiHeadNet(nn.Module):
@@ -105,8 +112,8 @@ class TinyResNet(nn.Module):
 class TrackHitDeepSet(nn.Module):
     """Each track scored with the sum of what its hits are embedded to.
 
-    Tracks may be one batch of the event's, which starts at `track_begin`, beside all hits of the event: hits of other tracks fall into
-    a row behind the last track, which is cut off.
+    Tracks may be one batch of the event's, which starts at `track_begin`, beside all hits of the event: hits of other tracks fall
+    into a row behind the last track, which is cut off.
     """
 
     EMBED = 16
@@ -154,7 +161,7 @@ class Case:
     parameters: int
     inputs: dict[str, Columns]
     outputs: dict[str, Columns]
-    formats: tuple[str, ...] = ("onnx", "pt2", "pt")
+    formats: tuple[str, ...]
     libtorch: bool = False    # also as a package that links libtorch
 
     def module(self) -> nn.Module:
@@ -164,23 +171,53 @@ class Case:
             return self.make().eval()
 
 
+def halves() -> nn.Module:
+    """Ones in, 0.5 out."""
+    layer = nn.Linear(3, 2, bias=False)
+    nn.init.constant_(layer.weight, 1 / 6)
+    return layer
+
+
+def masked(rows: str) -> dict[str, Columns]:
+    return {"x": columns(3), "mask": columns(3, "uint8"), "scale": columns(1, rows=rows)}
+
+
+def datatypes(rows: str) -> dict[str, Columns]:
+    """The tensors of testSoADataTypes, in the order that the test changes them to."""
+    return {
+        "column": columns(3, "float64"), "scalar": columns(1, rows=rows), "matrix": columns((2, 2)),
+        "vector": columns((2, 3), "float64", column_major=False), "single_column": columns(1, "float64"),
+        "single_vector": columns(3, "float64"),
+    }
+
+
+def given_back(tensors: dict[str, Columns]) -> dict[str, Columns]:
+    return {f"{name}_out": tensor for name, tensor in tensors.items()}
+
+
 XYZ = {"x": columns(3)}
-TORCH_ONLY = ("pt2", "pt")
+XY = {"x": columns(1), "y": columns(1)}
+TORCH, ONNX, ALL = ("pt2", "pt"), ("onnx",), ("onnx", "pt2", "pt")
+# A scalar of the event is one row to torch; to an ONNX file it is a column whose rows share one element.
 CASES: dict[str, Case] = {
-    "linear": Case(Linear, 6, XYZ, {"y": columns(2)}, libtorch=True),
-    "simple": Case(simple_net, 37_441, XYZ, {"y": columns(1)}),
-    "simple_half": Case(lambda: HalfInside(simple_net(), torch.bfloat16), 37_441, XYZ, {"y": columns(1)}, TORCH_ONLY, libtorch=True),
+    "linear": Case(Linear, 6, XYZ, {"y": columns(2)}, ALL, libtorch=True),
+    "halves": Case(halves, 6, XYZ, {"y": columns(2)}, ALL),
+    "copies": Case(Echo, 0, XY, given_back(XY), ("onnx", "pt")),
+    "datatypes": Case(Echo, 0, datatypes("1"), given_back(datatypes("1")), TORCH),
+    "datatypes_rows": Case(Echo, 0, datatypes("N"), given_back(datatypes("N")), ONNX),
+    "simple": Case(simple_net, 37_441, XYZ, {"y": columns(1)}, ALL),
+    "simple_half": Case(lambda: HalfInside(simple_net(), torch.bfloat16), 37_441, XYZ, {"y": columns(1)}, TORCH, libtorch=True),
     "half_columns": Case(lambda: FloatInside(simple_net()), 37_441,
-                         {"x": columns(3, "float16")}, {"y": columns(1, "float16")}, TORCH_ONLY),
-    "masked": Case(MaskedNet, 0,
-                   {"x": columns(3), "mask": columns(3, "uint8"), "scale": columns(1, rows="1")}, {"y": columns(1)}, TORCH_ONLY),
-    "multihead": Case(MultiHeadNet, 37_540, XYZ, {"regression": columns(1), "classes": columns(3)}),
-    "resnet": Case(TinyResNet, 51_914, {"image": columns((3, 9, 9))}, {"classes": columns(10)}, TORCH_ONLY),
+                         {"x": columns(3, "float16")}, {"y": columns(1, "float16")}, ALL),
+    "masked": Case(MaskedNet, 0, masked("1"), {"y": columns(1)}, TORCH),
+    "masked_rows": Case(MaskedNet, 0, masked("N"), {"y": columns(1)}, ONNX),
+    "multihead": Case(MultiHeadNet, 37_540, XYZ, {"regression": columns(1), "classes": columns(3)}, ALL),
+    "resnet": Case(TinyResNet, 51_914, {"image": columns((3, 9, 9))}, {"classes": columns(10)}, ALL),
     "deepset": Case(TrackHitDeepSet, 1_217,
                     {"tracks": columns(3, rows="tracks"), "hits": columns(3, rows="hits"),
                      "hit_to_track": columns(1, "int64", rows="hits"), "track_begin": columns(1, "int64", rows="1"),
                      "hit_scale": columns(1, rows="1")},
-                    {"score": columns(1, rows="tracks")}, TORCH_ONLY),
-    "lookup": Case(lambda: nn.Embedding(10, 3), 30, {"pid": columns((), "int64")}, {"vector": columns(3)}, TORCH_ONLY),
-    "selector": Case(selector, 2_721, {"x": columns(17)}, {"score": columns(1)}, libtorch=True),
+                    {"score": columns(1, rows="tracks")}, TORCH),  # ONNX's exporter loses hits of one track
+    "lookup": Case(lambda: nn.Embedding(10, 3), 30, {"pid": columns((), "int64")}, {"vector": columns(3)}, TORCH),
+    "selector": Case(selector, 2_721, {"x": columns(17)}, {"score": columns(1)}, ALL, libtorch=True),
 }

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """DLPack both ways against NumPy and PyTorch: pointers shared, strides right, read-only honoured, memory kept alive."""
-import ctypes
 import gc
 import sys
 
@@ -9,7 +8,7 @@ import torch
 
 import stoa
 from expect import check, finish, refused
-from stoa import _abi
+from runtimes import memory_stats
 
 layout = stoa.Layout("datatypes", [
     stoa.Column("a", "float64", "vector", (3,)), stoa.Column("b", "float64", "vector", (3,)),
@@ -63,21 +62,9 @@ check(all(numpy.from_dlpack(types.tensor(d)).dtype == d for d in every), "numpy:
 check(all(torch.from_dlpack(types.tensor(d)).dtype == getattr(torch, d) for d in every + ["bfloat16"]), "torch: every dtype")
 
 
-
-class MemoryStats(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32)] + [(name, ctypes.c_uint64) for name in (
-        "live", "requested", "cached", "peak_live", "alloc_calls", "raw_alloc_calls")]
-
-
 def live_bytes():
     gc.collect()
-    library = _abi.library()
-    library.stoa_queue_device.restype = ctypes.c_void_p
-    library.stoa_queue_device.argtypes = [ctypes.c_void_p]
-    library.stoa_device_memory_stats.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
-    stats = MemoryStats(ctypes.sizeof(MemoryStats))
-    assert library.stoa_device_memory_stats(library.stoa_queue_device(stoa._host_queue()), 0, ctypes.byref(stats), None) == 0
-    return stats.live
+    return memory_stats().live_bytes
 
 
 before = live_bytes()
