@@ -43,6 +43,7 @@ void bench_copy(bench *run, const char *name);
 void bench_unpack(bench *run, const char *name);
 void bench_clue(bench *run, const char *name);
 void bench_scout(bench *run, const char *name);
+void bench_products(bench *run, const char *name);
 
 /* ---- Timing. ---- */
 
@@ -61,6 +62,11 @@ void bench_measure(const bench *run, bench_task *tasks, uint32_t count, uint32_t
 /* Rounds for n rows: fewer for long calls. */
 uint32_t bench_rounds(const bench *run, uint64_t n);
 double bench_median(double *values, uint32_t count);
+
+/* ---- The most that one core can do: a run of the FMA loop and its operations; the loop is that of the best instruction set here. ---- */
+void fma_peak_run(void *unused);
+double fma_peak_flop(void);
+const char *fma_peak_isa(void);
 
 /* ---- Random numbers: splitmix64, the same on every machine. ---- */
 typedef struct bench_rng {
@@ -82,6 +88,10 @@ void bench_add(bench *run, const bench_result *result);
 /* Add the tasks' results; the ratio is to the task named "native". flop is that of a call, 0: none. */
 void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count,
                      double flop);
+/* The last result is that of the FMA loop in the same rounds: its rate is the peak that the `count` results are measured by. */
+void bench_set_peak(bench *run, uint32_t count);
+/* All results whose name begins with the prefix, as a table. */
+void bench_write_csv(bench *run, const char *prefix, const char *file);
 /* Say on stderr that something failed, and count it. */
 void bench_fail(bench *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* One line on stderr that is no failure. */

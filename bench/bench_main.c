@@ -30,6 +30,7 @@ static const struct {
     {"copy", bench_copy, true, "columns in place against gather, run and copy back, by every runtime"},
     {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
     {"scout", bench_scout, true, "the L1-scouting job by stage, ns per crossing"},
+    {"products", bench_products, true, "matrix products and convolution of the AOTInductor runtime"},
 };
 #define BENCHMARK_COUNT (sizeof benchmarks / sizeof *benchmarks)
 

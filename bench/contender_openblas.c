@@ -9,35 +9,10 @@
 #include <string.h>
 
 #ifdef STOA_BENCH_OPENBLAS
-#include <cblas.h>
-#include <dlfcn.h>
+#include "openblas.h"
 
 #define TILE 192u
 #define WIDTH_MAX 256u
-
-/* Loaded, not linked: libtorch's products would be looked up in a BLAS of the program first, and run on its threads. */
-static struct {
-    __typeof__(cblas_sgemm) *sgemm;
-    __typeof__(cblas_sgemv) *sgemv;
-    __typeof__(openblas_set_num_threads) *set_num_threads;
-    __typeof__(openblas_get_corename) *get_corename;
-} openblas;
-
-static bool load_library(char *why)
-{
-    static const char *const names[] = {"cblas_sgemm", "cblas_sgemv", "openblas_set_num_threads", "openblas_get_corename"};
-    enum { COUNT = sizeof names / sizeof *names };
-    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL), *symbols[COUNT] = {NULL};
-    if (!library) snprintf(why, MLP_WHY, "%.400s", dlerror());
-    for (int i = 0; library && i < COUNT; i++) {
-        symbols[i] = dlsym(library, names[i]);
-        if (symbols[i]) continue;
-        snprintf(why, MLP_WHY, "libopenblas.so.0 has no %s", names[i]);
-        library = NULL;
-    }
-    if (library) memcpy(&openblas, symbols, sizeof openblas); /* ISO C has no cast from object to function pointer */
-    return library != NULL;
-}
 
 typedef struct blas {
     mlp_case mlp;
@@ -130,7 +105,7 @@ static bool blas_open(const mlp_case *mlp, void **self, char *why)
     blas *b = calloc(1, sizeof *b);
     bool done = b != NULL;
     *self = b;
-    if (!load_library(why)) return false;
+    if (!bench_openblas_load(why, MLP_WHY)) return false;
     for (uint32_t l = 0; done && l < mlp->spec->layers; l++) {
         b->weight[l] = transpose(mlp->weights->weight[l], mlp->spec->widths[l + 1], mlp->spec->widths[l]);
         done = b->weight[l] && mlp->spec->widths[l + 1] <= WIDTH_MAX;
@@ -141,7 +116,7 @@ static bool blas_open(const mlp_case *mlp, void **self, char *why)
     }
     if (!done) snprintf(why, MLP_WHY, "no memory, or a layer wider than %u", WIDTH_MAX);
     if (done) b->wide = HAS_WIDE();
-    openblas.set_num_threads(1);
+    bench_openblas.set_num_threads(1);
     return done;
 }
 
@@ -161,12 +136,12 @@ static void run_tile(const blas *b, uint32_t first, uint32_t rows)
         const int inputs = (int)spec->widths[l], outputs = (int)spec->widths[l + 1];
         float *out = b->tile[l % 2];
         if (outputs == 1) {
-            openblas.sgemv(CblasRowMajor, CblasNoTrans, (int)rows, inputs, 1.0f, in, pitch, b->weight[l], 1,
+            bench_openblas.sgemv(CblasRowMajor, CblasNoTrans, (int)rows, inputs, 1.0f, in, pitch, b->weight[l], 1,
                         0.0f, out, 1);
             sigmoid(b, b->mlp.out + first, out, b->mlp.weights->bias[l][0], rows);
             return;
         }
-        openblas.sgemm(CblasRowMajor, l == 0 ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)rows, outputs,
+        bench_openblas.sgemm(CblasRowMajor, l == 0 ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)rows, outputs,
                     inputs, 1.0f, in, pitch, b->weight[l], outputs, 0.0f, out, outputs);
         relu(b, out, b->mlp.weights->bias[l], rows, (uint32_t)outputs);
         in = out;
@@ -176,7 +151,7 @@ static void run_tile(const blas *b, uint32_t first, uint32_t rows)
 
 const char *mlp_openblas_kernels(void)
 {
-    return openblas.get_corename ? openblas.get_corename() : "not loaded";
+    return bench_openblas.get_corename ? bench_openblas.get_corename() : "not loaded";
 }
 
 static void blas_run(void *self)

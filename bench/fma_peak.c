@@ -2,7 +2,7 @@
 /* The most that one core can do: independent multiply-adds on registers, nothing else. Each accumulator waits
  * for itself only; 12 of them hide a latency of 4 cycles on two units with room to spare and fit 16
  * registers. Needs -ffp-contract=fast, which bench/CMakeLists.txt gives. */
-#include "mlp.h"
+#include "bench_internal.h"
 
 #define STEPS 4096u
 #define CHAINS 12u

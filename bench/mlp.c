@@ -191,15 +191,6 @@ static double flop_per_row(const mlp_spec *spec)
     return flop;
 }
 
-/* The FMA loop ran in the same rounds: its rate there is the peak that the others are measured by. */
-static void set_peak(bench *run, uint32_t count)
-{
-    bench_result *results = run->results + run->result_count - count, *peak = &results[count - 1];
-    peak->gflops = fma_peak_flop() / peak->median_ns;
-    peak->ratio = NAN;
-    for (uint32_t i = 0; i < count; i++) results[i].peak_fraction = results[i].gflops / peak->gflops;
-}
-
 static void time_rows(bench *run, mlp_case *mlp, const mlp_field *field, uint32_t rows)
 {
     bench_task tasks[CONTENDER_COUNT + 1];
@@ -216,7 +207,7 @@ static void time_rows(bench *run, mlp_case *mlp, const mlp_field *field, uint32_
         tasks[count++] = (bench_task){"fma_peak", fma_peak_run, NULL, 0, 0};
         bench_measure(run, tasks, count, bench_rounds(run, rows));
         bench_add_tasks(run, mlp->spec->name, rows, tasks, count, flop_per_row(mlp->spec) * rows);
-        if (run->result_count == before + count) set_peak(run, count);
+        if (run->result_count == before + count) bench_set_peak(run, count);
     }
     free_memory(&memory);
 }
@@ -302,30 +293,6 @@ static void measure_start(bench *run, mlp_case *mlp)
 }
 
 /* ---- Files. ---- */
-
-static bool is_mlp(const bench_result *result)
-{
-    return !strncmp(result->name, "mlp_", 4);
-}
-
-static void write_csv(bench *run)
-{
-    FILE *out = bench_create(run, "mlp.csv");
-    if (!out) return;
-    fputs("name,contender,n,median_ns,min_ns,ns_per_row,ratio,gflops,peak_fraction\n", out);
-    for (size_t i = 0; i < run->result_count; i++) {
-        const bench_result *r = &run->results[i];
-        if (!is_mlp(r)) continue;
-        fprintf(out, "%s,%s,%llu,", r->name, r->contender, (unsigned long long)r->n);
-        bench_number(out, r->median_ns, ",");
-        bench_number(out, r->min_ns, ",");
-        bench_number(out, strcmp(r->contender, "fma_peak") ? r->median_ns / (double)r->n : NAN, ",");
-        bench_number(out, r->ratio, ",");
-        bench_number(out, r->gflops, ",");
-        bench_number(out, r->peak_fraction, "\n");
-    }
-    if (fclose(out) != 0) bench_fail(run, "mlp.csv: %s", strerror(errno));
-}
 
 /* The points of one curve as a block of data within the script; false when there are none. */
 static bool plot_block(const bench *run, FILE *out, const char *name, size_t c)
@@ -416,7 +383,7 @@ void bench_mlp(bench *run, const char *name)
             done = done || !strcmp(run->results[i].name, specs[s].name);
         if (!done && (!strcmp(name, "mlp") || !strcmp(name, specs[s].name))) bench_model(run, &specs[s]);
     }
-    write_csv(run);
+    bench_write_csv(run, "mlp_", "mlp.csv");
     plot(run, "mlp_ns_per_row.gp", "mlp_ns_per_row.png", 2);
     plot(run, "mlp_peak.gp", "mlp_peak.png", 3);
 }

@@ -39,10 +39,6 @@ typedef struct mlp_contender {
 
 extern const mlp_contender mlp_native, mlp_ort, mlp_ort_packed, mlp_openblas;
 
-/* Calls a run of the FMA loop and its operations; the loop is that of the best instruction set here. */
-void fma_peak_run(void *unused);
-double fma_peak_flop(void);
-const char *fma_peak_isa(void);
 /* The processor whose kernels OpenBLAS chose. One that it does not know gets its oldest, which is no yardstick. */
 const char *mlp_openblas_kernels(void);
 

@@ -105,6 +105,33 @@ void bench_number(FILE *file, double value, const char *end)
     fputs(end, file);
 }
 
+void bench_set_peak(bench *run, uint32_t count)
+{
+    bench_result *results = run->results + run->result_count - count, *peak = &results[count - 1];
+    peak->gflops = fma_peak_flop() / peak->median_ns;
+    peak->ratio = NAN;
+    for (uint32_t i = 0; i < count; i++) results[i].peak_fraction = results[i].gflops / peak->gflops;
+}
+
+void bench_write_csv(bench *run, const char *prefix, const char *file)
+{
+    FILE *out = bench_create(run, file);
+    if (!out) return;
+    fputs("name,contender,n,median_ns,min_ns,ns_per_row,ratio,gflops,peak_fraction\n", out);
+    for (size_t i = 0; i < run->result_count; i++) {
+        const bench_result *r = &run->results[i];
+        if (strncmp(r->name, prefix, strlen(prefix)) != 0) continue;
+        fprintf(out, "%s,%s,%llu,", r->name, r->contender, (unsigned long long)r->n);
+        bench_number(out, r->median_ns, ",");
+        bench_number(out, r->min_ns, ",");
+        bench_number(out, strcmp(r->contender, "fma_peak") ? r->median_ns / (double)r->n : NAN, ",");
+        bench_number(out, r->ratio, ",");
+        bench_number(out, r->gflops, ",");
+        bench_number(out, r->peak_fraction, "\n");
+    }
+    if (fclose(out) != 0) bench_fail(run, "%s: %s", file, strerror(errno));
+}
+
 /* gnuplot runs in DIR, so the scripts name plain files and nothing has to be quoted for it. */
 bool bench_gnuplot(bench *run, const char *script)
 {

@@ -10,6 +10,8 @@ order = ["core", "device", "soa", "tensor", "model", "runtime"]
 allowed_up = {("model/registry.c", "runtime/native/native.h"), ("device/backend.c", "device/host/host.h")}
 # Runtimes do not see each other; two folders serve several: manifests of packages, and the native engine's kernels.
 shared = {"runtime/package/", "runtime/native/vmath.h", "runtime/native/products.h"}
+# Products of matrices have no public face; their benchmark measures them where they are.
+allowed_inside = {("bench/products_bench.c", "runtime/native/products.h")}
 problems, arrows = [], 0
 for source in sorted(path for path in (root / "src").rglob("*.*") if path.suffix in (".c", ".h", ".cpp", ".hpp")):
     name = source.relative_to(root / "src").as_posix()
@@ -29,7 +31,7 @@ for source in sorted(path for path in (root / "src").rglob("*.*") if path.suffix
 for folder in ("reco", "pipelines", "cli", "bench", "examples"):
     for source in sorted((root / folder).rglob("*.[ch]")):
         for include in re.findall(r'#include "([^"]+)"', source.read_text()):
-            if include.split("/")[0] in order + ["algo"]:
+            if include.split("/")[0] in order + ["algo"] and (source.relative_to(root).as_posix(), include) not in allowed_inside:
                 problems.append(f"{source.relative_to(root)} includes the internal {include}")
             if folder == "reco" and include.startswith(("cli/", "pipelines/", "bench/")):
                 problems.append(f"{source.relative_to(root)} includes {include}")

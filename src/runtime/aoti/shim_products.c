@@ -6,13 +6,13 @@
 #include "runtime/native/products.h"
 
 /* PyTorch's numbers of types. */
-enum { FLOAT16 = 5, FLOAT32 = 6, BFLOAT16 = 15 };
+enum { FLOAT16 = 5, FLOAT32 = 6, FLOAT64 = 7, BFLOAT16 = 15 };
 
 /* A matrix inside a tensor: its last two axes, from `offset` elements on; an axis of extent 1 that is to be longer is repeated. */
 typedef struct operand {
     const shim_tensor *tensor;
     int64_t offset, rows, columns;
-    native_matrix matrix; /* as float: the tensor itself, or a copy in the workspace */
+    native_matrix matrix; /* the tensor itself, or halves as float in the workspace */
 } operand;
 
 static int64_t stride(const shim_tensor *t, int64_t from_end, int64_t wanted)
@@ -37,13 +37,15 @@ static void store(shim_tensor *t, int64_t at, float value)
     half->bits = t->type == BFLOAT16 ? stoa_bfloat16_from_float(value).bits : stoa_half_from_float(value).bits;
 }
 
+static bool is_in_place(const shim_tensor *t) { return t->type == FLOAT32 || t->type == FLOAT64; }
+
 /* Halves are multiplied in float: a copy in the workspace, planned like every other intermediate. */
 static bool open_operand(operand *o, bool read)
 {
     const shim_tensor *t = o->tensor;
     const int64_t row = stride(t, 2, o->rows), column = stride(t, 1, o->columns);
-    if (t->type == FLOAT32) {
-        o->matrix = (native_matrix){(float *)(void *)t->data + o->offset, row, column};
+    if (is_in_place(t)) {
+        o->matrix = (native_matrix){(char *)t->data + o->offset * (t->type == FLOAT64 ? 8 : 4), row, column};
         return true;
     }
     float *copy = stoai_shim_block(stoai_shim_current(), (size_t)(o->rows * o->columns) * sizeof *copy);
@@ -55,11 +57,17 @@ static bool open_operand(operand *o, bool read)
 
 static void close_operand(operand *o, shim_tensor *write)
 {
-    if (!o->tensor || o->tensor->type == FLOAT32 || !o->matrix.data) return;
+    if (!o->tensor || is_in_place(o->tensor) || !o->matrix.data) return;
+    const float *from = o->matrix.data;
     for (int64_t i = 0; write && i < o->rows; i++)
         for (int64_t j = 0; j < o->columns; j++)
-            store(write, o->offset + i * stride(write, 2, o->rows) + j * stride(write, 1, o->columns), o->matrix.data[i * o->columns + j]);
+            store(write, o->offset + i * stride(write, 2, o->rows) + j * stride(write, 1, o->columns), from[i * o->columns + j]);
     stoai_shim_unblock(stoai_shim_current(), o->matrix.data);
+}
+
+static const native_products *kernels_of(const shim_tensor *t)
+{
+    return stoai_native_products(t->type == FLOAT64 ? STOA_FLOAT64 : STOA_FLOAT32);
 }
 
 /* out = alpha a b + beta bias for one matrix of a batch; `offsets` of out, a, b and bias. */
@@ -71,7 +79,7 @@ static int32_t multiply(shim_tensor *out, const shim_tensor *a, const shim_tenso
     operand sum = {bias, offsets[3], m, n, {0}};
     const bool ok = open_operand(&c, false) && open_operand(&left, true) && open_operand(&right, true) && (!bias || open_operand(&sum, true));
     if (ok)
-        stoai_native_products()->multiply(m, n, k, (float)alpha, left.matrix, right.matrix, bias ? (float)beta : 0, sum.matrix, c.matrix);
+        kernels_of(out)->multiply(m, n, k, alpha, left.matrix, right.matrix, bias ? beta : 0, sum.matrix, c.matrix);
     close_operand(&sum, NULL);
     close_operand(&right, NULL);
     close_operand(&left, NULL);
@@ -79,16 +87,21 @@ static int32_t multiply(shim_tensor *out, const shim_tensor *a, const shim_tenso
     return ok ? 0 : stoai_shim_fail("a product of halves does not fit the workspace");
 }
 
-static bool is_served(const shim_tensor *t) { return !t || t->type == FLOAT32 || t->type == FLOAT16 || t->type == BFLOAT16; }
+/* float64 goes with float64 only; the others mix. */
+static bool is_served(const shim_tensor *t, const shim_tensor *out)
+{
+    return !t || (t->type == FLOAT64 && out->type == FLOAT64) ||
+           ((t->type == FLOAT32 || t->type == FLOAT16 || t->type == BFLOAT16) && out->type != FLOAT64);
+}
 
 /* A product of matrices, or of a batch of them when there are three axes. */
 static int32_t product(const char *name, shim_tensor *out, const shim_tensor *a, const shim_tensor *b, const shim_tensor *bias, double beta,
                        double alpha)
 {
     const int64_t dim = out->dim;
-    if (!is_served(out) || !is_served(a) || !is_served(b) || !is_served(bias))
-        return stoai_shim_fail("%s of types %d and %d to %d: only float32 (6), float16 (5) and bfloat16 (15) are served", name, a->type, b->type,
-                               out->type);
+    if (!is_served(out, out) || !is_served(a, out) || !is_served(b, out) || !is_served(bias, out))
+        return stoai_shim_fail("%s of types %d and %d to %d: only float64 (7) alone, float32 (6), float16 (5) and bfloat16 (15) are served", name,
+                               a->type, b->type, out->type);
     if (dim < 2 || dim > 3 || a->dim != dim || b->dim != dim || a->sizes[dim - 1] != b->sizes[dim - 2] ||
         out->sizes[dim - 2] != a->sizes[dim - 2] || out->sizes[dim - 1] != b->sizes[dim - 1] ||
         (bias && (!fits(bias, 1, out->sizes[dim - 1]) || !fits(bias, 2, out->sizes[dim - 2]))))
@@ -115,49 +128,25 @@ static int32_t baddbmm(shim_tensor *out, shim_tensor *self, shim_tensor *a, shim
 
 /* ---- convolution ----------------------------------------------------------------------------------------------------- */
 
-typedef struct convolution {
-    const shim_tensor *in, *weight, *bias;
-    shim_tensor *out;
-    int64_t stride[2], padding[2], dilation[2], groups;
-} convolution;
-
-/* Lines of the matrix that a kernel of weights multiplies: [channels x kernel, positions of the output], zeros outside the image. */
-static void unroll(const convolution *c, int64_t image, int64_t first_channel, int64_t channels, float *lines)
+static native_images images_of(const shim_tensor *t)
 {
-    const shim_tensor *in = c->in;
-    const int64_t height = c->out->sizes[2], width = c->out->sizes[3];
-    for (int64_t channel = 0; channel < channels; channel++)
-        for (int64_t ky = 0; ky < c->weight->sizes[2]; ky++)
-            for (int64_t kx = 0; kx < c->weight->sizes[3]; kx++, lines += height * width) {
-                const float *plane = (const float *)(const void *)in->data + image * in->strides[0] + (first_channel + channel) * in->strides[1];
-                for (int64_t y = 0; y < height; y++)
-                    for (int64_t x = 0; x < width; x++) {
-                        const int64_t at_y = y * c->stride[0] - c->padding[0] + ky * c->dilation[0];
-                        const int64_t at_x = x * c->stride[1] - c->padding[1] + kx * c->dilation[1];
-                        const bool inside = at_y >= 0 && at_y < in->sizes[2] && at_x >= 0 && at_x < in->sizes[3];
-                        lines[y * width + x] = inside ? plane[at_y * in->strides[2] + at_x * in->strides[3]] : 0;
-                    }
-            }
+    return (native_images){t->data, t->strides[0], t->strides[1], t->strides[2], t->strides[3]};
 }
 
-static void convolve(const convolution *c, float *lines)
+/* The tensor of the result, without gaps, and the call. */
+static int32_t convolve(native_convolution *c, int32_t type, shim_tensor **result)
 {
-    const int64_t outs = c->weight->sizes[0] / c->groups, channels = c->weight->sizes[1];
-    const int64_t depth = channels * c->weight->sizes[2] * c->weight->sizes[3], positions = c->out->sizes[2] * c->out->sizes[3];
-    for (int64_t image = 0; image < c->in->sizes[0]; image++)
-        for (int64_t group = 0; group < c->groups; group++) {
-            unroll(c, image, group * channels, channels, lines);
-            const native_matrix weight = {(float *)(void *)c->weight->data + group * outs * depth, depth, 1};
-            const native_matrix bias = {c->bias ? (float *)(void *)c->bias->data + group * outs : NULL, 1, 0};
-            const native_matrix out = {(float *)(void *)c->out->data + (image * c->weight->sizes[0] + group * outs) * positions, positions, 1};
-            stoai_native_products()->multiply(outs, positions, depth, 1, weight, (native_matrix){lines, positions, 1}, c->bias ? 1 : 0, bias, out);
-        }
-}
-
-static int64_t extent(const convolution *c, int axis)
-{
-    const int64_t reach = c->dilation[axis] * (c->weight->sizes[2 + axis] - 1) + 1;
-    return (c->in->sizes[2 + axis] + 2 * c->padding[axis] - reach) / c->stride[axis] + 1;
+    const int64_t sizes[4] = {c->images, c->groups * c->outs, stoai_native_convolved(c, 0), stoai_native_convolved(c, 1)};
+    const int64_t strides[4] = {sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1};
+    if (stoai_shim_empty(4, sizes, strides, type, 0, -1, result)) return 1;
+    c->out = images_of(*result);
+    const native_products *kernels = kernels_of(*result);
+    const size_t bytes = kernels->convolve_bytes(c);
+    void *workspace = stoai_shim_block(stoai_shim_current(), bytes);
+    if (!workspace) return stoai_shim_fail("convolution: %zu bytes do not fit the workspace", bytes);
+    kernels->convolve(c, workspace);
+    stoai_shim_unblock(stoai_shim_current(), workspace);
+    return 0;
 }
 
 static int32_t convolution_2d(shim_tensor *in, shim_tensor *weight, shim_tensor **bias, const int64_t *stride, int64_t stride_count,
@@ -168,24 +157,17 @@ static int32_t convolution_2d(shim_tensor *in, shim_tensor *weight, shim_tensor 
     (void)output_padding, (void)output_padding_count;
     *result = NULL;
     if (transposed || in->dim != 4 || weight->dim != 4 || stride_count != 2 || padding_count != 2 || dilation_count != 2 ||
-        in->type != FLOAT32 || weight->type != FLOAT32)
-        return stoai_shim_fail("convolution: only float32 images in two dimensions are served, not transposed");
-    convolution c = {.in = in, .weight = weight, .bias = bias ? *bias : NULL, .groups = groups};
+        !is_in_place(in) || weight->type != in->type || (bias && (*bias)->type != in->type))
+        return stoai_shim_fail("convolution: only float32 or float64 images in two dimensions are served, not transposed");
+    const int64_t kernel[4] = {weight->sizes[1] * weight->sizes[2] * weight->sizes[3], weight->sizes[2] * weight->sizes[3], weight->sizes[3], 1};
+    if (memcmp(weight->strides, kernel, sizeof kernel)) return stoai_shim_fail("convolution: the weights are not contiguous");
+    native_convolution c = {.in = images_of(in), .weight = weight->data, .bias = bias ? (*bias)->data : NULL, .images = in->sizes[0],
+                            .groups = groups, .outs = weight->sizes[0] / groups, .channels = weight->sizes[1],
+                            .size = {in->sizes[2], in->sizes[3]}, .kernel = {weight->sizes[2], weight->sizes[3]}};
     memcpy(c.stride, stride, sizeof c.stride);
     memcpy(c.padding, padding, sizeof c.padding);
     memcpy(c.dilation, dilation, sizeof c.dilation);
-    const int64_t sizes[4] = {in->sizes[0], weight->sizes[0], extent(&c, 0), extent(&c, 1)};
-    const int64_t strides[4] = {sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1};
-    const int64_t kernel[4] = {weight->sizes[1] * weight->sizes[2] * weight->sizes[3], weight->sizes[2] * weight->sizes[3], weight->sizes[3], 1};
-    if (memcmp(weight->strides, kernel, sizeof kernel)) return stoai_shim_fail("convolution: the weights are not contiguous");
-    if (stoai_shim_empty(4, sizes, strides, FLOAT32, 0, -1, &c.out)) return 1;
-    *result = c.out;
-    const size_t bytes = (size_t)(kernel[0] * sizes[2] * sizes[3]) * sizeof(float);
-    float *lines = stoai_shim_block(stoai_shim_current(), bytes);
-    if (!lines) return stoai_shim_fail("convolution: %zu bytes do not fit the workspace", bytes);
-    convolve(&c, lines);
-    stoai_shim_unblock(stoai_shim_current(), lines);
-    return 0;
+    return convolve(&c, in->type, result);
 }
 
 #define SERVE(name, function) {"aoti_torch_cpu_" name, (void (*)(void))(function)}
