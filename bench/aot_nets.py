@@ -25,7 +25,8 @@ def mlp(width: int) -> nn.Module:
 
 def case(name: str) -> nets.Case:
     if name in WIDTHS:
-        return nets.Case(lambda: mlp(WIDTHS[name]), {"x": stoa.columns(16)}, {"y": stoa.columns(1)})
+        width = WIDTHS[name]
+        return nets.Case(lambda: mlp(width), 17 * width + (width + 1) * width + width + 1, {"x": stoa.columns(16)}, {"y": stoa.columns(1)})
     return nets.CASES[name]
 
 
