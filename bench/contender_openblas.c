@@ -151,7 +151,8 @@ static void run_tile(const blas *b, uint32_t first, uint32_t rows)
 
 const char *mlp_openblas_kernels(void)
 {
-    return bench_openblas.get_corename ? bench_openblas.get_corename() : "not loaded";
+    char why[MLP_WHY];
+    return bench_openblas_load(why, sizeof why) ? bench_openblas.get_corename() : "none";
 }
 
 static void blas_run(void *self)

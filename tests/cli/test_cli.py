@@ -289,6 +289,42 @@ def test_run(work, runtimes):
     (work / "broken.onnx").write_bytes(model.read_bytes()[:60])
     fails("run: cut model", 1, "STOA_EFORMAT", "run", work / "broken.onnx", "--in", table)
     test_inspect(model, table)
+    test_onnxruntime(work, model, table, reference(x).ravel(), runtimes)
+    test_torchscript(work, table, x, runtimes)
+
+
+def test_onnxruntime(work, model, table, expected, runtimes):
+    """A text table's columns become float32; row-major rows are gathered when that is allowed, and counted."""
+    if not runtimes.get("onnxruntime"):
+        return skip("run by onnxruntime", "not found")
+    out, line = work / "ort_out.csv", ["run", model, "--in", table, "--columns", "a,b,c", "--runtime", "onnxruntime"]
+    fails("run by onnxruntime in place", 1, "STOA_ECOPY", *line)
+    result = stoa_json(*line, "--allow-copies", "--out", out)
+    found = [float(r[f"y_{k}"]) for r in read_csv(out) for k in range(2)]
+    error = max(abs(found - expected)) if len(found) == len(expected) else math.inf  # its sigmoid has an absolute bound
+    check("run by onnxruntime: equal NumPy, atol 1e-5", error < 1e-5, error)
+    check("run by onnxruntime: 1001 rows of 5 floats copied", result and result["copies"]["bytes"] == 1001 * 5 * 4, result and result["copies"])
+
+
+def test_torchscript(work, table, x, runtimes):
+    """A file that does not say what it takes, described by --signature."""
+    if not runtimes.get("torchscript"):
+        return skip("run by torchscript", "not found")
+    import torch
+
+    net, path, out = torch.nn.Linear(3, 2), work / "linear.pt", work / "pt_out.csv"
+    torch.jit.save(torch.jit.trace(net, torch.zeros(4, 3)), str(path))
+    line = ["run", path, "--in", table, "--columns", "a,b,c"]
+    fails("run of a .pt without a signature", 1, "STOA_EINVAL", *line)
+    line += ["--signature", "x:float32:3 -> y:float32:2"]
+    fails("run of a foreign .pt without copies", 1, "STOA_ECOPY", *line)
+    result = stoa_json(*line, "--allow-copies", "--out", out)
+    found = [float(r[f"y_{k}"]) for r in read_csv(out) for k in range(2)]
+    expected = net(torch.from_numpy(x)).detach().numpy().ravel()
+    check("run by torchscript: equal PyTorch", len(found) == len(expected) and max(abs(found - expected)) < 1e-5)
+    check("run by torchscript: results copied once", result and result["copies"]["bytes"] == 1001 * 2 * 4, result and result["copies"])
+    told = stoa_json("inspect", path, "--signature", "x:float32:3 -> y:float32:2")
+    check("inspect of a .pt: results are copied", told and told["capabilities"]["outputs_in_place"] is False)
 
 
 def test_inspect(model, table):
