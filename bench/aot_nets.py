@@ -26,7 +26,8 @@ def mlp(width: int) -> nn.Module:
 def case(name: str) -> nets.Case:
     if name in WIDTHS:
         width = WIDTHS[name]
-        return nets.Case(lambda: mlp(width), 17 * width + (width + 1) * width + width + 1, {"x": stoa.columns(16)}, {"y": stoa.columns(1)})
+        parameters = 17 * width + (width + 1) * width + width + 1
+        return nets.Case(lambda: mlp(width), parameters, {"x": stoa.columns(16)}, {"y": stoa.columns(1)}, ("onnx", "pt2", "pt"))
     return nets.CASES[name]
 
 

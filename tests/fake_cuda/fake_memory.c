@@ -110,9 +110,10 @@ bool fake_memory_check(const void *pointer, size_t bytes, fake_place *place, int
 /* Addresses of a program begin here; below lie small numbers and the shadow memory of sanitizers. */
 #define PROGRAM_START UINT64_C(0x550000000000)
 
+/* A count with what was left in the padding behind it may look like an address: its low half is small, an address's hardly ever. */
 static bool is_mapped(uint64_t word)
 {
-    return word >= PROGRAM_START && word < UINT64_C(1) << 47 &&
+    return (uint32_t)word >= 1u << 20 && word >= PROGRAM_START && word < UINT64_C(1) << 47 &&
            msync((void *)(uintptr_t)(word & ~(PAGE - 1)), 1, MS_ASYNC) == 0;
 }
 
