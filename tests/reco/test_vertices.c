@@ -562,9 +562,9 @@ static void test_primary_vertex_of_real_events(void **state)
     event *events = calloc(100, sizeof *events);
     assert_non_null(events);
     snprintf(tracks_path, sizeof tracks_path, "%s/tracks/physlite_tracks.csv",
-             data ? data : "/work/shared/data");
+             data ? data : STOA_SOURCE_DIR "/../shared/data");
     snprintf(vertices_path, sizeof vertices_path, "%s/tracks/physlite_vertices.csv",
-             data ? data : "/work/shared/data");
+             data ? data : STOA_SOURCE_DIR "/../shared/data");
     for (int i = 0; i < 100; i++) truth[i] = HUGE_VAL;
     if (read_tracks(tracks_path, events) || read_primaries(vertices_path, truth)) {
         print_message("skipped: %s cannot be read; STOA_DATA names the folder\n", tracks_path);
