@@ -2,6 +2,7 @@
 /* Copies that the caller allowed: between the columns as they lie and a tile in the form that the runtime's rule asks for. */
 #include <string.h>
 
+#include "model/block.h"
 #include "model/session_internal.h"
 
 #define STAGING_ELEMENT_BYTES 16u /* of the largest dtype */
@@ -10,15 +11,6 @@
 size_t stoai_staging_pitch(const stoa_session *session, uint32_t tensor)
 {
     return ((size_t)session_rows_of(session, tensor, session->call_rows) * STAGING_ELEMENT_BYTES + 63u) & ~(size_t)63;
-}
-
-/* Position of value k in a block of the schema's order: column-major exchanges the last two axes. */
-static uint32_t block_position(const stoa_tensor_schema *schema, uint32_t k)
-{
-    if (!schema->column_major || schema->rank < 2) return k;
-    const uint32_t rows = schema->shape[schema->rank - 2], columns = schema->shape[schema->rank - 1];
-    const uint32_t inner = k % (rows * columns);
-    return k - inner + inner % columns * rows + inner / columns;
 }
 
 /* Row 0 of value k of a staged tensor in the staging tile, laid out as the runtime's rule wants it. */
@@ -30,7 +22,7 @@ static stoa_bound staged_value(const stoa_session *session, uint32_t tensor, uin
     char *tile = (char *)stoa_buffer_data(session->workspace) + session->staging_offset[tensor];
     if (rule == STOA_RULE_ROW_MAJOR)
         return (stoa_bound){tile + k * stoa_dtype_bytes((stoa_dtype)dtype), schema->width, dtype, 0};
-    return (stoa_bound){tile + block_position(schema, k) * stoai_staging_pitch(session, tensor), 1, dtype, 0};
+    return (stoa_bound){tile + stoai_block_position(schema, k) * stoai_staging_pitch(session, tensor), 1, dtype, 0};
 }
 
 static void count_copy(stoa_session *session, uint64_t bytes)

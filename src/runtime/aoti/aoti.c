@@ -74,7 +74,7 @@ static stoa_status run_zeros(aoti_instance *instance, const uint32_t *rows, stoa
         const stoa_tensor_schema *tensor = &model->package.tensors[t];
         for (uint32_t k = 0; k < tensor->width; k++) {
             values[value + k].dtype = (uint32_t)tensor->dtype;
-            values[value + k].data = memory + (value + stoai_package_position(tensor, k)) * column;
+            values[value + k].data = memory + (value + stoai_block_position(tensor, k)) * column;
         }
         value += tensor->width;
     }

@@ -68,14 +68,9 @@ static int32_t empty(int64_t dim, const int64_t *sizes, const int64_t *strides, 
                      aoti_tensor *result)
 {
     shim_context *context = stoai_shim_current();
-    int64_t last = 0;
-    bool none = false;
-    for (int64_t i = 0; i < dim; i++) {
-        last += (sizes[i] - 1) * strides[i];
-        none |= sizes[i] == 0;
-    }
-    if (context && torch.from_blob && device_type == 0 && !none) {
-        void *data = stoai_shim_block(context, (size_t)(last + 1) * stoai_shim_type_bytes(type));
+    const size_t bytes = stoai_shim_extent_bytes(dim, sizes, strides, type);
+    if (context && torch.from_blob && device_type == 0 && bytes > 0) {
+        void *data = stoai_shim_block(context, bytes);
         if (data) return torch.from_blob(data, dim, sizes, strides, 0, type, device_type, device_index, result, 0, NULL, 0, give_back, context);
     }
     if (context) context->allocations++;

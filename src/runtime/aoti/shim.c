@@ -56,8 +56,7 @@ static shim_tensor *make(shim_storage *storage, int64_t dim, const int64_t *size
     return tensor;
 }
 
-/* Bytes from the first element to behind the last. */
-static size_t extent_bytes(int64_t dim, const int64_t *sizes, const int64_t *strides, int32_t type)
+size_t stoai_shim_extent_bytes(int64_t dim, const int64_t *sizes, const int64_t *strides, int32_t type)
 {
     int64_t last = 0;
     for (int64_t i = 0; i < dim; i++) {
@@ -85,7 +84,7 @@ int32_t stoai_shim_from_blob(void *data, int64_t dim, const int64_t *sizes, cons
     (void)device_index;
     *result = NULL;
     if (device_type != 0) return stoai_shim_fail("a tensor on device type %d, only the host's (0) is served", device_type);
-    return make_with_storage(data, extent_bytes(dim, sizes, strides, type), false, dim, sizes, strides, offset, type, result);
+    return make_with_storage(data, stoai_shim_extent_bytes(dim, sizes, strides, type), false, dim, sizes, strides, offset, type, result);
 }
 
 static int32_t from_blob_v2(void *data, int64_t dim, const int64_t *sizes, const int64_t *strides, int64_t offset, int32_t type,
@@ -104,7 +103,7 @@ int32_t stoai_shim_empty(int64_t dim, const int64_t *sizes, const int64_t *strid
     (void)device_index;
     *result = NULL;
     shim_context *context = stoai_shim_current();
-    const size_t bytes = extent_bytes(dim, sizes, strides, type);
+    const size_t bytes = stoai_shim_extent_bytes(dim, sizes, strides, type);
     if (device_type != 0) return stoai_shim_fail("a tensor on device type %d, only the host's (0) is served", device_type);
     if (!context) return stoai_shim_fail("an intermediate tensor outside of a run");
     void *data = stoai_shim_block(context, bytes);

@@ -5,6 +5,8 @@
 
 #include "runtime/aoti/shim.h"
 
+/** Bytes from the first element to behind the last; 0 when an extent is 0. */
+size_t stoai_shim_extent_bytes(int64_t dim, const int64_t *sizes, const int64_t *strides, int32_t type);
 shim_context *stoai_shim_current(void);
 shim_tensor *stoai_shim_tensor_take(void);
 void stoai_shim_tensor_give(shim_tensor *tensor);

@@ -264,11 +264,3 @@ int64_t stoai_package_pitch(const stoa_tensor_schema *schema, const stoa_bound *
     if (schema->width == 1) return rows;
     return ((char *)values[next].data - (char *)values[0].data) / (int64_t)stoa_dtype_bytes((stoa_dtype)values[0].dtype);
 }
-
-uint32_t stoai_package_position(const stoa_tensor_schema *schema, uint32_t k)
-{
-    if (!schema->column_major || schema->rank < 2) return k;
-    const uint32_t lines = schema->shape[schema->rank - 2], columns = schema->shape[schema->rank - 1];
-    const uint32_t inner = k % (lines * columns);
-    return k - inner + inner % columns * lines + inner / columns;
-}

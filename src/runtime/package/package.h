@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "model/block.h"
 #include "stoa/runtime.h"
 
 STOA_BEGIN_DECLS
@@ -45,9 +46,6 @@ int64_t stoai_package_pitch(const stoa_tensor_schema *schema, const stoa_bound *
 
 /** Extents of a bound block in memory order, outermost first: the schema's, the last two exchanged when column-major. */
 void stoai_package_memory_shape(const stoa_tensor_schema *schema, int64_t *shape);
-
-/** Place of value k of a row in its block in memory order. */
-uint32_t stoai_package_position(const stoa_tensor_schema *schema, uint32_t k);
 
 /** Run the test vectors that the file carries through a runtime's own slots and compare; STOA_OK when it carries none.
  *  errors ERUNTIME, naming output, row and both values; what the runtime gives */

@@ -84,7 +84,7 @@ static stoa_status make_memory(trial *t, stoa_error *err)
         const stoa_tensor_schema *tensor = &t->package->tensors[i];
         const size_t element = stoa_dtype_bytes(tensor->dtype);
         for (uint32_t k = 0; k < tensor->width; k++) {
-            const size_t offset = t->row_major ? k * element : stoai_package_position(tensor, k) * t->pitch * element;
+            const size_t offset = t->row_major ? k * element : stoai_block_position(tensor, k) * t->pitch * element;
             t->values[first + k] = (stoa_bound){t->memory + (size_t)first * t->pitch * ELEMENT_BYTES + offset,
                                                 t->row_major ? tensor->width : 1, (uint32_t)tensor->dtype, 0};
         }
