@@ -61,7 +61,7 @@ typedef struct stoa_capabilities {
     stoa_column_rule outputs;    /**< likewise scattered */
     uint32_t outputs_in_place;   /**< 1: stores straight into the bound columns; 0: copies from memory of its own, counted */
     uint32_t const_inputs;       /**< 1: never writes its inputs */
-    uint32_t row_independent;    /**< 1: a row's result depends on this row alone: the session may tile rows */
+    uint32_t row_independent;    /**< 1: with one row axis a row's result depends on this row alone: the session may tile rows */
     uint32_t device_row_count;   /**< 1: takes a row count by pointer */
     uint32_t tile_rows;          /**< rows it wants in one call when tiled; 0: all */
     uint32_t thread_safe;        /**< 1: sessions of one model run concurrently without a lock */

@@ -90,6 +90,12 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_counted(stoa_session *sess
 STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_sizes(stoa_session *session, const uint32_t *rows, uint32_t axis_count,
                                                             stoa_error *err);
 
+/** As stoa_session_run_sizes with row counts that are read when the queue gets there, each clipped as by stoa_session_run_counted.
+ *  shape rows[axis_count] pointers, none NULL   owns copies the list; borrows the counts until the queue passes   sync, alloc, threads
+ *  as stoa_session_run   errors as stoa_session_run_sizes and stoa_session_run_counted   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t *const *rows,
+                                                                    uint32_t axis_count, stoa_error *err);
+
 /** The first failure of a run since the last call, once; STOA_OK when all that have passed the queue went well.
  *  owns nothing   sync none: wait for the queue to know of all   threads as the queue   errors what the runtime gave   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_session_check(stoa_session *session, stoa_error *err);

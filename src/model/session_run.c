@@ -9,7 +9,7 @@
 typedef struct run_args {
     stoa_session *session;
     generation *bindings;
-    const uint32_t *count;   /* of axis 0, read when the queue gets there, NULL: rows are known */
+    const uint32_t *count[SESSION_AXES_MAX]; /* read when the queue gets there, NULL: rows are known */
     uint32_t first, rows[SESSION_AXES_MAX];
 } run_args;
 
@@ -56,8 +56,8 @@ static void run_host(const void *pointer)
 {
     const run_args *args = pointer;
     uint32_t rows[SESSION_AXES_MAX];
-    memcpy(rows, args->rows, sizeof rows);
-    if (args->count && *args->count < rows[0]) rows[0] = *args->count;
+    for (uint32_t i = 0; i < SESSION_AXES_MAX; i++)
+        rows[i] = args->count[i] && *args->count[i] < args->rows[i] ? *args->count[i] : args->rows[i];
     run_rows(args->session, args->bindings, args->first, rows);
     atomic_fetch_sub_explicit(&args->bindings->in_flight, 1, memory_order_release);
 }
@@ -133,7 +133,7 @@ static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_err
         }
     }
     session->runs++;
-    session->rows += args->count || session->axis_count == 0 ? 0 : args->rows[0];
+    session->rows += args->count[0] || session->axis_count == 0 ? 0 : args->rows[0];
     return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? stoa_session_check(session, err) : STOA_OK;
 }
 
@@ -164,28 +164,48 @@ stoa_status stoa_session_run(stoa_session *session, uint32_t rows, stoa_error *e
     return stoa_session_run_rows(session, 0, rows, err);
 }
 
-stoa_status stoa_session_run_sizes(stoa_session *session, const uint32_t *rows, uint32_t axis_count, stoa_error *err)
+static stoa_status check_axis_count(const stoa_session *session, const void *rows, uint32_t axis_count, stoa_error *err)
 {
+    char text[256];
     if (!session || (!rows && axis_count))
         return STOA_FAIL(err, STOA_EINVAL, "session run: %s is NULL", session ? "row counts" : "session");
-    char text[256];
-    if (axis_count != session->axis_count)
-        return STOA_FAIL(err, STOA_EINVAL, "session run: %u row counts given, the model has %u row axes (%s)", axis_count,
-                         session->axis_count, axes_text(session->model->schema, text, sizeof text));
+    if (axis_count == session->axis_count) return STOA_OK;
+    return STOA_FAIL(err, STOA_EINVAL, "session run: %u row counts given, the model has %u row axes (%s)", axis_count,
+                     session->axis_count, axes_text(session->model->schema, text, sizeof text));
+}
+
+stoa_status stoa_session_run_sizes(stoa_session *session, const uint32_t *rows, uint32_t axis_count, stoa_error *err)
+{
+    STOA_TRY(check_axis_count(session, rows, axis_count, err));
     return run_sizes(session, 0, rows, err);
+}
+
+stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t *const *rows, uint32_t axis_count,
+                                           stoa_error *err)
+{
+    STOA_TRY(check_axis_count(session, rows, axis_count, err));
+    if (!session->model->capabilities->device_row_count)
+        return STOA_FAIL(err, STOA_ENOTSUP, "session run: runtime '%s' takes no row count by pointer", session->model->api->name);
+    STOA_TRY(check_bound(session, err));
+    generation *g = &session->generations[session->current];
+    run_args args = {.session = session, .bindings = g};
+    for (uint32_t i = 0; i < axis_count; i++) {
+        if (!rows[i])
+            return STOA_FAIL(err, STOA_EINVAL, "session run: row count of axis '%s' is NULL", session->model->schema->axes[i]);
+        args.count[i] = rows[i];
+        args.rows[i] = session->axis_rows[i];
+    }
+    for (uint32_t t = 0; t < session->tensor_count; t++) {
+        const uint32_t axis = session_schema(session, t)->axis;
+        if (axis != STOA_AXIS_ONE && g->tensors[t].rows < args.rows[axis]) args.rows[axis] = g->tensors[t].rows;
+    }
+    STOA_TRY(check_rows(session, 0, args.rows, err));
+    return enqueue(session, &args, err);
 }
 
 stoa_status stoa_session_run_counted(stoa_session *session, const uint32_t *rows, stoa_error *err)
 {
     if (!session || !rows) return STOA_FAIL(err, STOA_EINVAL, "session run: %s is NULL", session ? "row count" : "session");
     STOA_TRY(check_one_axis(session, err));
-    if (!session->model->capabilities->device_row_count)
-        return STOA_FAIL(err, STOA_ENOTSUP, "session run: runtime '%s' takes no row count by pointer", session->model->api->name);
-    STOA_TRY(check_bound(session, err));
-    generation *g = &session->generations[session->current];
-    run_args args = {session, g, rows, 0, {session->axis_rows[0]}};
-    for (uint32_t t = 0; t < session->tensor_count; t++)
-        if (session_schema(session, t)->axis != STOA_AXIS_ONE && g->tensors[t].rows < args.rows[0]) args.rows[0] = g->tensors[t].rows;
-    STOA_TRY(check_rows(session, 0, args.rows, err));
-    return enqueue(session, &args, err);
+    return stoa_session_run_sizes_counted(session, &rows, 1, err);
 }

@@ -89,6 +89,11 @@ enum { ONNX_FLOAT = 1, ONNX_INT32 = 6, ONNX_INT64 = 7, ONNX_BOOL = 9, ONNX_DOUBL
 
 static inline void add_input(onnx_builder *o, const char *name, int type, const int64_t *dims) { add_value(o, 11, name, type, "N", dims); }
 static inline void add_output(onnx_builder *o, const char *name) { add_value(o, 12, name, ONNX_FLOAT, "N", (const int64_t[]){-1}); }
+/* Of rows of that name: a model may have several. */
+static inline void add_input_of(onnx_builder *o, const char *rows, const char *name, int type, const int64_t *dims)
+{
+    add_value(o, 11, name, type, rows, dims);
+}
 
 static inline void add_floats(onnx_builder *o, const char *name, const int64_t *dims, const float *data, size_t count)
 {
@@ -99,7 +104,7 @@ static inline void add_ints(onnx_builder *o, const char *name, const int64_t *da
     put_tensor(&o->graph, 5, name, ONNX_INT64, (const int64_t[]){(int64_t)count, -1}, data, count * sizeof *data);
 }
 
-/* NodeProto: names are separated by spaces; "-" is one left out. Attributes: name, 'i' int64_t or 'f' double, value; NULL ends. */
+/* NodeProto: names are separated by spaces; "-" is one left out. Attributes: name, 'i' int64_t, 'f' double or 's' text, value; NULL ends. */
 static inline void put_names(builder *b, uint32_t field, const char *names)
 {
     while (*names) {
@@ -126,6 +131,9 @@ static inline void add_node(onnx_builder *o, const char *op, const char *inputs,
         if (kind == 'i') {
             put_int(&a, 3, va_arg(args, int64_t));
             put_int(&a, 20, 2);
+        } else if (kind == 's') {
+            put_text(&a, 4, va_arg(args, const char *));
+            put_int(&a, 20, 3);
         } else {
             const float value = (float)va_arg(args, double);
             put_varint(&a, 2 << 3 | 5);

@@ -23,7 +23,7 @@ static onnx_builder model;
 
 typedef struct lowered {
     graph_arena kept;
-    native_program program;
+    native_plan plan;
     stoa_schema schema;
     stoa_error err;
     stoa_status status;
@@ -41,7 +41,7 @@ static lowered lower(int64_t opset)
     assert_int_equal(stoai_native_choose(NULL, &kernels, &out.err), STOA_OK);
     out.status = stoai_onnx_read(file->bytes, file->size, &scratch, &onnx, &out.err);
     if (out.status == STOA_OK)
-        out.status = stoai_lower(&onnx, file->size, kernels, &scratch, &out.kept, &out.program, &out.schema, &out.err);
+        out.status = stoai_lower(&onnx, file->size, kernels, &scratch, &out.kept, &out.plan, &out.schema, &out.err);
     stoai_arena_release(&scratch);
     return out;
 }
@@ -50,9 +50,9 @@ static void expect_plan(const lowered *m, const char *expected)
 {
     char plan[2048] = "";
     if (m->status != STOA_OK) fail_msg("%s", m->err.message);
-    for (uint32_t i = 0; i < m->program.step_count; i++) {
+    for (uint32_t i = 0; i < m->plan.programs[0].step_count; i++) {
         strncat(plan, i ? "; " : "", sizeof plan - strlen(plan) - 1);
-        strncat(plan, m->program.steps[i].text, sizeof plan - strlen(plan) - 1);
+        strncat(plan, m->plan.programs[0].steps[i].text, sizeof plan - strlen(plan) - 1);
     }
     assert_string_equal(plan, expected);
 }
@@ -89,16 +89,17 @@ static void expect_values(lowered *m, const double *expected)
     }
     for (uint32_t i = 0; i < out; i++)
         out_bound[i] = (stoa_bound){out_values + (size_t)i * ROWS, 1, STOA_FLOAT32, 0};
-    const size_t bytes = stoai_native_workspace_bytes(&m->program);
+    const size_t bytes = stoai_native_workspace_bytes(&m->plan);
     void *workspace = stoa_alloc(bytes, 256);
     for (const native_kernels *const *level = stoai_native_levels(); *level; level++) {
         if (!(*level)->supported()) continue;
         memset(workspace, 0xff, bytes); /* NaN: what is used but was not written shows */
-        (*level)->run(&m->program, in_bound, out_bound, workspace, 0, ROWS);
+        native_call call = {.bounds = {in_bound, out_bound}, .workspace = workspace, .rows = &(uint32_t){ROWS}};
+        (*level)->run(&m->plan.programs[0], &call);
         for (uint32_t row = 0; row < ROWS; row++) {
             for (uint32_t i = 0; i < in; i++)
                 row_in[i] = (scalar){(double)in_values[i * ROWS + row], (int64_t)in_values[i * ROWS + row]};
-            scalar_program_run(&m->program, row_in, row_out);
+            scalar_program_run(&m->plan.programs[0], row_in, row_out);
             for (uint32_t i = 0, o = 0, end = m->schema.outputs[0].width; i < out; i++) {
                 while (i >= end)
                     end += m->schema.outputs[++o].width;
@@ -153,7 +154,7 @@ static void test_mlp(void **state)
     assert_int_equal(m.schema.flop_per_row, 2 * (30 * 64 + 64));
     assert_string_equal(m.schema.inputs[0].rows_name, "N");
     assert_true(m.schema.inputs[0].dtype_mask >> STOA_INT8 & 1);
-    assert_int_equal(m.program.tile_rows % 48, 0);
+    assert_int_equal(m.plan.programs[0].tile_rows % 48, 0);
     expect_values(&m, NULL);
 }
 
@@ -216,7 +217,7 @@ static void test_deep_set(void **state)
     add_output(&model, "y");
     lowered m = lower(17);
     expect_plan(&m, "load 6; gemm 3 -> 4, relu; gemm 3 -> 4, relu; sum 4 x 2; store 4");
-    assert_ptr_equal(m.program.steps[1].weights, m.program.steps[2].weights);
+    assert_ptr_equal(m.plan.programs[0].steps[1].weights, m.plan.programs[0].steps[2].weights);
     expect_values(&m, NULL);
 }
 
@@ -365,8 +366,8 @@ static void test_arg_max(void **state)
     assert_int_equal(m.schema.outputs[1].rank, 0);
     assert_int_equal(m.schema.outputs[1].dtype_mask, (uint64_t)1 << STOA_INT64);
     m.schema.output_count = 1; /* the second one is bound to floats by the helper: leave it out */
-    for (uint32_t i = 0; i < m.program.step_count; i++)
-        if (m.program.steps[i].kind == NATIVE_STEP_STORE && m.program.steps[i].first_value == 1) m.program.step_count = i;
+    for (uint32_t i = 0; i < m.plan.programs[0].step_count; i++)
+        if (m.plan.programs[0].steps[i].kind == NATIVE_STEP_STORE && m.plan.programs[0].steps[i].first_value == 1) m.plan.programs[0].step_count = i;
     expect_values(&m, NULL);
 }
 
@@ -422,7 +423,7 @@ static void test_constant_folding(void **state)
     lowered m = lower(17);
     expect_plan(&m, "load 2; gemm 2 -> 3; store 3");
     const double w0 = (double)(input_value(77 + 6, 'w') * 0.5f), w1 = (double)(input_value(77 + 9, 'w') * 0.5f);
-    assert_true(fabs((double)m.program.steps[1].bias[0] - ((square[0] - 0.5) * w0 + (square[1] - 0.5) * w1)) < 1e-4);
+    assert_true(fabs((double)m.plan.programs[0].steps[1].bias[0] - ((square[0] - 0.5) * w0 + (square[1] - 0.5) * w1)) < 1e-4);
     expect_values(&m, NULL);
 }
 
@@ -444,7 +445,7 @@ static void test_places_are_reused(void **state)
     add_output(&model, "h29");
     lowered m = lower(17);
     assert_int_equal(m.status, STOA_OK);
-    assert_true(m.program.ref_count <= 4 * 32);
+    assert_true(m.plan.programs[0].ref_count <= 4 * 32);
     expect_values(&m, NULL);
 }
 

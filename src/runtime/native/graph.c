@@ -51,7 +51,7 @@ bool stoai_is_float(stoa_dtype dtype)
 
 /* ---- making tensors -------------------------------------------------------------------------------------------------- */
 
-graph_tensor *stoai_graph_tensor(lowering *l, stoa_dtype dtype, bool rows, uint32_t rank, const uint32_t *dims)
+graph_tensor *stoai_graph_tensor(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims)
 {
     if (l->status != STOA_OK) return NULL;
     if (rank > GRAPH_RANK_MAX) return stoai_graph_refuse(l, "a tensor of rank %u, at most %d", rank, GRAPH_RANK_MAX);
@@ -100,7 +100,7 @@ graph_tensor *stoai_graph_constant(lowering *l, const onnx_tensor *tensor)
 {
     if (tensor->external) return stoai_graph_refuse(l, "tensor '%s': its data is in another file", tensor->name);
     if (!tensor->data) return stoai_graph_refuse(l, "tensor '%s': ONNX type %d", tensor->name, tensor->onnx_type);
-    graph_tensor *t = stoai_graph_tensor(l, tensor->dtype, false, tensor->rank, tensor->dims);
+    graph_tensor *t = stoai_graph_tensor(l, tensor->dtype, 0, tensor->rank, tensor->dims);
     for (uint32_t i = 0; t && i < t->count; i++)
         t->elements[i] = constant_at(tensor, i);
     return t;
@@ -108,7 +108,7 @@ graph_tensor *stoai_graph_constant(lowering *l, const onnx_tensor *tensor)
 
 graph_tensor *stoai_graph_scalar(lowering *l, stoa_dtype dtype, double value)
 {
-    graph_tensor *t = stoai_graph_tensor(l, dtype, false, 0, NULL);
+    graph_tensor *t = stoai_graph_tensor(l, dtype, 0, 0, NULL);
     if (!t) return NULL;
     t->elements[0].column = GRAPH_CONSTANT;
     if (stoai_is_float(dtype))
@@ -120,7 +120,7 @@ graph_tensor *stoai_graph_scalar(lowering *l, stoa_dtype dtype, double value)
 
 graph_tensor *stoai_graph_integers(lowering *l, const int64_t *values, uint32_t count)
 {
-    graph_tensor *t = stoai_graph_tensor(l, STOA_INT64, false, 1, &count);
+    graph_tensor *t = stoai_graph_tensor(l, STOA_INT64, 0, 1, &count);
     for (uint32_t i = 0; t && i < count; i++)
         t->elements[i] = (graph_element){.integer = values[i], .column = GRAPH_CONSTANT};
     return t;
@@ -128,7 +128,7 @@ graph_tensor *stoai_graph_integers(lowering *l, const int64_t *values, uint32_t 
 
 /* ---- layout ---------------------------------------------------------------------------------------------------------- */
 
-graph_tensor *stoai_graph_view(lowering *l, const graph_tensor *t, bool rows, uint32_t rank, const uint32_t *dims)
+graph_tensor *stoai_graph_view(lowering *l, const graph_tensor *t, uint32_t rows, uint32_t rank, const uint32_t *dims)
 {
     graph_tensor *view = t ? stoai_graph_take(l, 1, sizeof *view) : NULL;
     if (!view) return NULL;
@@ -168,7 +168,7 @@ static bool same_shape(const graph_tensor *t, uint32_t rank, const uint32_t *dim
     return t->rank == rank && (!rank || memcmp(t->dims, dims, rank * sizeof *dims) == 0);
 }
 
-graph_tensor *stoai_graph_broadcast(lowering *l, const graph_tensor *t, bool rows, uint32_t rank, const uint32_t *dims)
+graph_tensor *stoai_graph_broadcast(lowering *l, const graph_tensor *t, uint32_t rows, uint32_t rank, const uint32_t *dims)
 {
     if (!t) return NULL;
     if (same_shape(t, rank, dims)) return stoai_graph_view(l, t, rows, rank, dims);
@@ -182,14 +182,20 @@ graph_tensor *stoai_graph_broadcast(lowering *l, const graph_tensor *t, bool row
     return to;
 }
 
+bool stoai_graph_join_rows(lowering *l, const graph_tensor *t, uint32_t *rows)
+{
+    if (t->rows && *rows && t->rows != *rows)
+        return stoai_graph_refuse(l, "rows of '%s' meet rows of '%s'", l->axes[t->rows - 1], l->axes[*rows - 1]) != NULL;
+    if (t->rows) *rows = t->rows;
+    return true;
+}
+
 graph_tensor *stoai_graph_common(lowering *l, graph_tensor *const *tensors, size_t count)
 {
-    uint32_t dims[GRAPH_RANK_MAX], rank = 0;
-    bool rows = false;
+    uint32_t dims[GRAPH_RANK_MAX], rank = 0, rows = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!tensors[i]) return NULL;
+        if (!tensors[i] || !stoai_graph_join_rows(l, tensors[i], &rows)) return NULL;
         rank = tensors[i]->rank > rank ? tensors[i]->rank : rank;
-        rows |= tensors[i]->rows;
     }
     for (uint32_t axis = 0; axis < rank; axis++)
         dims[axis] = 1;
@@ -238,7 +244,7 @@ bool stoai_graph_is_constant(const graph_tensor *t)
     return true;
 }
 
-int64_t *stoai_graph_need_integers(lowering *l, const graph_tensor *t, const char *what, bool *rows)
+int64_t *stoai_graph_need_integers(lowering *l, const graph_tensor *t, const char *what, uint32_t *rows)
 {
     if (!t) return NULL;
     if (stoai_is_float(t->dtype)) {
@@ -248,7 +254,7 @@ int64_t *stoai_graph_need_integers(lowering *l, const graph_tensor *t, const cha
     int64_t *values = stoai_graph_take(l, t->count, sizeof *values);
     for (uint32_t i = 0; values && i < t->count; i++) {
         const graph_element *e = &t->elements[i];
-        if (rows) rows[i] = e->column == GRAPH_ROWS;
+        if (rows) rows[i] = e->column == GRAPH_ROWS ? (uint32_t)e->integer : 0;
         values[i] = e->integer;
         if (e->column == GRAPH_CONSTANT || (rows && rows[i])) continue;
         stoai_graph_refuse(l, "%s depends on %s", what, e->column == GRAPH_ROWS ? "the number of rows" : "the values of rows");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A graph while it is lowered: tensors as lists of elements, steps over virtual columns.
  *
- * An element is a constant, a virtual column (one scalar a row, made by exactly one step), or the number of rows itself.
+ * An element is a constant, a virtual column (one scalar a row, made by exactly one step), or the number of rows itself (of the axis `integer`, counted as in graph_tensor).
  * So a weight, a row tensor, a concatenation of both and the result of Shape are the same thing, layout operators only
  * re-list elements, and arithmetic on constants is folded where it is met. The row axis of a row tensor counts 1. */
 #ifndef STOA_NATIVE_GRAPH_H
@@ -28,7 +28,7 @@ typedef struct graph_element {
 
 typedef struct graph_tensor {
     stoa_dtype dtype;
-    bool rows;             /* axis 0 is the row axis; dims[0] is 1 then */
+    uint32_t rows;         /* not 0: axis 0 is the row axis, number rows - 1 of the schema; dims[0] is 1 then */
     uint32_t rank;
     uint32_t dims[GRAPH_RANK_MAX];
     uint32_t count;
@@ -41,6 +41,8 @@ typedef struct graph_step {
     uint32_t out, out_count;          /* virtual columns made */
     const graph_element *exact[3];    /* constants of MAP's operands, unrounded */
     double *weights, *bias;           /* GEMM: [count][length], [count]; shared by steps, so never written */
+    uint32_t rows;                    /* of which row axis, as in graph_tensor */
+    uint32_t after;                   /* 1 + the step that must have passed all its rows before this one begins, 0: none */
     bool fusible;                     /* a GEMM, or elementwise on all of one alone: what follows may melt into it */
     bool dead;
 } graph_step;
@@ -54,6 +56,8 @@ typedef struct lowering {
     graph_arena *kept;                /* lives as long as the model */
     stoa_error *err;
     stoa_status status;
+    const char *const *axes;          /* names of the row axes */
+    uint32_t axis_count;
     int64_t fixed_rows;               /* extent that the file gives to the row axis, 0: symbolic */
     size_t elements_left;             /* budget: a small file must not ask for all memory */
     const onnx_node *node;            /* being lowered */
@@ -65,6 +69,8 @@ typedef struct lowering {
     uint32_t column_count;
     uint32_t *producer;               /* step of each column */
     size_t producer_capacity;
+    native_kept *kept_columns;        /* between programs */
+    size_t kept_count, kept_capacity;
 } lowering;
 
 /* ---- failures ---------------------------------------------------------------------------------------------------- */
@@ -81,16 +87,18 @@ void *stoai_graph_take(lowering *l, size_t count, size_t bytes);
 native_type stoai_native_type(stoa_dtype dtype);
 bool stoai_is_float(stoa_dtype dtype);
 
-graph_tensor *stoai_graph_tensor(lowering *l, stoa_dtype dtype, bool rows, uint32_t rank, const uint32_t *dims);
+graph_tensor *stoai_graph_tensor(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims);
 /* A tensor of the shape of `like`. */
 graph_tensor *stoai_graph_like(lowering *l, stoa_dtype dtype, const graph_tensor *like);
 graph_tensor *stoai_graph_constant(lowering *l, const onnx_tensor *tensor);
 graph_tensor *stoai_graph_scalar(lowering *l, stoa_dtype dtype, double value);
 graph_tensor *stoai_graph_integers(lowering *l, const int64_t *values, uint32_t count);
 /* The same elements in another shape of as many. */
-graph_tensor *stoai_graph_view(lowering *l, const graph_tensor *t, bool rows, uint32_t rank, const uint32_t *dims);
-/* Repeat along axes of extent 1 so that t has that shape; `rows` says that the result has the row axis. */
-graph_tensor *stoai_graph_broadcast(lowering *l, const graph_tensor *t, bool rows, uint32_t rank, const uint32_t *dims);
+graph_tensor *stoai_graph_view(lowering *l, const graph_tensor *t, uint32_t rows, uint32_t rank, const uint32_t *dims);
+/* Repeat along axes of extent 1 so that t has that shape; `rows` is the row axis of the result. */
+graph_tensor *stoai_graph_broadcast(lowering *l, const graph_tensor *t, uint32_t rows, uint32_t rank, const uint32_t *dims);
+/* Take the row axis of t into `rows`, 0 so far or the same; another one is refused. */
+bool stoai_graph_join_rows(lowering *l, const graph_tensor *t, uint32_t *rows);
 /* The shape that `count` tensors broadcast to, written to a tensor without elements; NULL when they do not. */
 graph_tensor *stoai_graph_common(lowering *l, graph_tensor *const *tensors, size_t count);
 /* Axis order[i] of t becomes axis i. */
@@ -98,8 +106,8 @@ graph_tensor *stoai_graph_permute(lowering *l, const graph_tensor *t, const uint
 
 bool stoai_graph_is_constant(const graph_tensor *t);
 /* Integers of a constant tensor that the lowering needs; NULL with the reason when they depend on rows. GRAPH_ROWS elements
- * are refused unless `rows` is given, which then receives true for each. */
-int64_t *stoai_graph_need_integers(lowering *l, const graph_tensor *t, const char *what, bool *rows);
+ * are refused unless `rows` is given, which then receives their axis as in graph_tensor, 0 for numbers. */
+int64_t *stoai_graph_need_integers(lowering *l, const graph_tensor *t, const char *what, uint32_t *rows);
 
 /* ---- attributes and inputs of the node ------------------------------------------------------------------------------- */
 
@@ -114,6 +122,16 @@ bool stoai_axis(lowering *l, int64_t axis, uint32_t rank, uint32_t end, uint32_t
 bool stoai_axes(lowering *l, size_t input, int64_t since, uint32_t rank, bool *mask, bool *given);
 
 /* ---- steps ----------------------------------------------------------------------------------------------------------- */
+
+/* Appends the step and gives it out_count new columns, the first of which is its `out`; its rows are those of its operands
+ * where it does not say. */
+graph_step *stoai_graph_step(lowering *l, const graph_step *like, uint32_t out_count);
+/* Elements' columns as operand `index` of a step about to be appended. */
+bool stoai_graph_refs(lowering *l, graph_step *step, uint32_t index, const graph_element *elements, uint32_t count);
+/* Columns, or constants, of operand `index`. */
+uint32_t stoai_operand_length(const native_step *step, uint32_t index);
+/* Columns of memory for `count` values of those rows, kept between programs: the first one's number. */
+uint32_t stoai_graph_keep(lowering *l, uint32_t rows, native_type type, uint32_t count);
 
 /* An elementwise operation on tensors of one shape (broadcast first where they differ); constants are folded. */
 graph_tensor *stoai_emit_map(lowering *l, native_op op, stoa_dtype result, const native_step *parameters, graph_tensor *a,
@@ -131,9 +149,15 @@ graph_tensor *stoai_emit_norm(lowering *l, double epsilon, const graph_tensor *s
 /* out[count] = w in + bias for `in` of `length` elements; w [count][length] and bias [count] are kept, not copied. */
 bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, double *w, double *bias, uint32_t count,
                      graph_element *out);
-/* Columns [first_value, first_value + width) of the inputs, as a row tensor. */
-graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rank, const uint32_t *dims, uint32_t first_value);
+/* Columns [first_value, first_value + width) of the inputs, as a tensor of those rows. */
+graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims,
+                              uint32_t first_value);
 bool stoai_emit_store(lowering *l, graph_tensor *t, uint32_t first_value);
+
+/* Across row axes: rows of t chosen by the values of `indices`, which may be of another axis. */
+graph_tensor *stoai_emit_gather(lowering *l, graph_tensor *t, graph_tensor *indices);
+/* t with op(t[row], updates) in each row that the column `row` of the updates' rows names, one after the other. */
+graph_tensor *stoai_emit_scatter(lowering *l, native_op op, graph_tensor *t, const graph_element *row, graph_tensor *updates);
 
 /* Wraps a result that a narrow integer type cannot hold; what arithmetic of int8, uint32 and the like needs. */
 graph_tensor *stoai_emit_wrap(lowering *l, graph_tensor *t);
@@ -156,10 +180,13 @@ typedef struct lower_operator {
     lower_function function;
     uint32_t code;                   /* for functions that serve several: native_op, native_reduce */
 } lower_operator;
-extern const lower_operator stoai_lower_layout[], stoai_lower_math[], stoai_lower_linear[], stoai_lower_groups[];
+extern const lower_operator stoai_lower_layout[], stoai_lower_math[], stoai_lower_linear[], stoai_lower_groups[],
+    stoai_lower_cross[];
 /* The table's code of the node being lowered. */
 uint32_t stoai_lower_code(const lowering *l);
 
+/* Cuts the steps into programs, each of which runs over the rows of one axis, and finishes them. */
+stoa_status stoai_graph_plan(lowering *l, native_plan *plan, uint64_t *flop_per_row);
 /* Fuses, drops what no output needs, gives columns their places and writes the program into `l->kept`. */
 stoa_status stoai_graph_finish(lowering *l, native_program *program, uint64_t *flop_per_row);
 

@@ -14,8 +14,7 @@ static const uint8_t operand_counts[NATIVE_OP_COUNT] = {
 
 /* ---- steps and columns ----------------------------------------------------------------------------------------------- */
 
-/* Appends the step and gives it out_count new columns, the first of which is its `out`. */
-static graph_step *add_step(lowering *l, const graph_step *like, uint32_t out_count)
+graph_step *stoai_graph_step(lowering *l, const graph_step *like, uint32_t out_count)
 {
     if (l->status != STOA_OK) return NULL;
     if (out_count > GRAPH_COLUMNS_MAX - l->column_count) {
@@ -27,11 +26,17 @@ static graph_step *add_step(lowering *l, const graph_step *like, uint32_t out_co
         if (!moved) return stoai_graph_no_memory(l);
         l->producer = moved;
     }
+    const uint32_t rows = like->rows ? like->rows : l->axis_count == 1;
+    if (!rows) {
+        stoai_graph_refuse(l, "it does not say of which row axis its result is");
+        return NULL;
+    }
     graph_step *steps = stoai_arena_grow(l->arena, l->steps, l->step_count, &l->step_capacity, sizeof *steps);
     if (!steps) return stoai_graph_no_memory(l);
     l->steps = steps;
     graph_step *step = &steps[l->step_count];
     *step = *like;
+    step->rows = rows;
     step->out = l->column_count;
     step->out_count = out_count;
     for (uint32_t i = 0; i < out_count; i++)
@@ -40,8 +45,7 @@ static graph_step *add_step(lowering *l, const graph_step *like, uint32_t out_co
     return step;
 }
 
-/* Elements' columns as operand `index` of a step about to be added. */
-static bool take_refs(lowering *l, graph_step *step, uint32_t index, const graph_element *elements, uint32_t count)
+bool stoai_graph_refs(lowering *l, graph_step *step, uint32_t index, const graph_element *elements, uint32_t count)
 {
     uint32_t *refs = stoai_graph_take(l, count, sizeof *refs);
     if (!refs) return false;
@@ -49,6 +53,7 @@ static bool take_refs(lowering *l, graph_step *step, uint32_t index, const graph
         refs[i] = elements[i].column;
     step->step.in[index].refs = refs;
     step->step.in[index].type = step->step.type;
+    if (count) step->rows = l->steps[l->producer[refs[0]]].rows;
     return true;
 }
 
@@ -98,7 +103,7 @@ static map_item map_item_of(const lowering *l, graph_tensor *const in[3], uint32
 static bool fold_rows(lowering *l, native_op op, const graph_element in[3], graph_element *out)
 {
     const graph_element *other = in[0].column == GRAPH_ROWS ? &in[1] : &in[0];
-    *out = (graph_element){.column = GRAPH_ROWS};
+    *out = in[0].column == GRAPH_ROWS ? in[0] : in[1].column == GRAPH_ROWS ? in[1] : in[2];
     if (op == NATIVE_COPY || (op == NATIVE_MUL && other->column == GRAPH_CONSTANT && other->integer == 1)) return true;
     if (op == NATIVE_DIV && in[0].column == GRAPH_ROWS && in[1].column == GRAPH_CONSTANT && in[1].integer == 1) return true;
     if (op == NATIVE_EQUAL && other->column == GRAPH_CONSTANT && other->integer <= 0) {
@@ -144,14 +149,14 @@ static bool emit_map_group(lowering *l, const graph_step *like, graph_tensor *co
             list[i] = in[p]->elements[items[i].index];
         if (items[0].key >> p & 1)
             step.exact[p] = list;
-        else if (!take_refs(l, &step, p, list, count))
+        else if (!stoai_graph_refs(l, &step, p, list, count))
             return false;
         step.step.in[p].type = step.step.op == NATIVE_WHERE && p == 0 ? NATIVE_I32 : step.step.type;
     }
     const uint64_t maker = items[0].key >> 3, constants = items[0].key & 7, all = ((uint64_t)1 << operands) - 1;
     const bool one_column = constants != all && ((all & ~constants) & ((all & ~constants) - 1)) == 0;
     step.fusible = maker && one_column && l->steps[maker - 1].out_count == count;
-    const graph_step *made = add_step(l, &step, count);
+    const graph_step *made = stoai_graph_step(l, &step, count);
     if (!made) return false;
     for (uint32_t i = 0; i < count; i++)
         out->elements[items[i].index] = (graph_element){.column = made->out + i};
@@ -229,8 +234,8 @@ static bool emit_cast_columns(lowering *l, const graph_tensor *t, stoa_dtype to,
         if (t->elements[i].column < GRAPH_ROWS) list[count++] = t->elements[i];
     if (!count) return true;
     step.step.count = count;
-    if (!take_refs(l, &step, 0, list, count)) return false;
-    const graph_step *made = add_step(l, &step, count);
+    if (!stoai_graph_refs(l, &step, 0, list, count)) return false;
+    const graph_step *made = stoai_graph_step(l, &step, count);
     if (!made) return false;
     for (uint32_t i = 0, column = made->out; i < out->count; i++)
         if (t->elements[i].column < GRAPH_ROWS) out->elements[i] = (graph_element){.column = column++};
@@ -282,7 +287,7 @@ graph_tensor *stoai_emit_columns(lowering *l, graph_tensor *t)
     graph_tensor *out = stoai_graph_like(l, t->dtype, t);
     graph_element *list = stoai_graph_take(l, t->count, sizeof *list);
     if (!out || !list) return NULL;
-    graph_step step = {.step = {.kind = NATIVE_STEP_MAP, .op = NATIVE_COPY, .type = stoai_native_type(t->dtype)}};
+    graph_step step = {.step = {.kind = NATIVE_STEP_MAP, .op = NATIVE_COPY, .type = stoai_native_type(t->dtype)}, .rows = t->rows};
     step.step.out_type = step.step.in[0].type = step.step.type;
     for (uint32_t i = 0; i < t->count; i++) {
         if (t->elements[i].column == GRAPH_ROWS) return stoai_graph_refuse(l, "arithmetic on the number of rows");
@@ -291,7 +296,7 @@ graph_tensor *stoai_emit_columns(lowering *l, graph_tensor *t)
     }
     if (!step.step.count) return out;
     step.exact[0] = list;
-    const graph_step *made = add_step(l, &step, step.step.count);
+    const graph_step *made = stoai_graph_step(l, &step, step.step.count);
     if (!made) return NULL;
     for (uint32_t i = 0, column = made->out; i < t->count; i++)
         if (t->elements[i].column == GRAPH_CONSTANT) out->elements[i] = (graph_element){.column = column++};
@@ -365,8 +370,8 @@ graph_tensor *stoai_emit_reduce(lowering *l, native_reduce reduce, bool last, gr
     step.step.type = stoai_native_type(out->dtype);
     if (t) step.step.type = stoai_native_type(t->dtype);
     step.step.out_type = stoai_native_type(out->dtype);
-    if (!t || !take_refs(l, &step, 0, t->elements, t->count)) return NULL;
-    const graph_step *made = add_step(l, &step, out->count);
+    if (!t || !stoai_graph_refs(l, &step, 0, t->elements, t->count)) return NULL;
+    const graph_step *made = stoai_graph_step(l, &step, out->count);
     if (!made) return NULL;
     name_columns(out->elements, out->count, made->out);
     return arg ? out : stoai_emit_wrap(l, out);
@@ -381,8 +386,8 @@ static graph_tensor *emit_group(lowering *l, graph_step *step, graph_tensor *t)
     step->step.type = step->step.out_type = stoai_native_type(t->dtype);
     step->step.length = t->dims[t->rank - 1];
     step->step.count = t->count / step->step.length;
-    if (!take_refs(l, step, 0, t->elements, t->count)) return NULL;
-    const graph_step *made = add_step(l, step, t->count);
+    if (!stoai_graph_refs(l, step, 0, t->elements, t->count)) return NULL;
+    const graph_step *made = stoai_graph_step(l, step, t->count);
     if (!made) return NULL;
     name_columns(out->elements, out->count, made->out);
     return out;
@@ -427,8 +432,8 @@ graph_tensor *stoai_emit_norm(lowering *l, double epsilon, const graph_tensor *s
     graph_tensor *moved = stoai_emit(l, NATIVE_ADD, variance, stoai_graph_scalar(l, t->dtype, epsilon));
     x = stoai_emit(l, NATIVE_DIV, x, stoai_emit(l, NATIVE_SQRT, moved, NULL));
     const uint32_t *length = &t->dims[t->rank - 1];
-    if (scale) x = stoai_emit(l, NATIVE_MUL, x, stoai_graph_view(l, scale, false, 1, length));
-    if (bias) x = stoai_emit(l, NATIVE_ADD, x, stoai_graph_view(l, bias, false, 1, length));
+    if (scale) x = stoai_emit(l, NATIVE_MUL, x, stoai_graph_view(l, scale, 0, 1, length));
+    if (bias) x = stoai_emit(l, NATIVE_ADD, x, stoai_graph_view(l, bias, 0, 1, length));
     return x;
 }
 
@@ -474,22 +479,23 @@ bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, doub
     step.step.length = length;
     step.weights = w;
     step.bias = bias;
-    if (!take_refs(l, &step, 0, kept, length)) return false;
-    const graph_step *made = add_step(l, &step, count);
+    if (!stoai_graph_refs(l, &step, 0, kept, length)) return false;
+    const graph_step *made = stoai_graph_step(l, &step, count);
     if (made) name_columns(out, count, made->out);
     return made != NULL;
 }
 
 /* ---- in and out ------------------------------------------------------------------------------------------------------------- */
 
-graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rank, const uint32_t *dims, uint32_t first_value)
+graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims,
+                              uint32_t first_value)
 {
-    graph_tensor *t = stoai_graph_tensor(l, dtype, true, rank, dims);
+    graph_tensor *t = stoai_graph_tensor(l, dtype, rows, rank, dims);
     if (!t) return NULL;
-    graph_step step = {.step = {.kind = NATIVE_STEP_LOAD, .type = stoai_native_type(dtype), .count = t->count}};
+    graph_step step = {.step = {.kind = NATIVE_STEP_LOAD, .type = stoai_native_type(dtype), .count = t->count}, .rows = rows};
     step.step.out_type = step.step.type;
     step.step.first_value = first_value;
-    const graph_step *made = add_step(l, &step, t->count);
+    const graph_step *made = stoai_graph_step(l, &step, t->count);
     if (!made) return NULL;
     name_columns(t->elements, t->count, made->out);
     return t;
@@ -501,6 +507,7 @@ bool stoai_emit_store(lowering *l, graph_tensor *t, uint32_t first_value)
     if (!t) return false;
     graph_step step = {.step = {.kind = NATIVE_STEP_STORE, .type = stoai_native_type(t->dtype), .count = t->count}};
     step.step.out_type = step.step.type;
+    step.step.space = NATIVE_OUTPUTS;
     step.step.first_value = first_value;
-    return take_refs(l, &step, 0, t->elements, t->count) && add_step(l, &step, 0) != NULL;
+    return stoai_graph_refs(l, &step, 0, t->elements, t->count) && stoai_graph_step(l, &step, 0) != NULL;
 }

@@ -10,7 +10,6 @@
 
 #define GROUP_REFS 16u                  /* a vector of the widest level: kernels may touch whole vectors */
 #define TILE_STEP 48u
-#define TILE_MAX 480u
 #define L1_BYTES ((size_t)24 * 1024)
 
 typedef struct finisher {
@@ -23,9 +22,10 @@ typedef struct finisher {
     size_t packed_count, packed_capacity;
 } finisher;
 
-static uint32_t operand_length(const native_step *s, uint32_t index)
+uint32_t stoai_operand_length(const native_step *s, uint32_t index)
 {
     if (s->kind == NATIVE_STEP_GEMM) return index == 0 ? s->length : 0;
+    if (s->kind == NATIVE_STEP_GATHER || s->kind == NATIVE_STEP_SCATTER) return index == 0 ? 1 : s->count;
     if (s->kind == NATIVE_STEP_NORM && index > 0) return s->length;
     const bool grouped = s->kind == NATIVE_STEP_REDUCE || s->kind == NATIVE_STEP_SOFTMAX || s->kind == NATIVE_STEP_NORM;
     return grouped ? s->count * s->length : s->count;
@@ -38,12 +38,12 @@ static void count_uses(finisher *f)
     lowering *l = f->l;
     for (size_t i = l->step_count; i-- > 0;) {
         graph_step *step = &l->steps[i];
-        bool used = step->step.kind == NATIVE_STEP_STORE;
+        bool used = step->step.kind == NATIVE_STEP_STORE || step->step.kind == NATIVE_STEP_SCATTER;
         for (uint32_t c = 0; c < step->out_count && !used; c++)
             used = f->uses[step->out + c] > 0;
         step->dead = !used;
         for (uint32_t p = 0; p < 3 && used; p++)
-            for (uint32_t c = 0; step->step.in[p].refs && c < operand_length(&step->step, p); c++)
+            for (uint32_t c = 0; step->step.in[p].refs && c < stoai_operand_length(&step->step, p); c++)
                 f->uses[step->step.in[p].refs[c]]++;
     }
 }
@@ -203,7 +203,7 @@ static void find_last_uses(finisher *f)
         const graph_step *step = &l->steps[i];
         f->last_use[i] = i;
         for (uint32_t p = 0; p < 3 && !step->dead; p++)
-            for (uint32_t c = 0; step->step.in[p].refs && c < operand_length(&step->step, p); c++)
+            for (uint32_t c = 0; step->step.in[p].refs && c < stoai_operand_length(&step->step, p); c++)
                 f->last_use[l->producer[f->rename[step->step.in[p].refs[c]]]] = i;
     }
 }
@@ -237,8 +237,8 @@ static bool plan_places(finisher *f, native_program *program)
 /* Tiles that L1 holds, where the model is so small; else the smallest. */
 static uint32_t choose_tile(uint32_t refs)
 {
-    const size_t rows = refs ? L1_BYTES / (4 * (size_t)refs) / TILE_STEP * TILE_STEP : TILE_MAX;
-    return (uint32_t)(rows < TILE_STEP ? TILE_STEP : rows > TILE_MAX ? TILE_MAX : rows);
+    const size_t rows = refs ? L1_BYTES / (4 * (size_t)refs) / TILE_STEP * TILE_STEP : NATIVE_TILE_MAX;
+    return (uint32_t)(rows < TILE_STEP ? TILE_STEP : rows > NATIVE_TILE_MAX ? NATIVE_TILE_MAX : rows);
 }
 
 /* ---- constants and weights --------------------------------------------------------------------------------------------------- */
@@ -337,9 +337,10 @@ static const char *describe(lowering *l, const native_step *s)
     for (const char *c = op_names[s->op]; *c && at + 1 < sizeof op; c++)
         op[at++] = (char)(*c == '_' ? ' ' : tolower((unsigned char)*c));
     op[at] = 0;
+    const char *kept = s->space == NATIVE_KEPT ? " kept" : "";
     switch (s->kind) {
-    case NATIVE_STEP_LOAD: return stoai_arena_print(l->kept, "load %u", s->count);
-    case NATIVE_STEP_STORE: return stoai_arena_print(l->kept, "store %u", s->count);
+    case NATIVE_STEP_LOAD: return stoai_arena_print(l->kept, "load %u%s", s->count, kept);
+    case NATIVE_STEP_STORE: return stoai_arena_print(l->kept, "store %u%s", s->count, kept);
     case NATIVE_STEP_GEMM:
         return stoai_arena_print(l->kept, "gemm %u -> %u%s%s", s->length, s->count, s->op == NATIVE_COPY ? "" : ", ",
                                  s->op == NATIVE_COPY ? "" : op);
@@ -349,6 +350,8 @@ static const char *describe(lowering *l, const native_step *s)
         return stoai_arena_print(l->kept, "%s %u x %u", reduce_names[s->reduce], s->count, s->length);
     case NATIVE_STEP_SOFTMAX:
         return stoai_arena_print(l->kept, "%ssoftmax %u x %u", s->log ? "log " : "", s->count, s->length);
+    case NATIVE_STEP_GATHER: return stoai_arena_print(l->kept, "gather %u of '%s'", s->count, l->axes[s->other]);
+    case NATIVE_STEP_SCATTER: return stoai_arena_print(l->kept, "scatter %s %u to '%s'", op, s->count, l->axes[s->other]);
     case NATIVE_STEP_NORM: return stoai_arena_print(l->kept, "layer norm %u x %u", s->count, s->length);
     }
     return NULL;
@@ -360,7 +363,8 @@ static uint64_t count_flop(const native_step *s)
     case NATIVE_STEP_GEMM: return 2 * (uint64_t)s->count * s->length;
     case NATIVE_STEP_MAP: return s->op == NATIVE_COPY ? 0 : s->count;
     case NATIVE_STEP_REDUCE: case NATIVE_STEP_SOFTMAX: case NATIVE_STEP_NORM: return (uint64_t)s->count * s->length;
-    case NATIVE_STEP_LOAD: case NATIVE_STEP_STORE: case NATIVE_STEP_CAST: break;
+    case NATIVE_STEP_SCATTER: return s->count;
+    case NATIVE_STEP_LOAD: case NATIVE_STEP_STORE: case NATIVE_STEP_CAST: case NATIVE_STEP_GATHER: break;
     }
     return 0;
 }
@@ -371,7 +375,7 @@ static uint64_t count_flop(const native_step *s)
 static bool write_operand(finisher *f, graph_step *step, uint32_t index)
 {
     native_operand *operand = &step->step.in[index];
-    const uint32_t count = operand_length(&step->step, index);
+    const uint32_t count = stoai_operand_length(&step->step, index);
     if (step->exact[index]) {
         operand->type = step->step.kind == NATIVE_STEP_NORM ? NATIVE_F32 : operand->type;
         operand->constants = write_constants(f->l, step->exact[index], count, operand->type);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/native/convert.h"
+#include "runtime/native/cross.h"
 #include "runtime/native/gemm.h"
 #include "runtime/native/maps.h"
 #include "runtime/native/rows.h"
@@ -50,7 +51,7 @@ INLINE tile tile_alone(const tile *t, uint32_t row)
 /* One value of each row alone, at the same place of every column: no calls in the usual case. */
 static void load_rows(const tile *t, const native_step *s)
 {
-    const stoa_bound *b = &t->inputs[s->first_value];
+    const stoa_bound *b = tile_values(t, s);
     const int64_t first = t->first;
     const uint32_t count = s->count, alone = t->alone, refs = type_bytes(s->type) / 4;
     const bool floats = s->type == NATIVE_F32;
@@ -79,7 +80,7 @@ static void step_load(const tile *t, const native_step *s)
         return;
     }
     for (uint32_t i = 0; i < s->count; i++) {
-        const stoa_bound *b = &t->inputs[s->first_value + i];
+        const stoa_bound *b = tile_values(t, s) + i;
         float *column = tile_column(t, s->out + i * refs);
         if (b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32 && b->row_stride == 1)
             load_floats(column, (const float *)b->data + t->first, t->rows);
@@ -91,7 +92,7 @@ static void step_load(const tile *t, const native_step *s)
 static void step_store(const tile *t, const native_step *s)
 {
     for (uint32_t i = 0; i < s->count; i++) {
-        const stoa_bound *b = &t->outputs[s->first_value + i];
+        const stoa_bound *b = tile_values(t, s) + i;
         const float *column = tile_column(t, operand_ref(&s->in[0], i));
         const bool floats = b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32;
         const int64_t bytes = memory_bytes[b->dtype];
@@ -205,6 +206,8 @@ static void run_step(const tile *t, const native_step *s)
     case NATIVE_STEP_MAP: step_map(t, s); break;
     case NATIVE_STEP_CAST: step_cast(t, s); break;
     case NATIVE_STEP_REDUCE: step_reduce(t, s); break;
+    case NATIVE_STEP_GATHER: step_gather(t, s); break;
+    case NATIVE_STEP_SCATTER: step_scatter(t, s); break;
     case NATIVE_STEP_SOFTMAX: step_softmax(t, s); break;
     case NATIVE_STEP_NORM: step_norm(t, s); break;
     }
@@ -240,11 +243,11 @@ static uint32_t lines_per_call(const native_program *program)
     return calls > 0 ? lines / calls + 1 : 0;
 }
 
-static void run(const native_program *program, const stoa_bound *inputs, const stoa_bound *outputs, void *workspace,
-                uint32_t first, uint32_t rows)
+static void run(const native_program *program, native_call *call)
 {
     fetcher fetch = {.rows = 0};
-    tile t = {.base = workspace, .inputs = inputs, .outputs = outputs, .first = first, .fetch = &fetch,
+    uint32_t rows = call->rows[program->axis];
+    tile t = {.base = call->workspace, .call = call, .first = call->first, .fetch = &fetch,
               .apart = (program->ref_count + 15) / 16 * 16};
     const uint32_t tile_rows = program->tile_rows;
     if (rows > tile_rows)

@@ -41,10 +41,16 @@ stoa_status stoai_native_choose(const char *isa, const native_kernels **kernels,
 
 /* Columns of whole vectors of the widest level, and a KiB for what loops touch behind the last of them; a few rows alone, each
  * rounded up to a vector of columns, need less. */
-size_t stoai_native_workspace_bytes(const native_program *program)
+size_t stoai_native_workspace_bytes(const native_plan *plan)
 {
-    const size_t lanes = ((size_t)program->tile_rows + 15) / 16 * 16;
-    return (size_t)program->ref_count * lanes * sizeof(float) + 1024;
+    size_t most = 0;
+    for (uint32_t i = 0; i < plan->program_count; i++) {
+        const native_program *program = &plan->programs[i];
+        const size_t lanes = ((size_t)program->tile_rows + 15) / 16 * 16;
+        const size_t bytes = (size_t)program->ref_count * lanes * sizeof(float) + 1024;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 size_t stoai_native_packed_floats(uint32_t count, uint32_t length)

@@ -101,8 +101,7 @@ static uint64_t dtype_mask(stoa_dtype dtype, bool input)
     return mask;
 }
 
-static bool describe(lowering *l, const char *name, const graph_tensor *t, bool input, const char *rows_name,
-                     stoa_tensor_schema *schema)
+static bool describe(lowering *l, const char *name, const graph_tensor *t, bool input, stoa_tensor_schema *schema)
 {
     if (t->rank - 1 > STOA_SHAPE_RANK_MAX)
         return stoai_graph_refuse(l, "'%s' has rank %u, at most %d", name, t->rank, STOA_SHAPE_RANK_MAX + 1) != NULL;
@@ -110,9 +109,10 @@ static bool describe(lowering *l, const char *name, const graph_tensor *t, bool 
     for (uint32_t i = 1; i < t->rank; i++)
         schema->shape[i - 1] = t->dims[i];
     schema->name = stoai_arena_print(l->kept, "%s", name);
-    schema->rows_name = stoai_arena_print(l->kept, "%s", rows_name[0] ? rows_name : "N");
+    schema->axis = t->rows - 1;
+    schema->rows_name = l->axes[schema->axis];
     schema->dtype_mask = dtype_mask(t->dtype, input);
-    return schema->name && schema->rows_name ? true : stoai_graph_no_memory(l) != NULL;
+    return schema->name ? true : stoai_graph_no_memory(l) != NULL;
 }
 
 /* ---- inputs -------------------------------------------------------------------------------------------------------------- */
@@ -134,13 +134,25 @@ static bool check_input(lowering *l, const onnx_value *v, const onnx_value *firs
     return true;
 }
 
-static bool lower_inputs(lowering *l, const name_table *table, stoa_schema *schema, const char **rows_name)
+/* The row axis of that name, a new one where there is none: inputs with rows of one name have as many. */
+static uint32_t find_axis(lowering *l, const char **axes, const char *name)
+{
+    uint32_t axis = 0;
+    if (!name[0]) name = l->axis_count ? axes[0] : "N";
+    while (axis < l->axis_count && strcmp(axes[axis], name) != 0) axis++;
+    if (axis == l->axis_count && (axes[axis] = stoai_arena_print(l->kept, "%s", name))) l->axis_count++;
+    return axis;
+}
+
+static bool lower_inputs(lowering *l, const name_table *table, stoa_schema *schema)
 {
     const onnx_graph *g = &l->model->graph;
     const onnx_value *first = NULL;
     uint32_t count = 0, value = 0;
     stoa_tensor_schema *inputs = stoai_arena_take(l->kept, g->input_count, sizeof *inputs);
-    if (!inputs) return stoai_graph_no_memory(l) != NULL;
+    const char **axes = stoai_arena_take(l->kept, g->input_count + 1, sizeof *axes);
+    if (!inputs || !axes) return stoai_graph_no_memory(l) != NULL;
+    l->axes = axes;
     for (size_t i = 0; i < g->input_count; i++) {
         const onnx_value *v = &g->inputs[i];
         const name_entry *known = find_name(table, v->name);
@@ -150,22 +162,26 @@ static bool lower_inputs(lowering *l, const name_table *table, stoa_schema *sche
         if (!check_input(l, v, first)) return false;
         for (uint32_t axis = 1; axis < v->rank; axis++)
             dims[axis] = (uint32_t)v->dims[axis];
-        graph_tensor *t = stoai_emit_load(l, v->dtype, v->rank, dims, value);
+        const uint32_t axis = find_axis(l, axes, v->params[0]);
+        if (axis == l->axis_count) return stoai_graph_no_memory(l) != NULL;
+        graph_tensor *t = stoai_emit_load(l, v->dtype, axis + 1, v->rank, dims, value);
         if (!t || !define(l, table, v->name, t)) return false;
-        if (!describe(l, v->name, t, true, first->params[0], &inputs[count++])) return false;
+        if (!describe(l, v->name, t, true, &inputs[count++])) return false;
         value += t->count;
     }
     if (!first) return stoai_graph_refuse(l, "the model has no inputs") != NULL;
     l->fixed_rows = first->dims[0] > 0 ? first->dims[0] : 0;
-    *rows_name = first->params[0];
     schema->inputs = inputs;
     schema->input_count = count;
+    schema->axes = axes;
+    schema->axis_count = l->axis_count;
     return true;
 }
 
 /* ---- nodes ---------------------------------------------------------------------------------------------------------------- */
 
-static const lower_operator *const families[] = {stoai_lower_layout, stoai_lower_math, stoai_lower_linear, stoai_lower_groups};
+static const lower_operator *const families[] = {stoai_lower_layout, stoai_lower_math, stoai_lower_linear, stoai_lower_groups,
+                                               stoai_lower_cross};
 
 static const lower_operator *find_operator(const char *name)
 {
@@ -221,7 +237,7 @@ static bool lower_node(lowering *l, const name_table *table, size_t index)
 
 /* ---- outputs ---------------------------------------------------------------------------------------------------------------- */
 
-static bool lower_outputs(lowering *l, const name_table *table, const char *rows_name, stoa_schema *schema)
+static bool lower_outputs(lowering *l, const name_table *table, stoa_schema *schema)
 {
     const onnx_graph *g = &l->model->graph;
     uint32_t value = 0;
@@ -234,7 +250,7 @@ static bool lower_outputs(lowering *l, const name_table *table, const char *rows
         if (!t) return false;
         if (!t->rows) return stoai_graph_refuse(l, "output '%s' has no row axis", g->outputs[i].name) != NULL;
         if (!t->count) return stoai_graph_refuse(l, "output '%s' has no values", g->outputs[i].name) != NULL;
-        if (!describe(l, g->outputs[i].name, t, false, rows_name, &outputs[i]) || !stoai_emit_store(l, t, value)) return false;
+        if (!describe(l, g->outputs[i].name, t, false, &outputs[i]) || !stoai_emit_store(l, t, value)) return false;
         value += t->count;
     }
     schema->outputs = outputs;
@@ -252,23 +268,17 @@ static uint64_t count_parameters(const onnx_graph *g)
 }
 
 stoa_status stoai_lower(const onnx_model *model, size_t file_bytes, const native_kernels *kernels, graph_arena *scratch,
-                        graph_arena *kept, native_program *program, stoa_schema *schema, stoa_error *err)
+                        graph_arena *kept, native_plan *plan, stoa_schema *schema, stoa_error *err)
 {
     lowering l = {.model = model, .kernels = kernels, .arena = scratch, .kept = kept, .err = err};
     name_table table;
-    const char *rows_name = "";
     l.elements_left = file_bytes < (ELEMENTS_CEILING - ELEMENTS_FLOOR) / ELEMENTS_PER_BYTE
         ? ELEMENTS_FLOOR + file_bytes * ELEMENTS_PER_BYTE : ELEMENTS_CEILING;
     if (model->graph.sparse_count) stoai_graph_refuse(&l, "the model has sparse initializers");
-    if (!make_names(&l, &table) || !lower_inputs(&l, &table, schema, &rows_name)) return l.status;
+    if (!make_names(&l, &table) || !lower_inputs(&l, &table, schema)) return l.status;
     for (size_t i = 0; i < model->graph.node_count; i++)
         if (!lower_node(&l, &table, i)) return l.status;
-    if (!lower_outputs(&l, &table, rows_name, schema)) return l.status;
-    const char **axes = stoai_arena_take(l.kept, 1, sizeof *axes);
-    if (!axes) return STOA_FAIL(err, STOA_ENOMEM, "model: no memory for its axes");
-    axes[0] = schema->inputs[0].rows_name;
-    schema->axes = axes;
-    schema->axis_count = 1;
+    if (!lower_outputs(&l, &table, schema)) return l.status;
     schema->parameters = count_parameters(&model->graph);
-    return stoai_graph_finish(&l, program, &schema->flop_per_row);
+    return stoai_graph_plan(&l, plan, &schema->flop_per_row);
 }

@@ -133,7 +133,7 @@ static graph_tensor *norm_constant(lowering *l, graph_tensor *s, const graph_ten
     memcpy(shape.dims, t->dims + axis, (t->rank - axis) * sizeof *shape.dims);
     const graph_tensor *common = stoai_graph_common(l, both, 2);
     if (!common || memcmp(common->dims, shape.dims, common->rank * sizeof *shape.dims) != 0) return NULL;
-    return stoai_graph_broadcast(l, s, false, common->rank, common->dims);
+    return stoai_graph_broadcast(l, s, 0, common->rank, common->dims);
 }
 
 /* The optional outputs: mean and 1 / sqrt(variance + epsilon), with the normalised axes of extent 1. */
@@ -200,11 +200,11 @@ static graph_tensor *lower_group_norm(lowering *l)
     const uint32_t groups = (uint32_t)asked, scales = scale->count;
     const uint32_t by_group[3] = {1, groups, values / groups}, by_scale[3] = {1, scales, values / scales}, column[2] = {scales, 1};
     graph_tensor *y = stoai_emit_norm(l, stoai_attribute_float(l, "epsilon", (double)1e-5f), NULL, NULL,
-                                      stoai_graph_view(l, t, true, 3, by_group));
-    y = stoai_graph_view(l, y, true, 3, by_scale);
-    y = stoai_emit(l, NATIVE_MUL, y, stoai_graph_view(l, scale, false, 2, column));
-    y = stoai_emit(l, NATIVE_ADD, y, stoai_graph_view(l, bias, false, 2, column));
-    return stoai_graph_view(l, y, true, t->rank, t->dims);
+                                      stoai_graph_view(l, t, t->rows, 3, by_group));
+    y = stoai_graph_view(l, y, t->rows, 3, by_scale);
+    y = stoai_emit(l, NATIVE_MUL, y, stoai_graph_view(l, scale, 0, 2, column));
+    y = stoai_emit(l, NATIVE_ADD, y, stoai_graph_view(l, bias, 0, 2, column));
+    return stoai_graph_view(l, y, t->rows, t->rank, t->dims);
 }
 
 /* ---- CumSum ------------------------------------------------------------------------------------------------------------------ */

@@ -9,7 +9,7 @@ static graph_tensor *keep_rows(lowering *l, const char *what) { return stoai_gra
 /* ---- shape ------------------------------------------------------------------------------------------------------------ */
 
 /* Whether entry 0 of a target shape stands for the row axis. */
-static bool names_rows(const lowering *l, int64_t extent, bool rows)
+static bool names_rows(const lowering *l, int64_t extent, uint32_t rows)
 {
     return rows || (l->fixed_rows && extent == l->fixed_rows);
 }
@@ -42,13 +42,13 @@ static bool resolve_shape(lowering *l, const graph_tensor *t, int64_t *target, u
 static graph_tensor *lower_reshape(lowering *l)
 {
     graph_tensor *t = l->in[0], *shape = l->in[1];
-    bool is_rows[GRAPH_RANK_MAX];
+    uint32_t is_rows[GRAPH_RANK_MAX];
     uint32_t dims[GRAPH_RANK_MAX];
     if (shape->count > GRAPH_RANK_MAX) return stoai_graph_refuse(l, "a target shape of rank %u", shape->count);
     int64_t *target = stoai_graph_need_integers(l, shape, "the target shape", is_rows);
     if (!target) return NULL;
     const uint32_t rank = shape->count;
-    for (uint32_t axis = t->rows; axis < rank; axis++)
+    for (uint32_t axis = t->rows != 0; axis < rank; axis++)
         if (is_rows[axis]) return keep_rows(l, "the target shape moves");
     if (t->rows) {
         /* [0, ...], [N, ...], and [-1, ...] where the rest is exactly a row. */
@@ -57,7 +57,7 @@ static graph_tensor *lower_reshape(lowering *l)
         for (uint32_t axis = 1; axis < rank; axis++)
             rest *= (uint64_t)(target[axis] > 0 ? target[axis] : target[axis] == 0 && axis < t->rank ? t->dims[axis] : 0) & INT32_MAX;
         const bool inferred = rank && target[0] == -1 && !is_rows[0] && rest == t->count;
-        if (!rank || !(copied || inferred || names_rows(l, target[0], is_rows[0])))
+        if (!rank || !(copied || inferred || names_rows(l, target[0], is_rows[0])) || (is_rows[0] && is_rows[0] != t->rows))
             return keep_rows(l, "the target shape does not keep");
     }
     return resolve_shape(l, t, target, rank, t->rows, dims) ? stoai_graph_view(l, t, t->rows, rank, dims) : NULL;
@@ -135,7 +135,7 @@ static graph_tensor *lower_shape(lowering *l)
     for (int64_t axis = start; axis < end; axis++)
         values[count++] = t->dims[axis];
     graph_tensor *out = stoai_graph_integers(l, values, count);
-    if (out && t->rows && start == 0 && count) out->elements[0].column = GRAPH_ROWS;
+    if (out && t->rows && start == 0 && count) out->elements[0] = (graph_element){.integer = t->rows, .column = GRAPH_ROWS};
     return out;
 }
 
@@ -144,7 +144,7 @@ static graph_tensor *lower_size(lowering *l)
     const graph_tensor *t = l->in[0];
     if (t->rows && t->count != 1) return stoai_graph_refuse(l, "arithmetic on the number of rows");
     graph_tensor *out = stoai_graph_scalar(l, STOA_INT64, (double)t->count);
-    if (out && t->rows) out->elements[0].column = GRAPH_ROWS;
+    if (out && t->rows) out->elements[0] = (graph_element){.integer = t->rows, .column = GRAPH_ROWS};
     return out;
 }
 
@@ -165,7 +165,7 @@ static graph_tensor *lower_constant(lowering *l)
         break;
     case ONNX_ATTRIBUTE_INTS: t = stoai_graph_integers(l, a->integers, count); break;
     case ONNX_ATTRIBUTE_FLOATS:
-        t = stoai_graph_tensor(l, STOA_FLOAT32, false, 1, &count);
+        t = stoai_graph_tensor(l, STOA_FLOAT32, 0, 1, &count);
         for (uint32_t i = 0; t && i < count; i++)
             t->elements[i] = (graph_element){.real = (double)a->reals[i], .column = GRAPH_CONSTANT};
         break;
@@ -178,7 +178,7 @@ static graph_tensor *lower_constant_of_shape(lowering *l)
 {
     const onnx_attribute *a = stoai_attribute(l, "value", ONNX_ATTRIBUTE_TENSOR);
     const graph_tensor *shape = l->in[0];
-    bool is_rows[GRAPH_RANK_MAX];
+    uint32_t is_rows[GRAPH_RANK_MAX];
     uint32_t dims[GRAPH_RANK_MAX];
     if (shape->count > GRAPH_RANK_MAX) return stoai_graph_refuse(l, "a shape of rank %u", shape->count);
     const int64_t *extents = stoai_graph_need_integers(l, shape, "the shape", is_rows);
@@ -191,7 +191,7 @@ static graph_tensor *lower_constant_of_shape(lowering *l)
             return stoai_graph_refuse(l, "extent %lld", (long long)extents[i]);
         dims[i] = is_rows[i] ? 1 : (uint32_t)extents[i];
     }
-    graph_tensor *t = stoai_graph_tensor(l, value->dtype, shape->count && is_rows[0], shape->count, dims);
+    graph_tensor *t = stoai_graph_tensor(l, value->dtype, shape->count ? is_rows[0] : 0, shape->count, dims);
     for (uint32_t i = 0; t && i < t->count; i++)
         t->elements[i] = value->elements[0];
     return t;
@@ -210,7 +210,7 @@ static graph_tensor *lower_range(lowering *l)
     if (!(steps < INT32_MAX)) return stoai_graph_refuse(l, "a range of %g values", steps);
     uint32_t count = steps > 0.0 ? (uint32_t)steps : 0;
     count += steps > (double)count;
-    graph_tensor *t = stoai_graph_tensor(l, l->in[0]->dtype, false, 1, &count);
+    graph_tensor *t = stoai_graph_tensor(l, l->in[0]->dtype, 0, 1, &count);
     for (uint32_t i = 0; t && i < count; i++) {
         t->elements[i].column = GRAPH_CONSTANT;
         if (real)
@@ -350,10 +350,10 @@ static graph_tensor *lower_concat(lowering *l)
 {
     graph_tensor *first = l->in[0];
     uint32_t axis, dims[GRAPH_RANK_MAX], extent = 0;
-    bool rows = false;
+    uint32_t rows = 0;
     if (!stoai_axis(l, stoai_attribute_int(l, "axis", 1), first->rank, 0, &axis)) return NULL;
     for (size_t i = 0; i < l->in_count; i++)
-        rows |= l->in[i] && l->in[i]->rows;
+        if (l->in[i] && !stoai_graph_join_rows(l, l->in[i], &rows)) return NULL;
     if (!check_concat(l, axis, rows, &extent)) return NULL;
     memcpy(dims, first->dims, sizeof dims);
     dims[axis] = extent;
@@ -377,7 +377,7 @@ static graph_tensor *lower_gather(lowering *l)
     graph_tensor *t = l->in[0], *indices = l->in[1];
     uint32_t axis, dims[GRAPH_RANK_MAX], rank = 0;
     if (!stoai_axis(l, stoai_attribute_int(l, "axis", 0), t->rank, 0, &axis)) return NULL;
-    if (t->rows && axis == 0) return keep_rows(l, "it gathers along");
+    if (t->rows && axis == 0) return indices->rows ? stoai_emit_gather(l, t, indices) : keep_rows(l, "it gathers along");
     int64_t *positions = stoai_graph_need_integers(l, indices, "the list of indices", NULL);
     if (!positions) return NULL;
     for (uint32_t i = 0; i < indices->count; i++) {
@@ -395,7 +395,7 @@ static graph_tensor *lower_gather(lowering *l)
 static graph_tensor *lower_expand(lowering *l)
 {
     graph_tensor *t = l->in[0], *shape = l->in[1];
-    bool is_rows[GRAPH_RANK_MAX] = {false};
+    uint32_t is_rows[GRAPH_RANK_MAX] = {0};
     uint32_t dims[GRAPH_RANK_MAX];
     if (shape->count > GRAPH_RANK_MAX) return stoai_graph_refuse(l, "a shape of rank %u", shape->count);
     const int64_t *extents = stoai_graph_need_integers(l, shape, "the shape", is_rows);
@@ -408,7 +408,7 @@ static graph_tensor *lower_expand(lowering *l)
         const bool fixed = t->rows && i == 0 && shape->count == t->rank && names_rows(l, extents[i], is_rows[i]);
         dims[i] = is_rows[i] || fixed ? 1 : (uint32_t)extents[i];
     }
-    graph_tensor target = {.rows = shape->count && is_rows[0], .rank = shape->count}, *both[2] = {t, &target};
+    graph_tensor target = {.rows = shape->count ? is_rows[0] : 0, .rank = shape->count}, *both[2] = {t, &target};
     memcpy(target.dims, dims, sizeof dims);
     const graph_tensor *common = stoai_graph_common(l, both, 2);
     return common ? stoai_graph_broadcast(l, t, common->rows, common->rank, common->dims) : NULL;
@@ -514,7 +514,7 @@ static graph_tensor *lower_trilu(lowering *l)
     const int64_t *given = offset ? stoai_graph_need_integers(l, offset, "k", NULL) : NULL;
     if (offset && (!given || offset->count != 1)) return stoai_graph_refuse(l, "k is not one number");
     const int64_t k = given ? *given : 0;
-    if (t->rank < 2 + (uint32_t)t->rows) return keep_rows(l, "it masks along");
+    if (t->rank < 2 + (uint32_t)(t->rows != 0)) return keep_rows(l, "it masks along");
     const int64_t columns = t->dims[t->rank - 1], rows = t->dims[t->rank - 2];
     graph_tensor *out = stoai_graph_like(l, t->dtype, t);
     for (uint32_t i = 0; out && i < t->count; i++) {

@@ -69,7 +69,7 @@ static bool product_by_weights(lowering *l, const matrix *a, const matrix *w, do
 static bool product_by_steps(lowering *l, stoa_dtype dtype, const matrix *a, const matrix *b, graph_element *out)
 {
     const uint32_t dims[3] = {a->rows, b->columns, a->columns};
-    graph_tensor *x = stoai_graph_tensor(l, dtype, false, 3, dims), *y = stoai_graph_tensor(l, dtype, false, 3, dims);
+    graph_tensor *x = stoai_graph_tensor(l, dtype, 0, 3, dims), *y = stoai_graph_tensor(l, dtype, 0, 3, dims);
     if (!x || !y) return false;
     for (size_t i = 0, n = 0; i < a->rows; i++)
         for (size_t o = 0; o < b->columns; o++)
@@ -113,7 +113,7 @@ static graph_tensor batch_shape(const graph_tensor *t)
 {
     graph_tensor batch = *t;
     batch.rank = t->rank > 2 ? t->rank - 2 : 0;
-    batch.rows = t->rows && batch.rank > 0;
+    batch.rows = batch.rank > 0 ? t->rows : 0;
     return batch;
 }
 
@@ -144,7 +144,7 @@ static graph_tensor *matmul(lowering *l, graph_tensor *a, graph_tensor *b)
     memcpy(dims, batch->dims, sizeof dims);
     if (a->rank > 1) dims[rank++] = M;
     if (b->rank > 1) dims[rank++] = O;
-    graph_tensor *out = stoai_graph_tensor(l, a->dtype, batch->rows || a->rows, rank, dims);
+    graph_tensor *out = stoai_graph_tensor(l, a->dtype, batch->rows ? batch->rows : a->rows, rank, dims);
     const size_t size = (size_t)M * O;
     weight_cache cache = {NULL, NULL, NULL};
     for (size_t i = 0; out && size && i < out->count / size; i++) {
@@ -222,7 +222,7 @@ static graph_tensor *lower_batch_norm(lowering *l)
     for (size_t i = 1; i < 5; i++)
         if (l->in[i]->count != channels || !stoai_graph_is_constant(l->in[i]) || !stoai_is_float(l->in[i]->dtype))
             return stoai_graph_refuse(l, "input %zu is not a constant of %u channels", i, channels);
-    graph_tensor *s = stoai_graph_tensor(l, x->dtype, false, x->rank > 1 ? x->rank - 1 : 0, dims), *t = stoai_graph_like(l, x->dtype, s);
+    graph_tensor *s = stoai_graph_tensor(l, x->dtype, 0, x->rank > 1 ? x->rank - 1 : 0, dims), *t = stoai_graph_like(l, x->dtype, s);
     if (!s || !t) return NULL;
     for (uint32_t i = 0; i < channels; i++) {
         const double factor = l->in[1]->elements[i].real / sqrt(l->in[4]->elements[i].real + epsilon);

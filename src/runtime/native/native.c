@@ -6,16 +6,19 @@
 #include "runtime/native/lower.h"
 #include "stoa/memory.h"
 
+#define LINE_BYTES 64u
+
 typedef struct native_model {
     graph_arena arena;              /* holds everything below, names and weights included */
     const native_kernels *kernels;
-    native_program program;
+    native_plan plan;
     stoa_schema schema;
 } native_model;
 
 typedef struct native_instance {
     const native_model *model;
     void *workspace;
+    stoa_bound kept[]; /* [kept_count] columns between programs, in the workspace behind the tile */
 } native_instance;
 
 static const stoa_capabilities native_capabilities = {
@@ -58,7 +61,7 @@ static stoa_status load(const void *data, size_t bytes, const stoa_model_options
     model->kernels = kernels;
     stoa_status status = stoai_onnx_read(data, bytes, &scratch, &onnx, err);
     if (status == STOA_OK)
-        status = stoai_lower(&onnx, bytes, kernels, &scratch, &model->arena, &model->program, &model->schema, err);
+        status = stoai_lower(&onnx, bytes, kernels, &scratch, &model->arena, &model->plan, &model->schema, err);
     stoai_arena_release(&scratch);
     if (status == STOA_OK)
         *handle = model;
@@ -75,10 +78,18 @@ static const stoa_capabilities *capabilities(const void *handle)
     return &native_capabilities;
 }
 
+/* Several programs are told apart by a line with the axis of each. */
 static const char *plan_step(const void *handle, uint32_t index)
 {
-    const native_program *program = &((const native_model *)handle)->program;
-    return index < program->step_count ? program->steps[index].text : NULL;
+    const native_model *model = handle;
+    const native_plan *plan = &model->plan;
+    for (uint32_t i = 0; i < plan->program_count; i++) {
+        const native_program *program = &plan->programs[i];
+        if (plan->program_count > 1 && index-- == 0) return model->schema.axes[program->axis];
+        if (index < program->step_count) return program->steps[index].text;
+        index -= program->step_count;
+    }
+    return NULL;
 }
 
 static stoa_status check_place(stoa_place place, stoa_error *err)
@@ -87,38 +98,68 @@ static stoa_status check_place(stoa_place place, stoa_error *err)
     return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'native': no code for devices of type %d", (int)place.type);
 }
 
+/* Lays the kept columns out behind the tile, which serves any number of rows; with `kept` NULL it only measures.
+ * An odd number of cache lines each: columns a power of two apart would share a few places of the cache. */
+static size_t place_kept(const native_plan *plan, const uint32_t *max_rows, char *memory, stoa_bound *kept)
+{
+    static const stoa_dtype dtypes[] = {
+        [NATIVE_F32] = STOA_FLOAT32, [NATIVE_F64] = STOA_FLOAT64, [NATIVE_I32] = STOA_INT32, [NATIVE_I64] = STOA_INT64};
+    size_t used = (stoai_native_workspace_bytes(plan) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+    for (uint32_t i = 0; i < plan->kept_count; i++) {
+        const native_kept *column = &plan->kept[i];
+        const size_t lines = max_rows[column->axis] * stoa_dtype_bytes(dtypes[column->type]) / LINE_BYTES + 1;
+        if (kept) kept[i] = (stoa_bound){memory + used, 1, dtypes[column->type], 0};
+        used += (lines | 1u) * LINE_BYTES;
+    }
+    return used;
+}
+
 static stoa_status workspace(const void *handle, stoa_place place, const uint32_t *max_rows, size_t *bytes, stoa_error *err)
 {
-    (void)max_rows; /* one tile serves any number of rows */
     STOA_TRY(check_place(place, err));
-    *bytes = stoai_native_workspace_bytes(&((const native_model *)handle)->program);
+    *bytes = place_kept(&((const native_model *)handle)->plan, max_rows, NULL, NULL);
     return STOA_OK;
+}
+
+static size_t instance_bytes(const native_model *model)
+{
+    return sizeof(native_instance) + model->plan.kept_count * sizeof(stoa_bound);
 }
 
 static stoa_status open_instance(const void *handle, stoa_queue *queue, void *memory, size_t bytes,
                                  const uint32_t *max_rows, void **result, stoa_error *err)
 {
     (void)queue;
-    (void)max_rows;
     *result = NULL;
-    const size_t needed = stoai_native_workspace_bytes(&((const native_model *)handle)->program);
+    const native_model *model = handle;
+    const size_t needed = place_kept(&model->plan, max_rows, NULL, NULL), own = instance_bytes(model);
     if (bytes < needed) return STOA_FAIL(err, STOA_EINVAL, "workspace: %zu bytes given, %zu needed", bytes, needed);
-    native_instance *instance = stoa_calloc(1, sizeof *instance);
-    if (!instance) return STOA_FAIL(err, STOA_ENOMEM, "session: %zu bytes", sizeof *instance);
-    *instance = (native_instance){handle, memory};
+    native_instance *instance = stoa_calloc(1, own);
+    if (!instance) return STOA_FAIL(err, STOA_ENOMEM, "session: %zu bytes", own);
+    instance->model = model;
+    instance->workspace = memory;
+    place_kept(&model->plan, max_rows, memory, instance->kept);
     *result = instance;
     return STOA_OK;
 }
 
-static void close_instance(void *instance) { stoa_free(instance, sizeof(native_instance)); }
+static void close_instance(void *handle)
+{
+    native_instance *instance = handle;
+    stoa_free(instance, instance_bytes(instance->model));
+}
 
 static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
                        stoa_error *err)
 {
     const native_instance *instance = handle;
-    (void)err;
-    instance->model->kernels->run(&instance->model->program, inputs, outputs, instance->workspace, first, rows[0]);
-    return STOA_OK;
+    const native_model *model = instance->model;
+    native_call call = {{inputs, outputs, instance->kept}, instance->workspace, first, rows, false, 0, 0};
+    for (uint32_t i = 0; i < model->plan.program_count && !call.failed; i++)
+        model->kernels->run(&model->plan.programs[i], &call);
+    if (!call.failed) return STOA_OK;
+    return STOA_FAIL(err, STOA_ERUNTIME, "row %lld of axis '%s' is asked for, which has %u rows", (long long)call.bad_row,
+                     model->schema.axes[call.bad_axis], rows[call.bad_axis]);
 }
 
 const stoa_runtime_api stoai_native_api = {

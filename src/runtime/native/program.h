@@ -18,6 +18,10 @@
 #include "stoa/dtype.h"
 #include "stoa/runtime.h"
 
+/* A model with several row axes is several programs, each over the rows of one axis: what a program needs of the rows of another
+ * axis, or of itself when all rows are done, it gathers from memory by an index, or an earlier program scattered it there. */
+#define NATIVE_TILE_MAX 480u /* rows of a tile at most */
+
 /* Types that columns compute in. f16 and bf16 compute as F32; int8..int32, uint8, uint16 as I32; int64 and uint32 as I64;
  * bool as I32 with 0 or 1. */
 typedef enum native_type { NATIVE_F32, NATIVE_F64, NATIVE_I32, NATIVE_I64 } native_type;
@@ -57,9 +61,16 @@ typedef enum native_step_kind {
     NATIVE_STEP_MAP,         /* out[i] = op(a[i], b[i], c[i]) */
     NATIVE_STEP_CAST,        /* out[i] = (type) a[i], then wrapped to narrow integer types */
     NATIVE_STEP_REDUCE,      /* out[g] = op over in[g * length ...] */
+    NATIVE_STEP_GATHER,      /* out[i] = value i of row in[0] of axis `other` */
+    NATIVE_STEP_SCATTER,     /* value i of row in[0] of axis `other` = op(that value, in[1][i]), rows in their order; op: ADD, MUL,
+                                MIN, MAX; only to NATIVE_KEPT */
     NATIVE_STEP_SOFTMAX,     /* groups of `length`; log = LogSoftmax */
     NATIVE_STEP_NORM         /* LayerNormalization over groups of `length`: (x - mean) / sqrt(var + epsilon), times scale plus bias */
 } native_step_kind;
+
+/* Whose memory the values of LOAD, STORE, GATHER and SCATTER lie in: the caller's, or columns that the session keeps from one
+ * program to the next. */
+typedef enum native_space { NATIVE_INPUTS, NATIVE_OUTPUTS, NATIVE_KEPT, NATIVE_SPACE_COUNT } native_space;
 
 /* ONNX's reductions; order is ascending, F32 sums in F32. */
 typedef enum native_reduce {
@@ -98,26 +109,52 @@ typedef struct native_step {
     uint32_t log, last;        /* SOFTMAX; ARG_ */
     const float *weights;      /* GEMM: packed */
     const float *bias;         /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
-    uint32_t first_value;      /* LOAD, STORE: index of the first stoa_bound among all inputs' or outputs' values */
+    native_space space;        /* LOAD, STORE, GATHER, SCATTER */
+    uint32_t first_value;      /* likewise: index of the first stoa_bound among all values of the space */
+    uint32_t other;            /* GATHER, SCATTER: axis of those values */
     const char *text;          /* for plans: "gemm 30 -> 64, relu" */
 } native_step;
 
 typedef struct native_program {
     native_step *steps;
     uint32_t step_count;
+    uint32_t axis;             /* its rows are those of this axis of the schema */
     uint32_t ref_count;        /* columns of the workspace, in units of 4 bytes x lanes */
     uint32_t tile_rows;        /* a multiple of 48, or the largest that keeps the tile in cache */
 } native_program;
 
+/* A column that is kept between programs. */
+typedef struct native_kept {
+    uint32_t axis;
+    native_type type;
+} native_kept;
+
+/* The compiled model: programs in the order in which they run, one for most models. */
+typedef struct native_plan {
+    native_program *programs;
+    native_kept *kept;         /* [kept_count], values of NATIVE_KEPT */
+    uint32_t program_count, kept_count;
+} native_plan;
+
+/* What a program runs on. */
+typedef struct native_call {
+    const stoa_bound *bounds[NATIVE_SPACE_COUNT];
+    void *workspace;           /* stoai_native_workspace_bytes of the plan */
+    uint32_t first;            /* row of the program's axis */
+    const uint32_t *rows;      /* of each axis */
+    bool failed;               /* out: a row number was beyond its axis; results are not specified then */
+    int64_t bad_row;           /* the first such number */
+    uint32_t bad_axis;
+} native_call;
+
 /* The kernels of one instruction-set level; kernels.c defines one table a level, stoai_native_kernels_<level>.
- * A run executes all steps on rows [first, first + rows) tile by tile; workspace is stoai_native_workspace_bytes of it.
+ * A run executes all steps on the rows [first, first + rows) of the program's axis, tile by tile.
  * The lanes beyond `rows` of a tile hold zeros or garbage that no result depends on. No step can trap or fault on any value. */
 typedef struct native_kernels {
     const char *name;          /* "avx2" */
     uint32_t lanes;            /* floats in a vector */
     bool (*supported)(void);   /* by this processor */
-    void (*run)(const native_program *program, const stoa_bound *inputs, const stoa_bound *outputs, void *workspace,
-                uint32_t first, uint32_t rows);
+    void (*run)(const native_program *program, native_call *call);
     /* The vector functions alone, for tests of their bounds: out[i] = op(in[i]). */
     void (*map_f32)(native_op op, const float *in, float *out, uint32_t count, float alpha, float beta);
     /* Whether MAP has that operation for operands of that type (WHERE: of its values). Lowering asks before it makes a step. */
@@ -129,8 +166,8 @@ const native_kernels *const *stoai_native_levels(void);
 /* Best level of this machine, or the named one (ENAME unknown, ENOTSUP processor lacks it). */
 stoa_status stoai_native_choose(const char *isa, const native_kernels **kernels, stoa_error *err);
 
-/* Bytes of workspace for one session. */
-size_t stoai_native_workspace_bytes(const native_program *program);
+/* Bytes of the tile, which all programs of a plan use one after the other. */
+size_t stoai_native_workspace_bytes(const native_plan *plan);
 /* Pack w[o][k] (w + o*stride_o + k*stride_k) of count x length into the layout above; `out` has stoai_native_packed_floats. */
 void stoai_native_gemm_pack(const float *w, int64_t stride_o, int64_t stride_k, uint32_t count, uint32_t length, float *out);
 size_t stoai_native_packed_floats(uint32_t count, uint32_t length);

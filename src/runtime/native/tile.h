@@ -23,10 +23,11 @@ typedef struct tile {
     uint32_t first, rows;         /* of the caller's columns */
     uint32_t alone;               /* rows that are each alone, `apart` floats after one another; then rows is 1. 0: a batch */
     size_t apart;
-    const stoa_bound *inputs, *outputs;
+    native_call *call;
     fetcher *fetch;
 } tile;
 
+INLINE const stoa_bound *tile_values(const tile *t, const native_step *s) { return &t->call->bounds[s->space][s->first_value]; }
 INLINE float *tile_column(const tile *t, uint32_t ref) { return t->base + ref * t->pitch; }
 INLINE bool tile_is_row(const tile *t) { return t->pitch == 1; }
 
@@ -37,11 +38,11 @@ INLINE uint32_t operand_ref(const native_operand *o, uint32_t i)
 }
 
 /* The next column without gaps; false at the end. */
-static inline bool fetch_column(fetcher *f, const stoa_bound *inputs)
+static inline bool fetch_column(fetcher *f, const native_call *call)
 {
     for (; f->step < f->end; f->step++, f->column = 0)
         while (f->step->kind == NATIVE_STEP_LOAD && f->column < f->step->count) {
-            const stoa_bound *b = &inputs[f->step->first_value + f->column++];
+            const stoa_bound *b = &call->bounds[f->step->space][f->step->first_value + f->column++];
             const size_t bytes = b->dtype == STOA_FLOAT64 || b->dtype == STOA_INT64 || b->dtype == STOA_UINT64 ? 8 : 4;
             if (b->row_stride != 1)
                 continue;
@@ -59,7 +60,7 @@ INLINE void fetch_some(const tile *t)
     if (f->rows == 0)
         return;
     for (uint32_t i = 0; i < f->lines; i++, f->line += 64) {
-        if (f->line >= f->stop && !fetch_column(f, t->inputs)) {
+        if (f->line >= f->stop && !fetch_column(f, t->call)) {
             f->rows = 0;
             return;
         }

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cuts the steps of a model into programs. A step belongs to the rows of one axis and to a pass: one behind the pass of the step that
+ * it comes `after`, and none before those whose columns it reads. All steps of a pass and an axis are a program. Columns that a later
+ * pass reads are kept in memory, inputs are loaded again. A model of one axis that gathers nothing is one program. */
+#include <string.h>
+
+#include "runtime/native/graph.h"
+
+typedef struct planner {
+    lowering *l;
+    bool *live;          /* steps that an output needs */
+    uint32_t *pass;      /* of each step */
+    uint32_t *kept;      /* 1 + first kept column of the step's columns, 0: no later pass reads them */
+    uint32_t pass_count;
+} planner;
+
+/* Calls `visit` for the step that makes each column which step i reads. */
+static void visit_makers(planner *p, size_t i, void (*visit)(planner *p, size_t reader, uint32_t maker))
+{
+    const native_step *s = &p->l->steps[i].step;
+    for (uint32_t operand = 0; operand < 3; operand++)
+        for (uint32_t c = 0; s->in[operand].refs && c < stoai_operand_length(s, operand); c++)
+            visit(p, i, p->l->producer[s->in[operand].refs[c]]);
+}
+
+static void revive(planner *p, size_t reader, uint32_t maker)
+{
+    (void)reader;
+    p->live[maker] = true;
+}
+
+static void not_before(planner *p, size_t reader, uint32_t maker)
+{
+    if (p->pass[maker] > p->pass[reader]) p->pass[reader] = p->pass[maker];
+}
+
+static void keep_for_later(planner *p, size_t reader, uint32_t maker)
+{
+    const graph_step *step = &p->l->steps[maker];
+    if (step->step.kind == NATIVE_STEP_LOAD || p->pass[maker] == p->pass[reader] || p->kept[maker]) return;
+    p->kept[maker] = 1 + stoai_graph_keep(p->l, step->rows, step->step.out_type, step->out_count);
+}
+
+static void find_passes(planner *p)
+{
+    lowering *l = p->l;
+    for (size_t i = l->step_count; i-- > 0;) {
+        const graph_step *step = &l->steps[i];
+        p->live[i] |= step->step.kind == NATIVE_STEP_STORE && step->step.space == NATIVE_OUTPUTS;
+        if (!p->live[i]) continue;
+        visit_makers(p, i, revive);
+        if (step->after) p->live[step->after - 1] = true;
+    }
+    for (size_t i = 0; i < l->step_count; i++) {
+        if (!p->live[i]) continue;
+        p->pass[i] = l->steps[i].after ? p->pass[l->steps[i].after - 1] + 1 : 0;
+        visit_makers(p, i, not_before);
+        visit_makers(p, i, keep_for_later);
+        if (p->pass[i] >= p->pass_count) p->pass_count = p->pass[i] + 1;
+    }
+}
+
+/* ---- one program ------------------------------------------------------------------------------------------------------ */
+
+static bool is_part(const planner *p, size_t i, uint32_t pass, uint32_t rows)
+{
+    const graph_step *step = &p->l->steps[i];
+    return p->live[i] && p->pass[i] == pass && step->rows == rows && step->step.kind != NATIVE_STEP_LOAD;
+}
+
+static bool append(lowering *part, const graph_step *step)
+{
+    graph_step *steps = stoai_arena_grow(part->arena, part->steps, part->step_count, &part->step_capacity, sizeof *steps);
+    if (!steps) return stoai_graph_no_memory(part) != NULL;
+    for (uint32_t c = 0; c < step->out_count; c++) part->producer[step->out + c] = (uint32_t)part->step_count;
+    steps[part->step_count++] = *step;
+    part->steps = steps;
+    return true;
+}
+
+/* The columns of a step that an earlier pass has run, or of an input. */
+static bool append_load(const planner *p, lowering *part, size_t i)
+{
+    graph_step load = p->l->steps[i];
+    if (load.step.kind == NATIVE_STEP_LOAD) return append(part, &load);
+    const native_type type = load.step.out_type;
+    load.step = (native_step){.kind = NATIVE_STEP_LOAD, .type = type, .out_type = type, .count = load.out_count};
+    load.step.space = NATIVE_KEPT;
+    load.step.first_value = p->kept[i] - 1;
+    return append(part, &load);
+}
+
+static bool append_step(const planner *p, lowering *part, size_t i)
+{
+    const graph_step *step = &p->l->steps[i];
+    if (!append(part, step)) return false;
+    if (!p->kept[i]) return true;
+    graph_step store = {.step = {.kind = NATIVE_STEP_STORE, .type = step->step.out_type, .count = step->out_count}};
+    uint32_t *refs = stoai_graph_take(part, step->out_count, sizeof *refs);
+    for (uint32_t c = 0; refs && c < step->out_count; c++) refs[c] = step->out + c;
+    store.step.out_type = store.step.in[0].type = store.step.type;
+    store.step.in[0].refs = refs;
+    store.step.space = NATIVE_KEPT;
+    store.step.first_value = p->kept[i] - 1;
+    return refs && append(part, &store);
+}
+
+/* Steps of other parts, which columns of this one come from, by the order in which they were made. */
+static bool *find_needed(const planner *p, uint32_t pass, uint32_t rows, bool *any)
+{
+    lowering *l = p->l;
+    bool *needed = stoai_graph_take(l, l->step_count, sizeof *needed);
+    for (size_t i = 0; needed && i < l->step_count; i++) {
+        if (!is_part(p, i, pass, rows)) continue;
+        const native_step *s = &l->steps[i].step;
+        *any = true;
+        for (uint32_t operand = 0; operand < 3; operand++)
+            for (uint32_t c = 0; s->in[operand].refs && c < stoai_operand_length(s, operand); c++)
+                needed[l->producer[s->in[operand].refs[c]]] = true;
+    }
+    return needed;
+}
+
+static stoa_status write_program(const planner *p, uint32_t pass, uint32_t rows, native_plan *plan, uint64_t *flop)
+{
+    lowering *l = p->l, part = *l;
+    bool any = false;
+    uint64_t program_flop = 0;
+    const bool *needed = find_needed(p, pass, rows, &any);
+    if (!needed || !any) return l->status;
+    part.steps = NULL;
+    part.step_count = part.step_capacity = 0;
+    part.producer = stoai_graph_take(l, l->column_count, sizeof *part.producer);
+    for (size_t i = 0; part.producer && part.status == STOA_OK && i < l->step_count; i++)
+        if (is_part(p, i, pass, rows))
+            (void)append_step(p, &part, i);
+        else if (needed[i])
+            (void)append_load(p, &part, i);
+    l->status = part.status != STOA_OK ? part.status : l->status;
+    if (l->status != STOA_OK) return l->status;
+    native_program *program = &plan->programs[plan->program_count++];
+    l->status = stoai_graph_finish(&part, program, &program_flop);
+    program->axis = rows - 1;
+    *flop += program_flop;
+    return l->status;
+}
+
+stoa_status stoai_graph_plan(lowering *l, native_plan *plan, uint64_t *flop_per_row)
+{
+    planner p = {.l = l};
+    *plan = (native_plan){0};
+    *flop_per_row = 0;
+    p.live = stoai_graph_take(l, l->step_count, sizeof *p.live);
+    p.pass = stoai_graph_take(l, l->step_count, sizeof *p.pass);
+    p.kept = stoai_graph_take(l, l->step_count, sizeof *p.kept);
+    if (!p.live || !p.pass || !p.kept) return l->status;
+    find_passes(&p);
+    if (l->status != STOA_OK) return l->status;
+    plan->programs = stoai_arena_take(l->kept, (size_t)p.pass_count * l->axis_count, sizeof *plan->programs);
+    plan->kept = stoai_arena_take(l->kept, l->kept_count + 1, sizeof *plan->kept);
+    if (!plan->programs || !plan->kept) return stoai_graph_no_memory(l), l->status;
+    if (l->kept_count) memcpy(plan->kept, l->kept_columns, l->kept_count * sizeof *plan->kept);
+    plan->kept_count = (uint32_t)l->kept_count;
+    for (uint32_t pass = 0; pass < p.pass_count; pass++)
+        for (uint32_t axis = 0; axis < l->axis_count; axis++)
+            STOA_TRY(write_program(&p, pass, axis + 1, plan, flop_per_row));
+    if (l->axis_count > 1) *flop_per_row = 0; /* rows of which axis? */
+    return STOA_OK;
+}
