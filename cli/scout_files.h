@@ -65,8 +65,11 @@ typedef struct scout_sink {
     scout_display display;
 } scout_sink;
 
-/* orbit, bx, pt, eta, phi of the cluster; 16 x 10 features; 16 of the mask. */
-enum { SCOUT_FEATURE_NUMBERS = 5 + RECO_CLUSTER_MEMBERS * RECO_CLUSTER_NUMBERS + RECO_CLUSTER_MEMBERS };
+/* orbit, bx, pt, eta, phi, mass of the cluster, candidates of its crossing; 16 x 10 features; 16 of the mask. */
+enum {
+    SCOUT_CLUSTER_NUMBERS = 7,
+    SCOUT_FEATURE_NUMBERS = SCOUT_CLUSTER_NUMBERS + RECO_CLUSTER_MEMBERS * RECO_CLUSTER_NUMBERS + RECO_CLUSTER_MEMBERS
+};
 
 /* Open the tables in `dir`; the truth of `input` is read where it lies beside it. `features` NULL: none. */
 stoa_status scout_sink_open(scout_sink *sink, const char *dir, const char *input, const char *features, stoa_error *err);

@@ -195,8 +195,9 @@ static void write_features(scout_sink *s, const scout_result *r)
     const clusters_soa_const *c = &r->clusters;
     for (uint32_t i = 0; s->features && i < *c->clusters; i++) {
         float row[SCOUT_FEATURE_NUMBERS] = {(float)r->batch->orbit, (float)r->crossings.bx[c->crossing[i]], c->pt[i],
-                                            c->eta[i], c->phi[i]};
-        float *at = row + 5;
+                                            c->eta[i], c->phi[i], c->mass[i],
+                                            (float)r->crossings.count[c->crossing[i]]};
+        float *at = row + SCOUT_CLUSTER_NUMBERS;
         for (uint32_t m = 0; m < RECO_CLUSTER_MEMBERS; m++)
             for (uint32_t k = 0; k < RECO_CLUSTER_NUMBERS; k++)
                 *at++ = c->features.data[(k * RECO_CLUSTER_MEMBERS + m) * c->features.stride + i];

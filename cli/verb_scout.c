@@ -95,6 +95,7 @@ static stoa_status run(scout_command *c, scout_state *state, stoa_error *err)
     STOA_TRY(scout_sink_open(&state->sink, c->out, c->in, c->features, err));
     c->job.deliver = scout_sink_take;
     c->job.user = &state->sink;
+    c->job.keep_features = c->features != NULL;
     if (c->plain_euclid) c->job.clue.period[1] = 0.0f;
     STOA_TRY(scout_job_create(&c->job, state->reader, &state->job, err));
     STOA_TRY(scout_job_run(state->job, &state->summary, err));
@@ -291,7 +292,7 @@ int verb_scout(int argc, char **argv)
         {"threads", CLI_COUNT, &c.job.threads, "T", "threads that drive the streams (1)"},
         {"streams", CLI_COUNT, &c.job.streams, "S", "batches in flight; results do not depend on T and S (1)"},
         {"features", CLI_TEXT, &c.features, "FILE",
-         "also write the clusters' features, 181 float32 each (tools/train_scout.py)"},
+         "also write the clusters' features, 183 float32 each (tools/train_scout.py)"},
         {"hdf5", CLI_FLAG, &c.hdf5, NULL, "write the tables as .h5 too"},
         {"no-tables", CLI_FLAG, &c.no_tables, NULL, "leave the tables out"},
         {"no-pictures", CLI_FLAG, &c.no_pictures, NULL, "leave the pictures out"},

@@ -68,11 +68,12 @@ typedef struct scout_options {
     const char *device;               /**< "host" */
     const stoa_model *tau_model;      /**< NNPuppiTau; NULL: ids are left out */
     const reco_tau_network *tau_fixed; /**< instead of it, in fixed point */
-    const stoa_model *cluster_model;  /**< features, mask -> score, pt, z, charge; NULL: scores are left out */
+    const stoa_model *cluster_model;  /**< takes and gives tensors of scout_bind.c's table; NULL: scores are left out */
     reco_tau_options tau;
     reco_w3pi_cuts w3pi;
     reco_clue_options clue;
     float tau_id_min, tau_pt_min, cluster_score_min; /**< of a selected crossing */
+    uint32_t keep_features;           /**< 1: clusters' features and mask are made though no model takes them */
     uint32_t threads, streams;        /**< at least 1; more threads than streams are not used */
     /** Called for each batch, in the order of the input, by one thread at a time; a failure ends the job. May be NULL. */
     stoa_status (*deliver)(void *user, const scout_result *result, stoa_error *err);
@@ -86,7 +87,7 @@ typedef struct scout_options {
 #define SCOUT_OPTIONS_INIT                                                                                   \
     {                                                                                                        \
         "host", NULL, NULL, NULL, RECO_TAU_OPTIONS_INIT, RECO_W3PI_CUTS_INIT, SCOUT_CLUE_INIT, 0.5f, 5.0f,   \
-            0.5f, 1, 1, NULL, NULL                                                                           \
+            0.5f, 0, 1, 1, NULL, NULL                                                                        \
     }
 
 typedef struct scout_summary {

@@ -74,23 +74,14 @@ static stoa_status view_results(scout_stream *s, stoa_error *err)
 static stoa_status make_sessions(scout_stream *s, stoa_error *err)
 {
     const taus_soa t = s->views.taus;
-    const clusters_soa c = s->views.clusters;
     if (s->options->tau_model) {
         STOA_TRY(stoa_session_create(s->options->tau_model, s->queue, t.head.rows, NULL, &s->tau_session, err));
         STOA_TRY(stoa_session_bind(s->tau_session, "features", STOA_COLUMNS(t, features), err));
         STOA_TRY(stoa_session_bind(s->tau_session, "id", STOA_COLUMNS(t, id), err));
         STOA_TRY(stoa_session_bind(s->tau_session, "pt_factor", STOA_COLUMNS(t, pt_factor), err));
     }
-    if (s->options->cluster_model) {
-        STOA_TRY(stoa_session_create(s->options->cluster_model, s->queue, c.head.rows, NULL, &s->cluster_session, err));
-        STOA_TRY(stoa_session_bind(s->cluster_session, "features", STOA_COLUMNS(c, features), err));
-        STOA_TRY(stoa_session_bind(s->cluster_session, "mask", STOA_COLUMNS(c, mask), err));
-        STOA_TRY(stoa_session_bind(s->cluster_session, "score", STOA_COLUMNS(c, score), err));
-        STOA_TRY(stoa_session_bind(s->cluster_session, "pt", STOA_COLUMNS(c, tau_pt), err));
-        STOA_TRY(stoa_session_bind(s->cluster_session, "z", STOA_COLUMNS(c, tau_z), err));
-        STOA_TRY(stoa_session_bind(s->cluster_session, "charge", STOA_COLUMNS(c, tau_charge), err));
-    }
-    return STOA_OK;
+    s->takes_features = s->options->keep_features;
+    return s->options->cluster_model ? scout_bind_clusters(s, err) : STOA_OK;
 }
 
 stoa_status scout_stream_init(scout_stream *s, const scout_options *options, stoa_device *device,
@@ -191,12 +182,15 @@ static stoa_status stage_features(scout_stream *s, stoa_error *err)
     const scout_views *v = &s->views;
     const reco_cluster_features args = {
         v->puppi, v->crossings, v->work.crossing_clusters, v->work.cluster_members, v->work.members, v->clusters};
-    return reco_cluster_features_enqueue(s->queue, &args, err);
+    STOA_TRY(reco_cluster_sums_enqueue(s->queue, &args, err));
+    return s->takes_features ? reco_cluster_features_enqueue(s->queue, &args, err) : STOA_OK;
 }
 
 static stoa_status stage_cluster_net(scout_stream *s, stoa_error *err)
 {
-    return s->cluster_session ? stoa_session_run_counted(s->cluster_session, s->views.clusters.clusters, err) : STOA_OK;
+    if (!s->cluster_session) return STOA_OK;
+    const uint32_t axes = stoa_model_schema(s->options->cluster_model)->axis_count;
+    return stoa_session_run_sizes_counted(s->cluster_session, s->cluster_rows, axes, err);
 }
 
 static stoa_status stage_select(scout_stream *s, stoa_error *err)

@@ -10,6 +10,8 @@
 #define STOA_LAYOUT_DEF "pipelines/scouting_tau/scout_work.def"
 #include "stoa/layout_gen.h"
 
+enum { SCOUT_AXES_MAX = 4 }; /* candidates, members of clusters, clusters, crossings */
+
 /* The views of a batch's collection. */
 typedef struct scout_views {
     puppi_soa puppi;
@@ -34,6 +36,8 @@ typedef struct scout_stream {
     const scout_options *options;
     stoa_queue *queue;
     stoa_session *tau_session, *cluster_session; /* NULL without a model */
+    const uint32_t *cluster_rows[SCOUT_AXES_MAX]; /* row counts of the cluster model's axes, where they lie */
+    bool takes_features;                          /* somebody reads the clusters' matrices */
     reco_scout_batch *batch;
     stoa_collection *memory; /* all that a batch has, in one blob, where it is computed */
     stoa_collection *host;   /* the same on the host; NULL where it is the same memory */
@@ -45,6 +49,9 @@ typedef struct scout_stream {
     uint64_t sequence; /* of the batch in flight */
     bool in_flight;
 } scout_stream;
+
+/* Make the session of the clusters' network and bind what it takes and gives, each tensor by its name. */
+STOA_MUST_CHECK stoa_status scout_bind_clusters(scout_stream *stream, stoa_error *err);
 
 STOA_MUST_CHECK stoa_status scout_stream_init(scout_stream *stream, const scout_options *options, stoa_device *device,
                                               const reco_scout_reader *reader, stoa_error *err);

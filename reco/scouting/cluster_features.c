@@ -8,42 +8,55 @@
 
 #define PION_MASS 0.1396f
 
+STOA_DEVICE uint32_t cluster_count(const reco_cluster_features *args)
+{
+    const uint32_t count = args->crossing_clusters[*args->crossings.crossings], rows = args->clusters.head.rows;
+    return count < rows ? count : rows;
+}
+
 STOA_KERNEL(reco_cluster_crossings, reco_cluster_features)
 {
     const clusters_soa *out = &args->clusters;
-    const uint32_t crossings = *args->crossings.crossings, rows = out->head.rows;
+    const uint32_t rows = out->head.rows;
     if (grid.index == 0) {
-        const uint32_t count = args->crossing_clusters[crossings];
-        *out->clusters = count < rows ? count : rows;
+        *out->clusters = cluster_count(args);
+        *out->clustered = args->cluster_members[*out->clusters];
     }
-    STOA_FOR(c, grid, crossings)
+    STOA_FOR(c, grid, *args->crossings.crossings)
     for (uint32_t k = args->crossing_clusters[c]; k < args->crossing_clusters[c + 1] && k < rows; k++)
         out->crossing[k] = c;
 }
 
-/* Sums over all members, and the leading ones. */
-STOA_DEVICE uint32_t sum_up(const reco_cluster_features *args, uint32_t cluster, uint32_t *leading)
+STOA_KERNEL(reco_cluster_sums, reco_cluster_features)
 {
     const puppi_soa *p = &args->puppi;
     const clusters_soa *out = &args->clusters;
-    const uint32_t first = args->cluster_members[cluster], end = args->cluster_members[cluster + 1];
-    float x = 0, y = 0, z = 0, e = 0;
-    uint32_t count = 0;
-    for (uint32_t m = first; m < end; m++) {
-        const uint32_t row = args->members[m];
-        const float pt = p->pt[row], pz = pt * sinhf(p->eta[row]);
-        x += pt * cosf(p->phi[row]);
-        y += pt * sinf(p->phi[row]);
-        z += pz;
-        e += sqrtf(pt * pt + pz * pz + PION_MASS * PION_MASS);
-        count = scout_insert(p->pt, leading, count, RECO_CLUSTER_MEMBERS, row);
+    STOA_FOR(cluster, grid, cluster_count(args))
+    {
+        const uint32_t first = args->cluster_members[cluster], end = args->cluster_members[cluster + 1];
+        float x = 0, y = 0, z = 0, e = 0;
+        for (uint32_t m = first; m < end; m++) {
+            const uint32_t row = args->members[m];
+            const float pt = p->pt[row], pz = pt * sinhf(p->eta[row]);
+            x += pt * cosf(p->phi[row]);
+            y += pt * sinf(p->phi[row]);
+            z += pz;
+            e += sqrtf(pt * pt + pz * pz + PION_MASS * PION_MASS);
+        }
+        const float pt = sqrtf(x * x + y * y), mass2 = e * e - pt * pt - z * z;
+        out->members[cluster] = end - first;
+        out->pt[cluster] = pt;
+        out->eta[cluster] = pt > 0.0f ? asinhf(z / pt) : 0.0f;
+        out->phi[cluster] = atan2f(y, x);
+        out->mass[cluster] = mass2 > 0.0f ? sqrtf(mass2) : 0.0f;
     }
-    const float pt = sqrtf(x * x + y * y), mass2 = e * e - pt * pt - z * z;
-    out->members[cluster] = end - first;
-    out->pt[cluster] = pt;
-    out->eta[cluster] = pt > 0.0f ? asinhf(z / pt) : 0.0f;
-    out->phi[cluster] = atan2f(y, x);
-    out->mass[cluster] = mass2 > 0.0f ? sqrtf(mass2) : 0.0f;
+}
+
+STOA_DEVICE uint32_t find_leading(const reco_cluster_features *args, uint32_t cluster, uint32_t *leading)
+{
+    uint32_t count = 0;
+    for (uint32_t m = args->cluster_members[cluster]; m < args->cluster_members[cluster + 1]; m++)
+        count = scout_insert(args->puppi.pt, leading, count, RECO_CLUSTER_MEMBERS, args->members[m]);
     return count;
 }
 
@@ -71,11 +84,10 @@ STOA_DEVICE void write_member(const reco_cluster_features *args, uint32_t cluste
 STOA_KERNEL(reco_cluster_features, reco_cluster_features)
 {
     const clusters_soa *out = &args->clusters;
-    const uint32_t count = args->crossing_clusters[*args->crossings.crossings];
-    STOA_FOR(cluster, grid, count < out->head.rows ? count : out->head.rows)
+    STOA_FOR(cluster, grid, cluster_count(args))
     {
         uint32_t leading[RECO_CLUSTER_MEMBERS];
-        const uint32_t used = sum_up(args, cluster, leading);
+        const uint32_t used = find_leading(args, cluster, leading);
         for (uint32_t m = 0; m < used; m++) write_member(args, cluster, m, leading[m]);
         for (uint32_t m = used; m < RECO_CLUSTER_MEMBERS; m++) {
             for (uint32_t k = 0; k < RECO_CLUSTER_NUMBERS; k++)
@@ -86,7 +98,7 @@ STOA_KERNEL(reco_cluster_features, reco_cluster_features)
 }
 
 #ifndef __CUDACC__
-stoa_status reco_cluster_features_enqueue(stoa_queue *queue, const reco_cluster_features *args, stoa_error *err)
+static stoa_status check(const stoa_queue *queue, const reco_cluster_features *args, stoa_error *err)
 {
     RECO_NEED(err, "cluster features", queue);
     RECO_NEED(err, "cluster features", args);
@@ -96,7 +108,19 @@ stoa_status reco_cluster_features_enqueue(stoa_queue *queue, const reco_cluster_
     RECO_NEED(err, "cluster features", args->cluster_members);
     RECO_NEED(err, "cluster features", args->members);
     RECO_NEED(err, "cluster features", args->clusters.clusters);
+    return STOA_OK;
+}
+
+stoa_status reco_cluster_sums_enqueue(stoa_queue *queue, const reco_cluster_features *args, stoa_error *err)
+{
+    STOA_TRY(check(queue, args, err));
     STOA_TRY(stoa_queue_launch(queue, &reco_cluster_crossings_kernel, args, err));
+    return stoa_queue_launch(queue, &reco_cluster_sums_kernel, args, err);
+}
+
+stoa_status reco_cluster_features_enqueue(stoa_queue *queue, const reco_cluster_features *args, stoa_error *err)
+{
+    STOA_TRY(check(queue, args, err));
     return stoa_queue_launch(queue, &reco_cluster_features_kernel, args, err);
 }
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scouting job (pipelines/scouting_tau): the same results in the same order for any number of threads and streams,
- * from a file and from a sender over TCP that has to wait, and failures that end it. */
+ * from a file and from a sender over TCP that has to wait, failures that end it, and the clusters' networks. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,8 +9,11 @@
 
 #include "pipelines/scouting_tau/scout.h"
 #include "reco/generate/scout.h"
+#include "reco/scouting/cluster_features.h"
+#include "unit/onnx_builder.h"
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -223,6 +226,112 @@ static void test_tcp(void **state)
     assert_int_equal(lossy.events, EVENTS - 3564);
 }
 
+/* ---- The networks of the clusters. ---- */
+
+enum { CLUSTERS_MAX = 40000, HEADS = 4 };
+
+/* What a network said of each cluster, and how many members that has. */
+typedef struct verdicts {
+    float head[HEADS][CLUSTERS_MAX];
+    uint32_t members[CLUSTERS_MAX], count;
+} verdicts;
+
+static stoa_status take_verdicts(void *user, const scout_result *r, stoa_error *error)
+{
+    (void)error;
+    verdicts *v = user;
+    const float *const heads[HEADS] = {r->clusters.score, r->clusters.tau_pt, r->clusters.tau_z, r->clusters.tau_charge};
+    const uint32_t count = *r->clusters.clusters;
+    assert_int_equal(r->status, STOA_OK);
+    assert_true(v->count + count <= CLUSTERS_MAX);
+    for (uint32_t h = 0; h < HEADS; h++) memcpy(v->head[h] + v->count, heads[h], count * sizeof(float));
+    memcpy(v->members + v->count, r->clusters.members, count * sizeof(uint32_t));
+    v->count += count;
+    return STOA_OK;
+}
+
+static void run_network(const char *file, verdicts *v)
+{
+    stoa_model *model;
+    scout_job *job;
+    scout_summary summary;
+    reco_scout_reader *reader = open_file();
+    scout_options o = SCOUT_OPTIONS_INIT;
+    OK(stoa_model_load(file, NULL, &model, &err));
+    v->count = 0;
+    o.cluster_model = model;
+    o.deliver = take_verdicts;
+    o.user = v;
+    OK(scout_job_create(&o, reader, &job, &err));
+    OK(scout_job_run(job, &summary, &err));
+    assert_int_equal(summary.copy_calls, 0);
+    assert_int_equal(summary.allocations, 0);
+    scout_job_destroy(job);
+    reco_scout_destroy(reader);
+    stoa_model_destroy(model);
+}
+
+/* One network in two forms: over candidates, members, clusters and crossings as they lie, and over padded matrices of the
+ * leading members. They agree wherever no member is left out. */
+static void test_networks(void **state)
+{
+    (void)state;
+    static verdicts rows, padded;
+    uint32_t compared = 0, tau_like = 0;
+    run_network(STOA_SOURCE_DIR "/models/scout_taus.onnx", &rows);
+    run_network(STOA_SOURCE_DIR "/models/scout_taus_padded.onnx", &padded);
+    assert_int_equal(rows.count, padded.count);
+    for (uint32_t i = 0; i < rows.count; i++) {
+        if (rows.members[i] > RECO_CLUSTER_MEMBERS) continue;
+        compared++;
+        tau_like += rows.head[0][i] > 0.5f;
+        for (uint32_t h = 0; h < HEADS; h++)
+            if (!(fabsf(rows.head[h][i] - padded.head[h][i]) <= 2e-5f * (1 + fabsf(padded.head[h][i]))))
+                fail_msg("cluster %u of %u members, head %u: %.9g, padded %.9g", i, rows.members[i], h,
+                         (double)rows.head[h][i], (double)padded.head[h][i]);
+    }
+    assert_true(compared > EVENTS && tau_like > EVENTS / 20);
+}
+
+static void expect_refused(const stoa_model *model, stoa_status status, const char *part)
+{
+    reco_scout_reader *reader = open_file();
+    scout_job *job;
+    scout_options o = SCOUT_OPTIONS_INIT;
+    o.cluster_model = model;
+    assert_int_equal(scout_job_create(&o, reader, &job, &err), status);
+    if (!strstr(err.message, part)) fail_msg("'%s' lacks '%s'", err.message, part);
+    assert_null(job);
+    reco_scout_destroy(reader);
+}
+
+/* Models that ask for what the job does not have. */
+static void refuse_sum_of(const char *input, int64_t width, stoa_status status, const char *part)
+{
+    static onnx_builder o;
+    stoa_model *model;
+    const stoa_model_options options = {sizeof options, "native", NULL, NULL, 0};
+    o.graph.size = 0;
+    add_input(&o, input, ONNX_FLOAT, DIMS(width));
+    add_ints(&o, "values", (const int64_t[]){1}, 1);
+    char inputs[64];
+    (void)snprintf(inputs, sizeof inputs, "%s values", input);
+    add_node(&o, "ReduceSum", inputs, "score", (char *)NULL);
+    add_output(&o, "score");
+    const builder *file = finish_model(&o, 18);
+    OK(stoa_model_load_memory(file->bytes, file->size, &options, &model, &err));
+    expect_refused(model, status, part);
+    stoa_model_destroy(model);
+}
+
+static void test_other_networks(void **state)
+{
+    (void)state;
+    refuse_sum_of("energy", 3, STOA_ENAME, "tensor 'energy': the job has: candidate, pdgid");
+    refuse_sum_of("candidate", 4, STOA_ESHAPE, "tensor 'score' has other rows");
+    refuse_sum_of("cluster", 9, STOA_ESHAPE, "4 values a row");
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -244,6 +353,8 @@ int main(void)
         cmocka_unit_test(test_threads_and_streams),
         cmocka_unit_test(test_failure_ends),
         cmocka_unit_test(test_tcp),
+        cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_other_networks),
         cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);

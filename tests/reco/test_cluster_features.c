@@ -72,9 +72,11 @@ static void test_features(void **state)
     members[3 + MANY] = 3 + MANY;
     *f->base.crossings.crossings = 3;
     const reco_cluster_features args = {p, f->base.crossings, crossing_clusters, cluster_members, members, f->clusters};
+    PUPPI_OK(&f->base, reco_cluster_sums_enqueue(f->base.queue, &args, &f->base.err));
     PUPPI_OK(&f->base, reco_cluster_features_enqueue(f->base.queue, &args, &f->base.err));
     const clusters_soa c = f->clusters;
     assert_int_equal(*c.clusters, 3);
+    assert_int_equal(*c.clustered, 4 + MANY);
     assert_int_equal(c.crossing[0], 0);
     assert_int_equal(c.crossing[1], 0);
     assert_int_equal(c.crossing[2], 2);
@@ -118,9 +120,13 @@ static void test_errors(void **state)
     static const uint32_t none[] = {0, 0};
     reco_cluster_features args = {f->base.puppi, f->base.crossings, none, none, none, f->clusters};
     *f->base.crossings.crossings = 0;
+    *f->clusters.clusters = *f->clusters.clustered = 1;
+    PUPPI_OK(&f->base, reco_cluster_sums_enqueue(f->base.queue, &args, &f->base.err));
     PUPPI_OK(&f->base, reco_cluster_features_enqueue(f->base.queue, &args, &f->base.err));
     assert_int_equal(*f->clusters.clusters, 0);
+    assert_int_equal(*f->clusters.clustered, 0);
     args.members = NULL;
+    assert_int_equal(reco_cluster_sums_enqueue(f->base.queue, &args, &f->base.err), STOA_EINVAL);
     assert_int_equal(reco_cluster_features_enqueue(f->base.queue, &args, &f->base.err), STOA_EINVAL);
 }
 

@@ -204,6 +204,46 @@ static void test_graph_net(void **state)
     stoa_model_destroy(net);
 }
 
+/* Rows that name others of their own axis: a run of some rows counts from its first. */
+static void test_own_axis(void **state)
+{
+    (void)state;
+    enum { ROWS = 900, MOST = 600 };
+    static float x[ROWS], y[ROWS];
+    static int64_t next[ROWS];
+    static const uint32_t runs[][2] = {{0, MOST}, {300, MOST}, {899, 1}, {17, 40}};
+    stoa_model *net;
+    stoa_session *session;
+    model.graph.size = 0;
+    add_input(&model, "x", ONNX_FLOAT, DIMS(1));
+    add_input(&model, "next", ONNX_INT64, DIMS(-1));
+    add_node(&model, "Exp", "x", "computed", (char *)NULL);
+    add_node(&model, "Gather", "computed next", "there", (char *)NULL);
+    add_node(&model, "Gather", "x next", "input_there", (char *)NULL);
+    add_node(&model, "Sub", "there input_there", "y", (char *)NULL);
+    add_output(&model, "y");
+    OK(load(&net));
+    assert_int_equal(stoa_model_capabilities(net)->row_independent, 0);
+    OK(stoa_session_create(net, queue, MOST, NULL, &session, &err));
+    bind_columns(session, "x", x, STOA_FLOAT32, ROWS, 1);
+    bind_columns(session, "next", next, STOA_INT64, ROWS, 1);
+    bind_columns(session, "y", y, STOA_FLOAT32, ROWS, 1);
+    for (size_t k = 0; k < sizeof runs / sizeof *runs; k++) {
+        const uint32_t first = runs[k][0], rows = runs[k][1];
+        for (uint32_t i = 0; i < ROWS; i++) {
+            x[i] = (float)random_below(1000) * 1e-3f;
+            next[i] = random_below(rows);
+        }
+        OK(stoa_session_run_rows(session, first, rows, &err));
+        for (uint32_t i = first; i < first + rows; i++) {
+            const double there = (double)x[first + next[i]], expected = exp(there) - there;
+            if (!(fabs((double)y[i] - expected) < 1e-6)) fail_msg("row %u from %u: %g, %g expected", i, first, (double)y[i], expected);
+        }
+    }
+    stoa_session_destroy(session);
+    stoa_model_destroy(net);
+}
+
 /* ---- reductions ---------------------------------------------------------------------------------------------------- */
 
 /* What a column of int64 columns becomes: data op the updates of its rows. */
@@ -324,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_graph_net),
+        cmocka_unit_test(test_own_axis),
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_refused),
     };

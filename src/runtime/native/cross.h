@@ -27,7 +27,7 @@ static bool find_rows(const tile *t, const native_step *s, uint32_t *row)
             }
             return false;
         }
-        row[i] = (uint32_t)at;
+        row[i] = t->call->first + (uint32_t)at;
     }
     return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cuts the steps of a model into programs. A step belongs to the rows of one axis and to a pass: one behind the pass of the step that
- * it comes `after`, and none before those whose columns it reads. All steps of a pass and an axis are a program. Columns that a later
- * pass reads are kept in memory, inputs are loaded again. A model of one axis that gathers nothing is one program. */
+/* Cuts the steps of a model into programs. A step belongs to the rows of one axis and to a pass, counted from the last one: that of
+ * the steps that read its columns, and one before those that come `after` it, so that most columns live in one pass. All steps of a
+ * pass and an axis are a program. Columns that a later pass reads are kept in memory, inputs are loaded again. A model of one
+ * axis that gathers nothing is one program. */
 #include <string.h>
 
 #include "runtime/native/graph.h"
@@ -9,9 +10,10 @@
 typedef struct planner {
     lowering *l;
     bool *live;          /* steps that an output needs */
-    uint32_t *pass;      /* of each step */
+    uint32_t *pass;      /* of each step, how many come behind it */
     uint32_t *kept;      /* 1 + first kept column of the step's columns, 0: no later pass reads them */
     uint32_t pass_count;
+    bool crosses_rows;
 } planner;
 
 /* Calls `visit` for the step that makes each column which step i reads. */
@@ -23,15 +25,10 @@ static void visit_makers(planner *p, size_t i, void (*visit)(planner *p, size_t 
             visit(p, i, p->l->producer[s->in[operand].refs[c]]);
 }
 
-static void revive(planner *p, size_t reader, uint32_t maker)
+static void need(planner *p, size_t reader, uint32_t maker)
 {
-    (void)reader;
     p->live[maker] = true;
-}
-
-static void not_before(planner *p, size_t reader, uint32_t maker)
-{
-    if (p->pass[maker] > p->pass[reader]) p->pass[reader] = p->pass[maker];
+    if (p->pass[maker] < p->pass[reader]) p->pass[maker] = p->pass[reader];
 }
 
 static void keep_for_later(planner *p, size_t reader, uint32_t maker)
@@ -48,16 +45,16 @@ static void find_passes(planner *p)
         const graph_step *step = &l->steps[i];
         p->live[i] |= step->step.kind == NATIVE_STEP_STORE && step->step.space == NATIVE_OUTPUTS;
         if (!p->live[i]) continue;
-        visit_makers(p, i, revive);
-        if (step->after) p->live[step->after - 1] = true;
-    }
-    for (size_t i = 0; i < l->step_count; i++) {
-        if (!p->live[i]) continue;
-        p->pass[i] = l->steps[i].after ? p->pass[l->steps[i].after - 1] + 1 : 0;
-        visit_makers(p, i, not_before);
-        visit_makers(p, i, keep_for_later);
+        p->crosses_rows |= step->step.kind == NATIVE_STEP_GATHER || step->step.kind == NATIVE_STEP_SCATTER;
+        visit_makers(p, i, need);
         if (p->pass[i] >= p->pass_count) p->pass_count = p->pass[i] + 1;
+        if (!step->after) continue;
+        const uint32_t before = step->after - 1;
+        p->live[before] = true;
+        if (p->pass[before] <= p->pass[i]) p->pass[before] = p->pass[i] + 1;
     }
+    for (size_t i = 0; i < l->step_count; i++)
+        if (p->live[i]) visit_makers(p, i, keep_for_later);
 }
 
 /* ---- one program ------------------------------------------------------------------------------------------------------ */
@@ -78,7 +75,7 @@ static bool append(lowering *part, const graph_step *step)
     return true;
 }
 
-/* The columns of a step that an earlier pass has run, or of an input. */
+/* The columns of a step that ran in an earlier pass, or of an input. */
 static bool append_load(const planner *p, lowering *part, size_t i)
 {
     graph_step load = p->l->steps[i];
@@ -161,7 +158,8 @@ stoa_status stoai_graph_plan(lowering *l, native_plan *plan, uint64_t *flop_per_
     if (!plan->programs || !plan->kept) return stoai_graph_no_memory(l), l->status;
     if (l->kept_count) memcpy(plan->kept, l->kept_columns, l->kept_count * sizeof *plan->kept);
     plan->kept_count = (uint32_t)l->kept_count;
-    for (uint32_t pass = 0; pass < p.pass_count; pass++)
+    plan->crosses_rows = p.crosses_rows;
+    for (uint32_t pass = p.pass_count; pass-- > 0;)
         for (uint32_t axis = 0; axis < l->axis_count; axis++)
             STOA_TRY(write_program(&p, pass, axis + 1, plan, flop_per_row));
     if (l->axis_count > 1) *flop_per_row = 0; /* rows of which axis? */

@@ -13,11 +13,13 @@ typedef struct native_model {
     const native_kernels *kernels;
     native_plan plan;
     stoa_schema schema;
+    stoa_capabilities capabilities;
 } native_model;
 
 typedef struct native_instance {
     const native_model *model;
     void *workspace;
+    uint32_t first;   /* row of the columns that the first one of `kept` is for */
     stoa_bound kept[]; /* [kept_count] columns between programs, in the workspace behind the tile */
 } native_instance;
 
@@ -63,6 +65,8 @@ static stoa_status load(const void *data, size_t bytes, const stoa_model_options
     if (status == STOA_OK)
         status = stoai_lower(&onnx, bytes, kernels, &scratch, &model->arena, &model->plan, &model->schema, err);
     stoai_arena_release(&scratch);
+    model->capabilities = native_capabilities;
+    model->capabilities.row_independent = !model->plan.crosses_rows;
     if (status == STOA_OK)
         *handle = model;
     else
@@ -74,8 +78,7 @@ static const stoa_schema *schema(const void *handle) { return &((const native_mo
 
 static const stoa_capabilities *capabilities(const void *handle)
 {
-    (void)handle;
-    return &native_capabilities;
+    return &((const native_model *)handle)->capabilities;
 }
 
 /* Several programs are told apart by a line with the axis of each. */
@@ -149,11 +152,23 @@ static void close_instance(void *handle)
     stoa_free(instance, instance_bytes(instance->model));
 }
 
+/* A run of some rows keeps those alone, beginning at the start of its memory. */
+static void begin_kept_at(native_instance *instance, uint32_t first)
+{
+    const int64_t back = (int64_t)first - instance->first;
+    for (uint32_t i = 0; back != 0 && i < instance->model->plan.kept_count; i++) {
+        stoa_bound *column = &instance->kept[i];
+        column->data = (void *)((uintptr_t)column->data - (uintptr_t)(back * (int64_t)stoa_dtype_bytes((stoa_dtype)column->dtype)));
+    }
+    instance->first = first;
+}
+
 static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
                        stoa_error *err)
 {
-    const native_instance *instance = handle;
+    native_instance *instance = handle;
     const native_model *model = instance->model;
+    begin_kept_at(instance, first);
     native_call call = {{inputs, outputs, instance->kept}, instance->workspace, first, rows, false, 0, 0};
     for (uint32_t i = 0; i < model->plan.program_count && !call.failed; i++)
         model->kernels->run(&model->plan.programs[i], &call);

@@ -134,13 +134,14 @@ typedef struct native_plan {
     native_program *programs;
     native_kept *kept;         /* [kept_count], values of NATIVE_KEPT */
     uint32_t program_count, kept_count;
+    bool crosses_rows;         /* something is gathered or scattered */
 } native_plan;
 
 /* What a program runs on. */
 typedef struct native_call {
     const stoa_bound *bounds[NATIVE_SPACE_COUNT];
     void *workspace;           /* stoai_native_workspace_bytes of the plan */
-    uint32_t first;            /* row of the program's axis */
+    uint32_t first;            /* row where the run begins, of each axis; the first one that row numbers count */
     const uint32_t *rows;      /* of each axis */
     bool failed;               /* out: a row number was beyond its axis; results are not specified then */
     int64_t bad_row;           /* the first such number */
