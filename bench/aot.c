@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ahead of time against just in time: CMSSW's test networks and MLPs of a thousand to ten million parameters as .onnx (native), .pt2 (aoti)
- * and .pt (torchscript), beside eager PyTorch: time to load and be ready, of calls 1 to 20, and in steady state, for a batch of rows. */
+/* Ahead of time against just in time: CMSSW's test networks and MLPs of a thousand to ten million parameters as .onnx (native), .pt2 (aoti,
+ * without and with libtorch) and .pt (torchscript), beside eager PyTorch: time to load and be ready, of calls 1 to 20, and in steady state,
+ * for a batch of rows. The first network has six multiply-adds and one row: its call is what a call costs in itself. */
 #include "bench_internal.h"
+#include "eager.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,19 +17,27 @@
 #define STOA_BENCH_SOURCE_DIR "."
 #endif
 
-enum { ROWS = 100, CALLS = 20, RUNTIMES = 3, WIDTH_MAX = 243 };
-#define EAGER "PYTHONPATH='%s/python:%s/tests/python' PYTHONDONTWRITEBYTECODE=1 '%s/.venv/bin/python' -W ignore '%s/bench/aot_nets.py' --eager %d %s"
+enum { CALLS = 20, LOADS = 5, CONTENDERS = 4, WIDTH_MAX = 243 };
 
-static const char *const networks[] = {"simple", "multihead", "resnet", "mlp_1e3", "mlp_1e4", "mlp_1e5", "mlp_1e6", "mlp_1e7"};
 static const struct {
-    const char *name, *extension;
-} runtimes[RUNTIMES] = {{"native", "onnx"}, {"aoti", "pt2"}, {"torchscript", "pt"}};
+    const char *name;
+    uint32_t rows;
+} networks[] = {{"halves", 1},    {"simple", 100},  {"multihead", 100}, {"resnet", 100}, {"mlp_1e3", 100},
+                {"mlp_1e4", 100}, {"mlp_1e5", 100}, {"mlp_1e6", 100},   {"mlp_1e7", 100}};
+static const struct {
+    const char *name, *runtime, *ending;
+} files[CONTENDERS] = {{"native", "native", ".onnx"},
+                       {"aoti", "aoti", ".pt2"},
+                       {"aoti_libtorch", "aoti", "_libtorch.pt2"},
+                       {"torchscript", "torchscript", ".pt"}};
 
 typedef struct contender {
     const char *name;
     stoa_model *model;
     stoa_session *session;
-    float *memory; /* of all columns */
+    bench_eager *eager; /* in place of a session */
+    float *memory;      /* of all columns */
+    uint32_t rows;
     double load_ns, calls_ns[CALLS], steady_ns, steady_min_ns;
     bool failed;
 } contender;
@@ -35,7 +45,7 @@ typedef struct contender {
 static void run_once(void *self)
 {
     contender *c = self;
-    if (stoa_session_run(c->session, ROWS, NULL) != STOA_OK) c->failed = true;
+    if (c->eager ? isnan(bench_eager_call(c->eager)) : stoa_session_run(c->session, c->rows, NULL) != STOA_OK) c->failed = true;
 }
 
 /* All tensors as blocks of columns, one behind the other; a matrix lies column-major as a block, in whatever order: all is random. */
@@ -43,7 +53,7 @@ static stoa_status bind_all(contender *c, stoa_error *err)
 {
     const stoa_place host = {STOA_PLACE_HOST, 0};
     const stoa_schema *schema = stoa_model_schema(c->model);
-    const uint32_t pitch = bench_padded(ROWS), count = schema->input_count + schema->output_count;
+    const uint32_t pitch = bench_padded(c->rows), count = schema->input_count + schema->output_count;
     c->memory = bench_alloc(sizeof(float) * pitch * WIDTH_MAX * count);
     if (!c->memory) return STOA_FAIL(err, STOA_ENOMEM, "no memory for columns");
     bench_rng rng = {1};
@@ -56,30 +66,44 @@ static stoa_status bind_all(contender *c, stoa_error *err)
         if (tensor->width > WIDTH_MAX) return STOA_FAIL(err, STOA_ELIMIT, "tensor '%s': %u values a row", tensor->name, tensor->width);
         for (uint32_t k = 0; k < tensor->width; k++) {
             const uint32_t inner = k % (lines * wide), place = k - inner + inner % wide * lines + inner / wide;
-            columns[k] = stoa_column_over(c->memory + (size_t)pitch * (WIDTH_MAX * i + place), STOA_FLOAT32, ROWS, 1, host);
+            columns[k] = stoa_column_over(c->memory + (size_t)pitch * (WIDTH_MAX * i + place), STOA_FLOAT32, c->rows, 1, host);
         }
         STOA_TRY(stoa_session_bind(c->session, tensor->name, stoa_tensor_of(columns, tensor->width), err));
     }
     return STOA_OK;
 }
 
-/* From a file to a session that can run, and its first calls. */
-static bool start(contender *c, const char *network, int runtime, stoa_queue *queue)
+/* From a file to a session that can run: the median of some times. */
+static stoa_status load(contender *c, const char *path, const char *runtime, stoa_queue *queue, stoa_error *err)
+{
+    const stoa_model_options options = {.struct_size = sizeof options, .runtime = runtime};
+    double times_ns[LOADS];
+    for (int i = 0; i < LOADS; i++) {
+        stoa_session_destroy(c->session);
+        stoa_model_destroy(c->model);
+        c->session = NULL;
+        c->model = NULL;
+        const double begin = bench_now_ns();
+        STOA_TRY(stoa_model_load(path, &options, &c->model, err));
+        STOA_TRY(stoa_session_create(c->model, queue, c->rows, NULL, &c->session, err));
+        times_ns[i] = bench_now_ns() - begin;
+    }
+    c->load_ns = bench_median(times_ns, LOADS);
+    return STOA_OK;
+}
+
+static bool start(contender *c, const char *network, uint32_t rows, int file, stoa_queue *queue)
 {
     char path[1024];
     stoa_error err;
     const char *folder = getenv("STOA_BENCH_PACKAGES");
-    const stoa_model_options options = {.struct_size = sizeof options, .runtime = runtimes[runtime].name};
-    snprintf(path, sizeof path, "%s/%s.%s", folder ? folder : STOA_BENCH_SOURCE_DIR "/build/bench_packages", network, runtimes[runtime].extension);
-    *c = (contender){.name = runtimes[runtime].name};
-    const double begin = bench_now_ns();
-    stoa_status status = stoa_model_load(path, &options, &c->model, &err);
-    if (status == STOA_OK) status = stoa_session_create(c->model, queue, ROWS, NULL, &c->session, &err);
-    c->load_ns = bench_now_ns() - begin;
+    snprintf(path, sizeof path, "%s/%s%s", folder ? folder : STOA_BENCH_SOURCE_DIR "/build/bench_packages", network, files[file].ending);
+    *c = (contender){.name = files[file].name, .rows = rows};
+    stoa_status status = load(c, path, files[file].runtime, queue, &err);
     if (status == STOA_OK) status = bind_all(c, &err);
     for (int i = 0; status == STOA_OK && i < CALLS; i++) {
         const double call = bench_now_ns();
-        status = stoa_session_run(c->session, ROWS, &err);
+        status = stoa_session_run(c->session, rows, &err);
         c->calls_ns[i] = bench_now_ns() - call;
     }
     if (status == STOA_OK) return true;
@@ -87,36 +111,32 @@ static bool start(contender *c, const char *network, int runtime, stoa_queue *qu
     return false;
 }
 
+/* PyTorch itself, on a row-major tensor. */
+static bool start_eager(contender *c, const char *network, uint32_t rows)
+{
+    *c = (contender){.name = "eager", .rows = rows, .load_ns = NAN, .eager = bench_eager_start(network, rows)};
+    if (!c->eager) return false;
+    c->calls_ns[0] = c->eager->times_ns[0];
+    for (int i = 1; i < CALLS; i++) c->calls_ns[i] = bench_eager_call(c->eager);
+    return true;
+}
+
 static void stop(contender *c)
 {
     stoa_session_destroy(c->session);
     stoa_model_destroy(c->model);
+    bench_eager_stop(c->eager);
     free(c->memory);
-}
-
-/* PyTorch itself, in a process of its own: what it is called with is a row-major tensor. */
-static bool ask_eager(contender *c, const char *network)
-{
-    char command[8192];
-    const char *root = STOA_BENCH_SOURCE_DIR;
-    snprintf(command, sizeof command, EAGER, root, root, root, root, ROWS, network);
-    *c = (contender){.name = "eager", .load_ns = NAN, .steady_min_ns = NAN};
-    FILE *out = popen(command, "re");
-    if (!out) return false;
-    bool good = fscanf(out, "%*s") == 0;
-    for (int i = 0; i < CALLS && good; i++) good = fscanf(out, "%lf", &c->calls_ns[i]) == 1;
-    good = good && fscanf(out, "%lf", &c->steady_ns) == 1;
-    return pclose(out) == 0 && good;
 }
 
 static void write_line(bench *run, FILE *out, const char *network, uint64_t parameters, const contender *c, double native_ns)
 {
-    bench_result result = {.n = ROWS, .median_ns = c->steady_ns, .min_ns = c->steady_min_ns, .ratio = c->steady_ns / native_ns,
+    bench_result result = {.n = c->rows, .median_ns = c->steady_ns, .min_ns = c->steady_min_ns, .ratio = c->steady_ns / native_ns,
                            .gflops = NAN, .peak_fraction = NAN};
     snprintf(result.name, sizeof result.name, "aot_%s", network);
     snprintf(result.contender, sizeof result.contender, "%s", c->name);
     bench_add(run, &result);
-    fprintf(out, "%s,%s,%d,%llu,", network, c->name, ROWS, (unsigned long long)parameters);
+    fprintf(out, "%s,%s,%u,%llu,", network, c->name, c->rows, (unsigned long long)parameters);
     bench_number(out, c->steady_ns, ",");
     bench_number(out, c->steady_min_ns, ",");
     bench_number(out, result.ratio, ",");
@@ -125,34 +145,36 @@ static void write_line(bench *run, FILE *out, const char *network, uint64_t para
     fputc('\n', out);
 }
 
-static void time_network(bench *run, FILE *out, const char *network, stoa_queue *queue)
+static void take_times(bench *run, const char *network, contender *c, const bench_task *task)
 {
-    contender all[RUNTIMES + 1];
-    bench_task tasks[RUNTIMES];
+    c->steady_ns = task->median_ns;
+    c->steady_min_ns = task->min_ns;
+    if (c->eager) { /* as its process measured them */
+        const uint32_t count = c->eager->calls < EAGER_TIMES ? c->eager->calls : EAGER_TIMES;
+        c->steady_ns = bench_median(c->eager->times_ns, count);
+        c->steady_min_ns = c->eager->times_ns[0];
+    }
+    if (c->failed) bench_fail(run, "aot: %s by %s failed while it was timed", network, c->name);
+}
+
+static void time_network(bench *run, FILE *out, const char *network, uint32_t rows, stoa_queue *queue)
+{
+    contender all[CONTENDERS + 1];
+    bench_task tasks[CONTENDERS + 1];
     uint32_t count = 0;
     uint64_t parameters = 0;
-    double native_ns = NAN;
-    bench_progress(run, network, ROWS);
-    for (int r = 0; r < RUNTIMES; r++) {
-        if (start(&all[count], network, r, queue)) {
-            parameters = stoa_model_schema(all[count].model)->parameters;
-            tasks[count] = (bench_task){all[count].name, run_once, &all[count], 0, 0};
-            count++;
-        } else {
-            stop(&all[count]);
-        }
+    bench_progress(run, network, rows);
+    for (int file = 0; file < CONTENDERS; file++) {
+        if (start(&all[count], network, rows, file, queue)) parameters = stoa_model_schema(all[count++].model)->parameters;
+        else stop(&all[count]);
     }
-    const uint32_t sessions = count;
-    bench_measure(run, tasks, sessions, bench_rounds(run, ROWS));
-    for (uint32_t i = 0; i < sessions; i++) {
-        all[i].steady_ns = tasks[i].median_ns;
-        all[i].steady_min_ns = tasks[i].min_ns;
-        if (!strcmp(all[i].name, "native")) native_ns = all[i].steady_ns;
-        if (all[i].failed) bench_fail(run, "aot: %s by %s failed while it was timed", network, all[i].name);
-    }
-    if (sessions && ask_eager(&all[count], network)) count++;
+    if (count && start_eager(&all[count], network, rows)) count++;
+    for (uint32_t i = 0; i < count; i++) tasks[i] = (bench_task){all[i].name, run_once, &all[i], 0, 0};
+    bench_measure(run, tasks, count, bench_rounds(run, rows));
+    for (uint32_t i = 0; i < count; i++) take_times(run, network, &all[i], &tasks[i]);
+    const double native_ns = count && !strcmp(all[0].name, "native") ? all[0].steady_ns : NAN;
     for (uint32_t i = 0; i < count; i++) write_line(run, out, network, parameters, &all[i], native_ns);
-    for (uint32_t i = 0; i < sessions; i++) stop(&all[i]);
+    for (uint32_t i = 0; i < count; i++) stop(&all[i]);
 }
 
 static bool has_mlps(const bench *run)
@@ -168,8 +190,8 @@ static void plot(bench *run)
     if (!out) return;
     fputs("set terminal png size 900,560 noenhanced\nset output 'aot.png'\nset datafile separator ','\nset logscale xy\nset grid\n"
           "set xlabel 'parameters (MLPs)'\nset ylabel 'us per call of 100 rows, steady'\nset key top left\nplot ", out);
-    static const char *const names[] = {"native", "aoti", "torchscript", "eager"};
-    for (int i = 0; i < 4; i++)
+    static const char *const names[] = {"native", "aoti", "aoti_libtorch", "torchscript", "eager"};
+    for (int i = 0; i < 5; i++)
         fprintf(out, "%s'< grep \"^mlp.*,%s,\" aot.csv' using 4:($5/1e3) with linespoints lw 2 pt 7 title '%s'", i ? ", " : "", names[i], names[i]);
     fputs("\n", out);
     fclose(out);
@@ -186,13 +208,14 @@ void bench_aot(bench *run, const char *name)
     fputs("network,contender,n,parameters,median_ns,min_ns,ratio,load_ns", out);
     for (int i = 1; i <= CALLS; i++) fprintf(out, ",call_%d_ns", i);
     fputs("\n", out);
-    for (int r = 0; r < RUNTIMES; r++) { /* loading libtorch is not loading a model */
+    for (int i = 0; i < CONTENDERS; i++) { /* loading libtorch is not loading a model */
         const stoa_runtime_api *api;
         const double begin = bench_now_ns();
-        if (stoa_runtime_find(runtimes[r].name, &api, NULL) == STOA_OK) bench_note("aot: runtime %s loaded in %.1f ms", runtimes[r].name, (bench_now_ns() - begin) / 1e6);
+        if (stoa_runtime_find(files[i].runtime, &api, NULL) == STOA_OK)
+            bench_note("aot: runtime %s found in %.1f ms", files[i].runtime, (bench_now_ns() - begin) / 1e6);
     }
     if (stoa_device_open("host", &device, NULL) == STOA_OK && stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) == STOA_OK)
-        for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) time_network(run, out, networks[i], queue);
+        for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) time_network(run, out, networks[i].name, networks[i].rows, queue);
     if (fclose(out) != 0) bench_fail(run, "aot.csv: %s", strerror(errno));
     if (has_mlps(run)) plot(run);
     stoa_queue_destroy(queue);

@@ -27,7 +27,8 @@ def _export(arguments: argparse.Namespace) -> int:
     from .packaging import export  # needs torch
 
     report = export(_make(arguments.model), dict(map(_columns.parse, arguments.input)), dict(map(_columns.parse, arguments.output)),
-                    arguments.out, arguments.format.split(","), libtorch=arguments.libtorch, isa=arguments.isa, device=arguments.device)
+                    arguments.out, arguments.format.split(","), libtorch=arguments.libtorch,
+                    isa=arguments.isa.split(",") if arguments.isa else None, device=arguments.device)
     print(report)
     return 0
 
@@ -55,7 +56,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     verb.add_argument("--output", action="append", required=True, metavar="NAME:DTYPE:SHAPE[:ROWS]")
     verb.add_argument("--format", default="onnx,pt2", help="some of onnx,pt2,pt (default %(default)s)")
     verb.add_argument("--libtorch", action="store_true", help="a .pt2 that calls libtorch's operators")
-    verb.add_argument("--isa", help="machine level of a .pt2: x86-64-v3, x86-64-v4 (default: the best of this machine)")
+    verb.add_argument("--isa", help="machine levels of a .pt2, some of x86-64-v3,x86-64-v4 (default: the best of this machine)")
     verb.add_argument("--device", default="cpu")
     verb.add_argument("--out", required=True, metavar="PATH", help="the files' name without its extension")
     verb.set_defaults(run=_export)

@@ -11,6 +11,7 @@ file under the key "stoa".
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -179,20 +180,32 @@ def _cpu_flags() -> set[str]:
     return set()
 
 
-def _choose_level(isa: Optional[str]) -> tuple[Optional[str], tuple[str, ...], Optional[int]]:
-    """-march, the flags it needs and the vector width: the best level of this machine, or the one asked for."""
+@dataclass(frozen=True)
+class _Target:
+    """What code is compiled for: -march, the processor flags that it needs and the vector width."""
+
+    name: str
+    march: Optional[str] = None
+    flags: tuple[str, ...] = ()
+    bits: Optional[int] = None
+
+
+def _targets(isa: Union[str, Sequence[str], None]) -> list[_Target]:
+    """The best level of this machine, or those asked for, the most demanding first: a loader takes the first that its machine has."""
     if platform.machine() != "x86_64":
         if isa:
-            raise StoaExportError(f"isa '{isa}': levels are known for x86_64 only, this is {platform.machine()}")
-        return None, (), None
-    if isa and isa not in _LEVELS:
-        raise StoaExportError(f"isa '{isa}': not one of {', '.join(_LEVELS)}")
-    flags = _cpu_flags()
-    for level in (isa,) if isa else reversed(_LEVELS):
-        needed, bits = _LEVELS[level]
-        if isa or flags.issuperset(needed):
-            return level, needed, bits
-    raise StoaExportError(f"this machine is below {next(iter(_LEVELS))}; name the level to compile for with isa=")
+            raise StoaExportError(f"isa {isa}: levels are known for x86_64 only, this is {platform.machine()}")
+        return [_Target(platform.machine())]
+    asked = {isa} if isinstance(isa, str) else set(isa or ())
+    if asked - set(_LEVELS):
+        raise StoaExportError(f"isa {', '.join(sorted(asked - set(_LEVELS)))}: not one of {', '.join(_LEVELS)}")
+    levels = [_Target(name, name, needed, bits) for name, (needed, bits) in reversed(_LEVELS.items())]
+    if asked:
+        return [level for level in levels if level.name in asked]
+    best = [level for level in levels if _cpu_flags().issuperset(level.flags)]
+    if not best:
+        raise StoaExportError(f"this machine is below {next(iter(_LEVELS))}; name the level to compile for with isa=")
+    return best[:1]
 
 
 def _transposed(program: torch.export.ExportedProgram, arguments: Sequence[torch.Tensor], shapes: Sequence[Any]) -> tuple[Any, int]:
@@ -276,10 +289,27 @@ def _vector_level(bits: Optional[int]) -> Iterator[None]:
         cpu_vec_isa.valid_vec_isa_list = found
 
 
-def _constants(program: Any) -> tuple[list[dict[str, Any]], bytes]:
-    """Every tensor that the compiled code may ask for, behind one another at multiples of 64 bytes."""
+@contextlib.contextmanager
+def _compiler_constants(found: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Collects the tensors that the compiler makes by itself (from a Python list in the model, say): the program does not have them."""
+    from torch._inductor.codecache import AotCodeCompiler
+    compile_ = AotCodeCompiler.compile
+
+    def noting(graph: Any, *args: Any, **kwargs: Any) -> Any:
+        found.update((graph.allocated_constant_name.get(name, name), value) for name, value in graph.constants.items())
+        return compile_(graph, *args, **kwargs)
+
+    AotCodeCompiler.compile = noting
+    try:
+        yield
+    finally:
+        AotCodeCompiler.compile = compile_
+
+
+def _constants(tensors: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bytes]:
+    """A table of the tensors, and their values behind one another at multiples of 64 bytes."""
     table, blob = [], bytearray()
-    for name, value in [*program.state_dict.items(), *program.constants.items()]:
+    for name, value in tensors.items():
         if not isinstance(value, torch.Tensor):
             continue
         data = value.detach().contiguous().cpu()
@@ -289,48 +319,69 @@ def _constants(program: Any) -> tuple[list[dict[str, Any]], bytes]:
     return table, bytes(blob)
 
 
-def _write_pt2(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], manifest: dict[str, Any], path: Path,
-               libtorch: bool, isa: Optional[str]) -> int:
+def _fingerprint(program: Any, target: _Target, libtorch: bool) -> str:
+    """Of all that decides the code. The compiler's folder for what it generates is named after the graph alone, and it keeps what it
+    finds there: a model of the same graph with other weights, or for another machine, must have files of another name."""
+    _, weights = _constants({**program.state_dict, **program.constants})
+    text = f"{torch.__version__} {target} {libtorch} {program.graph_module.code}"
+    return hashlib.sha256(text.encode() + weights).hexdigest()[:16]
+
+
+def _compile(program: Any, target: _Target, libtorch: bool, path: Path) -> dict[str, torch.Tensor]:
+    """Compile the program for one target to PyTorch's package `path`; the constants that the compiler made up."""
     import torch._inductor
 
-    march, flags, bits = _choose_level(isa)
-    program, transposed = _export_program(net, inputs, outputs)
-    table, blob = _constants(program)
-    manifest = {**manifest, "link_libtorch": libtorch, "cpu_features": list(flags), "constants": table}
+    made: dict[str, torch.Tensor] = {}
     options: dict[str, Any] = {
-        "cpp.threads": 1, "cpp.march": march, "cpp.simdlen": bits,
+        "cpp.threads": 1, "cpp.march": target.march, "cpp.simdlen": target.bits,
         "aot_inductor.link_libtorch": libtorch, "aot_inductor.package_constants_in_so": False,
-        "aot_inductor.enable_line_tables": False, "aot_inductor.model_name_for_generated_files": path.stem,
+        "aot_inductor.enable_line_tables": False, "always_keep_tensor_constants": True,  # short ones would become literals
+        "aot_inductor.model_name_for_generated_files": f"stoa_{_fingerprint(program, target, libtorch)}",
     }
-    with tempfile.TemporaryDirectory() as folder, _quiet(), _without_mkldnn(not libtorch), _vector_level(bits):
-        made = Path(folder) / path.name
+    with _quiet(), _without_mkldnn(not libtorch), _vector_level(target.bits), _compiler_constants(made):
         try:
-            torch._inductor.aoti_compile_and_package(program, package_path=str(made), inductor_configs=options)
+            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
         except Exception as error:
             raise StoaExportError(f"AOTInductor cannot compile the model: {error}") from error
-        _repack(made, path, manifest, blob)
+    return made
+
+
+def _write_pt2(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], manifest: dict[str, Any], path: Path,
+               libtorch: bool, isa: Union[str, Sequence[str], None]) -> int:
+    targets = _targets(isa)
+    program, transposed = _export_program(net, inputs, outputs)
+    constants: dict[str, Any] = {**program.state_dict, **program.constants}
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as package:
+        for target in targets:
+            made = Path(folder) / f"{target.name}.pt2"
+            constants = {**_compile(program, target, libtorch, made), **constants}
+            _add_target(package, made, path.stem, target)
+        table, blob = _constants(constants)
+        manifest = {**manifest, "link_libtorch": libtorch, "constants": table,
+                    "targets": [{"name": target.name, "cpu_features": list(target.flags)} for target in targets]}
+        _add(package, f"{path.stem}/extra/stoa.json", json.dumps(manifest).encode())
+        _add(package, f"{path.stem}/extra/stoa.weights", blob)
     return transposed
 
 
-def _repack(made: Path, path: Path, manifest: dict[str, Any], blob: bytes) -> None:
-    """What a target needs: the library, the metadata, our manifest and the weights; not the sources."""
-    root = made.stem
+def _add(package: zipfile.ZipFile, name: str, data: bytes) -> None:
+    package.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)  # the same bytes whenever it is made
+
+
+def _add_target(package: zipfile.ZipFile, made: Path, stem: str, target: _Target) -> None:
+    """What a machine needs of a compiled package: the library and its metadata, not the sources."""
     strip = shutil.which("strip")
-    with zipfile.ZipFile(made) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+    with zipfile.ZipFile(made) as source:
         for name in source.namelist():
             if name.endswith(".wrapper.json"):
                 raise StoaExportError("the model uses an operator without a C function (a custom operator or one that AOTInductor "
                                       "hands back to Python); it cannot run without libtorch's executor")
-            if name.endswith((".cpp", ".h")):
+            if "/data/aotinductor/" not in name or name.endswith((".cpp", ".h")):
                 continue
-            if name.endswith(".so") and strip:  # its local symbols only make loading slower
-                library = Path(source.extract(name, made.parent))
-                subprocess.run([strip, "--strip-unneeded", str(library)], check=True)
-                target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), library.read_bytes())
-            else:
-                target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), source.read(name))
-        target.writestr(zipfile.ZipInfo(f"{root}/extra/stoa.json", (1980, 1, 1, 0, 0, 0)), json.dumps(manifest))
-        target.writestr(zipfile.ZipInfo(f"{root}/extra/stoa.weights", (1980, 1, 1, 0, 0, 0)), blob)
+            member = Path(source.extract(name, made.parent))
+            if member.suffix == ".so" and strip:  # its local symbols only make loading slower
+                subprocess.run([strip, "--strip-unneeded", str(member)], check=True)
+            _add(package, f"{stem}/data/aotinductor/{target.name}/{member.name.split('.', 1)[1]}", member.read_bytes())
 
 
 def _write_pt(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], manifest: dict[str, Any], path: Path) -> None:
@@ -402,13 +453,14 @@ def _as_block(value: torch.Tensor, tensor: Columns, pitch: int) -> torch.Tensor:
 
 
 def export(model: torch.nn.Module, inputs: Mapping[str, Columns], outputs: Mapping[str, Columns], path: Union[str, os.PathLike[str]],
-           formats: Sequence[str] = ("onnx", "pt2"), *, libtorch: bool = False, isa: Optional[str] = None, device: str = "cpu",
+           formats: Sequence[str] = ("onnx", "pt2"), *, libtorch: bool = False, isa: Union[str, Sequence[str], None] = None, device: str = "cpu",
            tolerance: Optional[Mapping[str, float]] = None, row_independent: Optional[bool] = None, compare: bool = True) -> ExportReport:
     """Package `model` for columns as `path`.onnx, .pt2, .pt.
 
     inputs, outputs   by name, in the order of the module's arguments and results: stoa.columns(shape, dtype, rows)
     libtorch          a .pt2 that calls libtorch's operators instead of carrying on alone
-    isa               machine level of a .pt2: "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512); the best of this machine when not given
+    isa               machine levels of a .pt2: "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), or a list of them, each compiled into the file;
+                      the best of this machine when not given
     tolerance         {"rtol", "atol"} of the comparison with eager PyTorch, and of the self-check of who loads the file
     row_independent   that a row's result depends on that row alone; tried out when not given
     compare           run each file through the C library, where it is found, and compare

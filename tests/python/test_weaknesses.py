@@ -306,7 +306,7 @@ def weakness_9_ahead_of_time():
         source = runtimes.path_of("selector", runtime)
         with tempfile.TemporaryDirectory() as folder:
             for what, part, entries in (("machine", "'s390x', this is", {"machine": "s390x"}),
-                                        ("processor", "'amx_of_2040'", {"cpu_features": ["amx_of_2040"]}),
+                                        ("processor", "'amx_of_2040'", {"targets": [{"name": "later", "cpu_features": ["amx_of_2040"]}]}),
                                         ("device", "'cuda'", {"device": "cuda"}), ("format", "99 given", {"format": 99})):
                 other = changed(source, folder, **entries)
                 refused(stoa.StoaError, lambda: stoa.load(other, "aoti"), ("STOA_ENOTSUP", part), f"9, {runtime}, another {what}")

@@ -358,6 +358,7 @@ static char *make_zip(const char *const members[][2], size_t count, size_t *byte
 }
 
 #define TENSORS "\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[3]}],\"outputs\":[{\"name\":\"y\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[1]}]"
+#define TARGET(feature) "\"targets\":[{\"name\":\"model\",\"cpu_features\":[\"" feature "\"]}]"
 #define CARRIER "\"row_carriers\":[{\"output\":0}]"
 
 static const struct {
@@ -375,9 +376,12 @@ static const struct {
     {"carrier outside", "{\"format\":1," TENSORS ",\"row_carriers\":[{\"output\":7}]}", NULL, STOA_EFORMAT, "7"},
     {"other machine", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"pdp11\"}", NULL, STOA_ENOTSUP, "pdp11"},
     {"other device", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cuda\"}", NULL, STOA_ENOTSUP, "cuda"},
-    {"missing feature", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\",\"cpu_features\":[\"mmx9\"]}", NULL,
-     STOA_ENOTSUP, "mmx9"},
-    {"no ELF", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\"}", NULL, STOA_EFORMAT, "ELF"},
+    {"missing feature", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\"," TARGET("mmx9") "}", NULL, STOA_ENOTSUP, "mmx9"},
+    {"no target", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\"}", NULL, STOA_EFORMAT, "0 targets"},
+    {"no library", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\",\"targets\":[{\"name\":\"other\"}]}", NULL,
+     STOA_EFORMAT, "'other'"},
+    {"no ELF", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\",\"targets\":[{\"name\":\"model\"}]}", NULL,
+     STOA_EFORMAT, "ELF"},
 };
 
 static void hostile_packages(void **state)

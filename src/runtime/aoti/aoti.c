@@ -169,8 +169,8 @@ static void describe(aoti_model *model)
         .thread_safe = 1,
     };
     const bool linked = stoai_package_flag(&model->package, "link_libtorch");
-    snprintf(model->summary, sizeof model->summary, "compiled by AOTInductor of torch %s, %s, %zu weights of %zu bytes",
-             stoai_package_text(&model->package, "torch", "?"), linked ? "on libtorch" : "without libtorch", model->constant_count,
+    snprintf(model->summary, sizeof model->summary, "compiled by AOTInductor of torch %s for %s, %s, %zu weights of %zu bytes",
+             stoai_package_text(&model->package, "torch", "?"), model->target, linked ? "on libtorch" : "without libtorch", model->constant_count,
              model->weights.bytes);
 }
 

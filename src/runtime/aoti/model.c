@@ -21,25 +21,32 @@ static bool has_flag(const char *flags, const char *word)
     return false;
 }
 
-static stoa_status check_features(const json_t *needed, stoa_error *err)
+/* The flags of this machine's processor, from Linux's list; NULL when it has none. The caller frees it. */
+static char *processor_flags(void)
 {
     char *line = NULL;
     size_t capacity = 0;
-    FILE *info = json_array_size(needed) ? fopen("/proc/cpuinfo", "re") : NULL;
-    stoa_status status = STOA_OK;
+    FILE *info = fopen("/proc/cpuinfo", "re");
     bool found = false;
     while (info && !found && getline(&line, &capacity, info) >= 0) found = strncmp(line, "flags", 5) == 0;
-    for (size_t i = 0; found && status == STOA_OK && i < json_array_size(needed); i++) {
-        const char *flag = json_string_value(json_array_get(needed, i));
-        if (flag && !has_flag(line, flag))
-            status = STOA_FAIL(err, STOA_ENOTSUP, "package: compiled for processors with '%s', this one has none; export with another isa", flag);
-    }
-    free(line);
     if (info) fclose(info);
-    return status;
+    if (found) return line;
+    free(line);
+    return NULL;
 }
 
-static stoa_status check_target(const stoai_package *package, stoa_error *err)
+/* The first of a target's flags that the processor lacks, NULL: it runs here, or Linux does not tell. */
+static const char *missing_flag(const json_t *target, const char *flags)
+{
+    const json_t *needed = json_object_get(target, "cpu_features");
+    for (size_t i = 0; flags && i < json_array_size(needed); i++) {
+        const char *flag = json_string_value(json_array_get(needed, i));
+        if (flag && !has_flag(flags, flag)) return flag;
+    }
+    return NULL;
+}
+
+static stoa_status check_machine(const stoai_package *package, stoa_error *err)
 {
     struct utsname system;
     const char *machine = stoai_package_text(package, "machine", ""), *device = stoai_package_text(package, "device", "");
@@ -47,7 +54,29 @@ static stoa_status check_target(const stoai_package *package, stoa_error *err)
         return STOA_FAIL(err, STOA_ENOTSUP, "package: compiled for machine '%s', this is '%s'", machine, system.machine);
     if (strcmp(device, "cpu") != 0)
         return STOA_FAIL(err, STOA_ENOTSUP, "package: compiled for device '%s', only 'cpu' can be run by this build", device);
-    return check_features(json_object_get(package->manifest, "cpu_features"), err);
+    return STOA_OK;
+}
+
+/* The first target of the package that runs here; they are in order of preference. */
+static stoa_status choose_target(aoti_model *model, stoa_error *err)
+{
+    const json_t *targets = json_object_get(model->package.manifest, "targets");
+    const size_t count = json_array_size(targets);
+    const char *missing = NULL;
+    STOA_TRY(check_machine(&model->package, err));
+    if (!count) return STOA_FAIL(err, STOA_EFORMAT, "package: its manifest names 0 targets, at least 1 needed");
+    char *flags = processor_flags();
+    for (size_t i = 0; i < count && !model->target; i++) {
+        missing = missing_flag(json_array_get(targets, i), flags);
+        if (missing) continue;
+        model->target = json_string_value(json_object_get(json_array_get(targets, i), "name"));
+        if (!model->target) break;
+    }
+    free(flags);
+    if (model->target) return STOA_OK;
+    if (!missing) return STOA_FAIL(err, STOA_EFORMAT, "package: one of its %zu targets has no name", count);
+    return STOA_FAIL(err, STOA_ENOTSUP, "package: %zu targets, the last for processors with '%s', this one has none; export with another isa", count,
+                     missing);
 }
 
 /* ---- code -------------------------------------------------------------------------------------------------------------- */
@@ -199,15 +228,38 @@ static void count_arguments(aoti_model *model)
     for (uint32_t i = 0; i < schema->axis_count; i++) model->argument_count += model->package.carriers[i] == PACKAGE_CARRIER_EXTRA;
 }
 
-static stoa_status fill(aoti_model *model, aoti_archive *archive, stoa_error *err)
+static stoa_status read_manifest(aoti_model *model, const aoti_archive *archive, stoa_error *err)
+{
+    aoti_member text;
+    STOA_TRY(stoai_archive_read(archive, "/extra/", "/stoa.json", "manifest", &text, err));
+    if (!text.data)
+        return STOA_FAIL(err, STOA_ENOTSUP, "package: no stoa.json in its %zu bytes: it was not written by stoa.export, the strides of its "
+                                            "example are baked in, and others would give wrong numbers without a word", archive->bytes);
+    const stoa_status status = stoai_package_read(text.data, text.bytes, &model->package, err);
+    stoa_free(text.data, text.bytes);
+    return status;
+}
+
+static stoa_status read_library(aoti_model *model, const aoti_archive *archive, stoa_error *err)
+{
+    char folder[256];
+    aoti_member image;
+    snprintf(folder, sizeof folder, "/data/aotinductor/%s/", model->target);
+    STOA_TRY(stoai_archive_read(archive, folder, ".so", "library", &image, err));
+    if (!image.data) return STOA_FAIL(err, STOA_EFORMAT, "package: no library for its target '%s'", model->target);
+    const stoa_status status = load_code(model, &image, err);
+    stoa_free(image.data, image.bytes);
+    return status;
+}
+
+static stoa_status fill(aoti_model *model, const aoti_archive *archive, stoa_error *err)
 {
     aoti_container container = NULL;
-    STOA_TRY(stoai_package_read(archive->manifest.data, archive->manifest.bytes, &model->package, err));
-    STOA_TRY(check_target(&model->package, err));
+    STOA_TRY(read_manifest(model, archive, err));
+    STOA_TRY(choose_target(model, err));
     count_arguments(model);
-    model->weights = archive->weights;
-    archive->weights = (aoti_member){NULL, 0};
-    STOA_TRY(load_code(model, &archive->library, err));
+    STOA_TRY(stoai_archive_read(archive, "/extra/", "/stoa.weights", "weights", &model->weights, err));
+    STOA_TRY(read_library(model, archive, err));
     STOA_TRY(stoai_aoti_container(model, &container, err));
     stoa_status status = check_counts(model, container, err);
     if (status == STOA_OK) status = load_weights(model, container, err);
@@ -219,10 +271,10 @@ stoa_status stoai_aoti_model_load(const void *data, size_t bytes, aoti_model **r
 {
     aoti_archive archive;
     *result = NULL;
-    STOA_TRY(stoai_archive_read(data, bytes, &archive, err));
+    STOA_TRY(stoai_archive_open(data, bytes, &archive, err));
     aoti_model *model = stoa_calloc(1, sizeof *model);
     const stoa_status status = model ? fill(model, &archive, err) : STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes", sizeof *model);
-    stoai_archive_deinit(&archive);
+    stoai_archive_close(&archive);
     if (status == STOA_OK) *result = model;
     else stoai_aoti_model_unload(model);
     return status;

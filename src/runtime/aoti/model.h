@@ -51,6 +51,7 @@ typedef struct aoti_model {
     aoti_host host;
     aoti_functions functions;
     void *library;
+    const char *target;              /* what the library was compiled for; of the manifest */
     aoti_member weights;
     aoti_constant *constants;        /* shared by all containers: user-managed, never copied */
     size_t constant_count;

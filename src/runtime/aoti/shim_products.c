@@ -128,17 +128,20 @@ static int32_t baddbmm(shim_tensor *out, shim_tensor *self, shim_tensor *a, shim
 
 /* ---- convolution ----------------------------------------------------------------------------------------------------- */
 
+/* Images of one dimension are images of two with a single line. */
 static native_images images_of(const shim_tensor *t)
 {
-    return (native_images){t->data, t->strides[0], t->strides[1], t->strides[2], t->strides[3]};
+    const int64_t line = t->dim == 4 ? t->strides[2] : 0;
+    return (native_images){t->data, t->strides[0], t->strides[1], line, t->strides[t->dim - 1]};
 }
 
 /* The tensor of the result, without gaps, and the call. */
-static int32_t convolve(native_convolution *c, int32_t type, shim_tensor **result)
+static int32_t convolve(native_convolution *c, const shim_tensor *in, shim_tensor **result)
 {
-    const int64_t sizes[4] = {c->images, c->groups * c->outs, stoai_native_convolved(c, 0), stoai_native_convolved(c, 1)};
-    const int64_t strides[4] = {sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1};
-    if (stoai_shim_empty(4, sizes, strides, type, 0, -1, result)) return 1;
+    int64_t sizes[4] = {c->images, c->groups * c->outs}, strides[4], next = 1;
+    for (int64_t i = 2; i < in->dim; i++) sizes[i] = stoai_native_convolved(c, (int)(i + 4 - in->dim) - 2);
+    for (int64_t i = in->dim; i-- > 0; next *= sizes[i]) strides[i] = next;
+    if (stoai_shim_empty(in->dim, sizes, strides, in->type, 0, -1, result)) return 1;
     c->out = images_of(*result);
     const native_products *kernels = kernels_of(*result);
     const size_t bytes = kernels->convolve_bytes(c);
@@ -149,27 +152,40 @@ static int32_t convolve(native_convolution *c, int32_t type, shim_tensor **resul
     return 0;
 }
 
-static int32_t convolution_2d(shim_tensor *in, shim_tensor *weight, shim_tensor **bias, const int64_t *stride, int64_t stride_count,
-                              const int64_t *padding, int64_t padding_count, const int64_t *dilation, int64_t dilation_count,
-                              int32_t transposed, const int64_t *output_padding, int64_t output_padding_count, int64_t groups,
-                              shim_tensor **result)
+static bool is_contiguous(const shim_tensor *t)
 {
+    int64_t next = 1;
+    for (int64_t i = t->dim; i-- > 0; next *= t->sizes[i])
+        if (t->strides[i] != next) return false;
+    return true;
+}
+
+static int32_t convolution(shim_tensor *in, shim_tensor *weight, shim_tensor **bias, const int64_t *stride, int64_t stride_count,
+                           const int64_t *padding, int64_t padding_count, const int64_t *dilation, int64_t dilation_count,
+                           int32_t transposed, const int64_t *output_padding, int64_t output_padding_count, int64_t groups,
+                           shim_tensor **result)
+{
+    const int64_t extents = in->dim - 2;
     (void)output_padding, (void)output_padding_count;
     *result = NULL;
-    if (transposed || in->dim != 4 || weight->dim != 4 || stride_count != 2 || padding_count != 2 || dilation_count != 2 ||
-        !is_in_place(in) || weight->type != in->type || (bias && (*bias)->type != in->type))
-        return stoai_shim_fail("convolution: only float32 or float64 images in two dimensions are served, not transposed");
-    const int64_t kernel[4] = {weight->sizes[1] * weight->sizes[2] * weight->sizes[3], weight->sizes[2] * weight->sizes[3], weight->sizes[3], 1};
-    if (memcmp(weight->strides, kernel, sizeof kernel)) return stoai_shim_fail("convolution: the weights are not contiguous");
+    if (transposed || extents < 1 || extents > 2 || weight->dim != in->dim || stride_count != extents || padding_count != extents ||
+        dilation_count != extents || !is_in_place(in) || weight->type != in->type || (bias && (*bias)->type != in->type))
+        return stoai_shim_fail("convolution: only float32 or float64 images in one or two dimensions are served, not transposed");
+    if (!is_contiguous(weight)) return stoai_shim_fail("convolution: the weights are not contiguous");
     native_convolution c = {.in = images_of(in), .weight = weight->data, .bias = bias ? (*bias)->data : NULL, .images = in->sizes[0],
                             .groups = groups, .outs = weight->sizes[0] / groups, .channels = weight->sizes[1],
-                            .size = {in->sizes[2], in->sizes[3]}, .kernel = {weight->sizes[2], weight->sizes[3]}};
-    memcpy(c.stride, stride, sizeof c.stride);
-    memcpy(c.padding, padding, sizeof c.padding);
-    memcpy(c.dilation, dilation, sizeof c.dilation);
-    return convolve(&c, in->type, result);
+                            .size = {1, 1}, .kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    for (int64_t i = 0; i < extents; i++) {
+        const int64_t to = i + 2 - extents;
+        c.size[to] = in->sizes[i + 2];
+        c.kernel[to] = weight->sizes[i + 2];
+        c.stride[to] = stride[i];
+        c.padding[to] = padding[i];
+        c.dilation[to] = dilation[i];
+    }
+    return convolve(&c, in, result);
 }
 
 #define SERVE(name, function) {"aoti_torch_cpu_" name, (void (*)(void))(function)}
 const shim_symbol stoai_shim_products[] = {SERVE("addmm_out", addmm), SERVE("mm_out", mm), SERVE("bmm_out", bmm),
-                                           SERVE("baddbmm_out", baddbmm), SERVE("convolution", convolution_2d), {NULL, NULL}};
+                                           SERVE("baddbmm_out", baddbmm), SERVE("convolution", convolution), {NULL, NULL}};
