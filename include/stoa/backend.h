@@ -65,7 +65,7 @@ typedef struct stoa_backend_api {
 typedef const stoa_backend_api *(*stoa_backend_entry_fn)(uint32_t host_abi, const stoa_host_api *host);
 
 /** Register a table under its name; for back ends inside the application (tests' fault-injecting wrappers, fakes).
- *  owns borrows `api` for ever   threads none may open devices meanwhile   errors EABI size, abi or a missing slot; ENAME taken; ELIMIT table full   since 0.1 */
+ *  owns borrows `api` for ever   threads none may open devices meanwhile   errors EINVAL NULL; EABI size, abi, name or a missing slot; ENAME taken; ELIMIT table full   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_backend_register(const stoa_backend_api *api, stoa_error *err);
 
 STOA_END_DECLS

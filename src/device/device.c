@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/plugin_open.h"
+#include "core/plugins.h"
 #include "pool.h"
 #include "stoa/memory.h"
 

@@ -148,11 +148,4 @@ static const stoa_backend_api api = {
     .queue_wait_event = stoai_cuda_queue_wait_event,
 };
 
-STOA_PLUGIN_EXPORT const stoa_backend_api *stoa_backend_entry(uint32_t host_abi, const stoa_host_api *host);
-
-const stoa_backend_api *stoa_backend_entry(uint32_t host_abi, const stoa_host_api *host)
-{
-    if (host_abi != STOA_BACKEND_ABI || host->struct_size < sizeof *host) return NULL;
-    stoai_plugin_host = host;
-    return &api;
-}
+STOAI_BACKEND_ENTRY(api)

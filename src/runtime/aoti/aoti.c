@@ -214,10 +214,4 @@ const stoa_runtime_api stoai_aoti_api = {
     .run_allocations = run_allocations,
 };
 
-STOA_PLUGIN_EXPORT const stoa_runtime_api *stoa_runtime_entry(uint32_t host_abi, const stoa_host_api *host);
-const stoa_runtime_api *stoa_runtime_entry(uint32_t host_abi, const stoa_host_api *host)
-{
-    if (host_abi != STOA_RUNTIME_ABI || host->struct_size < sizeof *host) return NULL;
-    stoai_plugin_host = host;
-    return &stoai_aoti_api;
-}
+STOAI_RUNTIME_ENTRY(stoai_aoti_api)

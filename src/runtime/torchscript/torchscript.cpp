@@ -17,10 +17,6 @@
 #include "plugin/plugin_host.h"
 #include "stoa/memory.h"
 
-extern "C" {
-STOA_PLUGIN_EXPORT const stoa_runtime_api *stoa_runtime_entry(uint32_t host_abi, const stoa_host_api *host);
-}
-
 namespace stoai {
 namespace {
 
@@ -176,9 +172,6 @@ extern "C" const stoa_runtime_api stoai_torchscript_api = {
 }  // namespace
 }  // namespace stoai
 
-const stoa_runtime_api *stoa_runtime_entry(uint32_t host_abi, const stoa_host_api *host)
-{
-    if (host_abi != STOA_RUNTIME_ABI || host->struct_size < sizeof *host) return nullptr;
-    stoai_plugin_host = host;
-    return &stoai::stoai_torchscript_api;
+extern "C" {
+STOAI_RUNTIME_ENTRY(stoai::stoai_torchscript_api)
 }
