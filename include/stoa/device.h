@@ -101,7 +101,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_device_memory_stats(const stoa_device 
 STOA_API STOA_MUST_CHECK stoa_status stoa_device_memory_trim(stoa_device *device, stoa_memory_kind kind, uint64_t keep_bytes,
                                                              stoa_error *err);
 
-/** True when both places are host memory that the processor can read (host or pinned), or the same device.
+/** True when both places are host memory that the processor can read (host or pinned), or the same device, or `memory` is pinned
+ *  and `from` a GPU, which reads it over the bus.
  *  owns nothing   threads any   errors none   since 0.1 */
 STOA_API bool stoa_place_accessible(stoa_place memory, stoa_place from);
 

@@ -2,9 +2,10 @@
 /** Kernels written once: plain C loops that the C compiler turns into host code and nvcc into GPU code.
  *
  *  A kernel is a body over an argument struct and a grid of workers. On the host the grid is one worker. On a GPU it has one of
- *  two shapes: STOA_KERNEL fills the device, its workers share the items (STOA_FOR) and know nothing of each other;
+ *  three shapes: STOA_KERNEL fills the device, its workers share the items (STOA_FOR) and know nothing of each other;
  *  STOA_KERNEL_BLOCK is one block, whose workers may wait for each other (STOA_BARRIER), share memory (STOA_SHARED) and add up
- *  (stoa_block_scan). Bodies must not allocate, lock, print or fail. A `.cu` file that includes the `.c` file makes the GPU form.
+ *  (stoa_block_scan); STOA_KERNEL_TILES fills the device with such blocks, which share the tiles of the work. Bodies must not
+ *  allocate, lock, print or fail. A `.cu` file that includes the `.c` file makes the GPU form.
  *
  *      typedef struct scale_args { float *x; float factor; const uint32_t *count; } scale_args;
  *      STOA_KERNEL(scale, scale_args)
@@ -18,14 +19,15 @@
 
 #include "stoa/queue.h"
 
-/** This worker and how many there are. */
-typedef struct stoa_grid { uint32_t index, size; } stoa_grid;
+/** This worker and how many there are; of STOA_KERNEL_TILES in its block, and which block of how many that is. */
+typedef struct stoa_grid { uint32_t index, size, block, blocks; } stoa_grid;
 
-/** The one table of work division: shape, blocks for each multiprocessor (0: one block in all), threads in a block. The compiled
- *  form of kernel `name` is the symbol `name_shape`. */
+/** The one table of work division: shape, blocks for each multiprocessor (0: one block in all), threads in a block, memory that a
+ *  launch may give to a block. The compiled form of kernel `name` is the symbol `name_shape`. */
 #define STOA_SHAPE_MAP(X) \
-    X(grid, 8, 256)       \
-    X(block, 0, STOA_BLOCK_THREADS_MAX)
+    X(grid, 8, 256, 0)                     \
+    X(block, 0, STOA_BLOCK_THREADS_MAX, 0) \
+    X(tile, 8, 128, STOA_KERNEL_SHARED_MAX_BYTES)
 #define STOA_BLOCK_THREADS_MAX 512
 
 #if defined(__CUDACC__)
@@ -34,6 +36,10 @@ typedef struct stoa_grid { uint32_t index, size; } stoa_grid;
 #define STOA_BARRIER() __syncthreads()
 #define STOA_ATOMIC_ADD(pointer, value) atomicAdd((pointer), (value))
 #define STOA_ALONE 0
+#ifndef STOA_BLOCK_MEMORY
+extern "C" __shared__ __align__(16) unsigned char stoa_block_memory[];
+#define STOA_BLOCK_MEMORY() stoa_block_memory
+#endif
 #else
 #if defined(__GNUC__)
 #define STOA_DEVICE static inline __attribute__((always_inline))
@@ -48,6 +54,8 @@ typedef struct stoa_grid { uint32_t index, size; } stoa_grid;
 #define STOA_ATOMIC_ADD(pointer, value) ((void)(*(pointer) += (value)))
 /** Whether the grid is one worker, as a constant: what only one worker does well takes no registers on a GPU. */
 #define STOA_ALONE 1
+/** The block's own memory, of the launch's `shared_bytes`, aligned to 16; NULL on the host. */
+#define STOA_BLOCK_MEMORY() NULL
 #endif
 
 /** C's `restrict` in both languages. */
@@ -88,15 +96,18 @@ STOA_DEVICE uint32_t stoa_block_scan(stoa_grid grid, uint32_t value, uint32_t *t
 }
 
 #if defined(__CUDACC__)
-#define STOA_SHAPE_THREADS_(shape, blocks, threads) enum { STOA_SHAPE_THREADS_##shape = threads };
+#define STOA_SHAPE_THREADS_(shape, blocks, threads, shared_bytes) enum { STOA_SHAPE_THREADS_##shape = threads };
 STOA_SHAPE_MAP(STOA_SHAPE_THREADS_)
 #undef STOA_SHAPE_THREADS_
+#define STOA_GRID_grid {blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x, 0, 1}
+#define STOA_GRID_block {threadIdx.x, blockDim.x, 0, 1}
+#define STOA_GRID_tile {threadIdx.x, blockDim.x, blockIdx.x, gridDim.x}
 #define STOA_KERNEL_AS_(name, args_type, shape)                                                         \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid);                                \
     extern "C" __global__ void __launch_bounds__(STOA_SHAPE_THREADS_##shape)                            \
         name##_##shape(const args_type args)                                                            \
     {                                                                                                   \
-        const stoa_grid grid = {blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x};         \
+        const stoa_grid grid = STOA_GRID_##shape;                                                       \
         name##_body(&args, grid);                                                                       \
     }                                                                                                   \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid)
@@ -106,10 +117,10 @@ STOA_SHAPE_MAP(STOA_SHAPE_THREADS_)
     static void name##_host(const void *args)                                                           \
     {                                                                                                   \
         const args_type copy = *(const args_type *)args;                                                \
-        const stoa_grid one = {0, 1};                                                                   \
+        const stoa_grid one = {0, 1, 0, 1};                                                             \
         name##_body(&copy, one);                                                                        \
     }                                                                                                   \
-    const stoa_kernel name##_kernel = {sizeof(stoa_kernel), sizeof(args_type), #name, name##_host};     \
+    const stoa_kernel name##_kernel = {sizeof(stoa_kernel), sizeof(args_type), #name, name##_host, 0, 0}; \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid)
 #endif
 
@@ -117,5 +128,7 @@ STOA_SHAPE_MAP(STOA_SHAPE_THREADS_)
 #define STOA_KERNEL(name, args_type) STOA_KERNEL_AS_(name, args_type, grid)
 /** The same for a body whose workers are one block. */
 #define STOA_KERNEL_BLOCK(name, args_type) STOA_KERNEL_AS_(name, args_type, block)
+/** The same for a body whose workers are a block among others: it does tiles grid.block, grid.block + grid.blocks, ... */
+#define STOA_KERNEL_TILES(name, args_type) STOA_KERNEL_AS_(name, args_type, tile)
 
 #endif

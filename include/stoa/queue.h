@@ -35,8 +35,11 @@ typedef struct stoa_kernel {
     uint32_t args_bytes;            /**< size of the argument struct, at most STOA_KERNEL_ARGS_MAX_BYTES */
     const char *name;               /**< unique: "hlt_features" */
     void (*host)(const void *args); /**< the whole grid, serially */
+    uint32_t shared_bytes;          /**< memory that each block of STOA_KERNEL_TILES gets, at most STOA_KERNEL_SHARED_MAX_BYTES */
+    uint32_t blocks_max;            /**< no more blocks than this; 0: as many as fill the device */
 } stoa_kernel;
 #define STOA_KERNEL_ARGS_MAX_BYTES 1024
+#define STOA_KERNEL_SHARED_MAX_BYTES (96 << 10) /**< every GPU since 2020 has it */
 
 /** Make a queue on a device.
  *
@@ -82,7 +85,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_queue_enqueue(stoa_queue *queue, stoa_
  *
  *  owns     borrows what the arguments point to until the queue passes
  *  sync     as stoa_queue_enqueue      alloc none      threads one at a time per queue
- *  errors   EINVAL null or args_bytes over the maximum; ENOTSUP the back end has no kernel of that name       since 0.1 */
+ *  errors   EINVAL null, args_bytes or shared_bytes over the maximum; ENOTSUP the back end has no kernel of that name       since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_launch(stoa_queue *queue, const stoa_kernel *kernel, const void *args,
                                                        stoa_error *err);
 

@@ -55,7 +55,15 @@ typedef struct stoa_runtime_api {
     /* Optional: allocations that `run` has made so far beside the workspace. */
     uint64_t (*run_allocations)(const void *instance);
     /* --- ABI 1 ends here; append only --- */
+
+    /* Optional: `run` on another device than the host, of rows [0, min(*counts[axis], rows_max[axis])); the counts lie there. */
+    stoa_status (*run_counted)(void *instance, const stoa_bound *inputs, const stoa_bound *outputs, const uint32_t *const *counts,
+                               const uint32_t *rows_max, stoa_error *err);
 } stoa_runtime_api;
+
+/** Whether a table that may be older than this header has a slot. */
+#define STOA_RUNTIME_HAS(api, slot) \
+    ((api)->struct_size >= offsetof(stoa_runtime_api, slot) + sizeof((api)->slot) && (api)->slot != NULL)
 
 /** The one function that a runtime's plugin exports; NULL when it cannot serve `host_abi`. `host` gives it the library's
  *  functions, whichever way the application links them.

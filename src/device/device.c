@@ -203,5 +203,6 @@ static bool is_host_memory(stoa_place place)
 bool stoa_place_accessible(stoa_place memory, stoa_place from)
 {
     if (is_host_memory(memory) && is_host_memory(from)) return true;
+    if (memory.type == STOA_PLACE_CUDA_HOST && from.type == STOA_PLACE_CUDA) return true;
     return memory.type == from.type && memory.index == from.index;
 }

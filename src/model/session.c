@@ -138,8 +138,10 @@ void stoa_session_destroy(stoa_session *session)
 {
     if (!session) return;
     stoa_buffer_release(session->workspace);
-    /* Runs may still be queued: the end of the session is one more task behind them. */
-    if (stoa_queue_enqueue(session->queue, free_session, session, NULL) != STOA_OK) free_session(session);
+    /* On the host runs may still be queued: the end of the session is one more task behind them. Other devices have been handed all
+     * that a run needs, runtimes release memory there in the order of the queue, and tasks of their queues may call no driver. */
+    const bool on_host = session->place.type == STOA_PLACE_HOST;
+    if (!on_host || stoa_queue_enqueue(session->queue, free_session, session, NULL) != STOA_OK) free_session(session);
 }
 
 /* ---- bind ------------------------------------------------------------------------------------------------------------ */

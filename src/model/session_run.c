@@ -62,7 +62,7 @@ static void run_host(const void *pointer)
     atomic_fetch_sub_explicit(&args->bindings->in_flight, 1, memory_order_release);
 }
 
-static const stoa_kernel run_kernel = {sizeof(stoa_kernel), sizeof(run_args), "stoa_session_run", run_host};
+static const stoa_kernel run_kernel = {sizeof(stoa_kernel), sizeof(run_args), "stoa_session_run", run_host, 0, 0};
 
 /* "tracks, hits" for messages. */
 static const char *axes_text(const stoa_schema *schema, char *text, size_t capacity)
@@ -118,20 +118,33 @@ stoa_status stoa_session_check(stoa_session *session, stoa_error *err)
     return error.status;
 }
 
-/* On the host the queue gets there later; other devices are handed their work now, with the bindings' addresses in it. */
+/* The queue gets there later: the bindings stay as they are until then. */
+static stoa_status enqueue_on_host(stoa_session *session, const run_args *args, stoa_error *err)
+{
+    atomic_fetch_add_explicit(&args->bindings->in_flight, 1, memory_order_relaxed);
+    const stoa_status status = stoa_queue_launch(session->queue, &run_kernel, args, err);
+    if (status != STOA_OK) atomic_fetch_sub_explicit(&args->bindings->in_flight, 1, memory_order_relaxed);
+    return status;
+}
+
+/* Other devices are handed their work now, with the bindings' addresses in it. */
+static stoa_status enqueue_on_device(stoa_session *session, const run_args *args, stoa_error *err)
+{
+    generation *g = args->bindings;
+    if (args->count[0])
+        return session->model->api->run_counted(session->instance, g->staged, g->staged + session->input_values, args->count,
+                                                args->rows, err);
+    run_rows(session, g, args->first, args->rows);
+    return stoa_session_check(session, err);
+}
+
 static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_error *err)
 {
     STOA_TRY(stoa_session_check(session, err));
-    atomic_fetch_add_explicit(&args->bindings->in_flight, 1, memory_order_relaxed);
-    if (session->place.type != STOA_PLACE_HOST) {
-        run_host(args);
-    } else {
-        const stoa_status status = stoa_queue_launch(session->queue, &run_kernel, args, err);
-        if (status != STOA_OK) {
-            atomic_fetch_sub_explicit(&args->bindings->in_flight, 1, memory_order_relaxed);
-            return status;
-        }
-    }
+    if (session->place.type == STOA_PLACE_HOST)
+        STOA_TRY(enqueue_on_host(session, args, err));
+    else
+        STOA_TRY(enqueue_on_device(session, args, err));
     session->runs++;
     session->rows += args->count[0] || session->axis_count == 0 ? 0 : args->rows[0];
     return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? stoa_session_check(session, err) : STOA_OK;
@@ -184,8 +197,11 @@ stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t
                                            stoa_error *err)
 {
     STOA_TRY(check_axis_count(session, rows, axis_count, err));
-    if (!session->model->capabilities->device_row_count)
-        return STOA_FAIL(err, STOA_ENOTSUP, "session run: runtime '%s' takes no row count by pointer", session->model->api->name);
+    const stoa_model *model = session->model;
+    const bool on_host = session->place.type == STOA_PLACE_HOST;
+    if (!model->capabilities->device_row_count || (!on_host && !STOA_RUNTIME_HAS(model->api, run_counted)))
+        return STOA_FAIL(err, STOA_ENOTSUP, "session run: runtime '%s' takes no row count by pointer on %s", model->api->name,
+                         on_host ? "the host" : "this device");
     STOA_TRY(check_bound(session, err));
     generation *g = &session->generations[session->current];
     run_args args = {.session = session, .bindings = g};

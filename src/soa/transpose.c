@@ -88,7 +88,7 @@ static void transpose_host(const void *pointer)
 }
 
 static const stoa_kernel transpose_kernel = {sizeof(stoa_kernel), sizeof(transpose_args), "stoa_transpose",
-                                             transpose_host};
+                                             transpose_host, 0, 0};
 
 /* Size and alignment of a record; 0 bytes when the layout is invalid or has scalars only. */
 static uint64_t record_geometry(const stoa_layout *layout, size_t *align_bytes)

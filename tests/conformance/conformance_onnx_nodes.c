@@ -6,7 +6,8 @@
  * These tests know no row axis, so axis 0 of an input is taken as one. Each test is loaded in several forms: all inputs as
  * row tensors, then each input alone as a row tensor with all others as constants (which is how real models have them: a
  * weight, a shape, a list of axes). Every form that the engine accepts must give the expected outputs; a test that it
- * refuses in all forms is counted by reason. Too few tests run is a failure: an empty folder must not pass. */
+ * refuses in all forms is counted by reason. Too few tests run is a failure: an empty folder must not pass. STOA_TEST_DEVICE names
+ * another device than the host. */
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "runtime/native/onnx_reader.h"
 #include "stoa/memory.h"
 #include "stoa/session.h"
+#include "unit/device_under_test.h"
 
 #define TESTS_FLOOR 480      /* 490 ran when this was written */
 #define INPUTS_MAX 16
@@ -210,15 +212,24 @@ static bool compare(const test_case *t, uint32_t index, const stoa_tensor_schema
 
 /* ---- running ------------------------------------------------------------------------------------------------------------ */
 
-/* One column for each value of a row of [rows, width]. */
-static stoa_tensor columns_over(test_case *t, const void *data, stoa_dtype dtype, uint32_t rows, uint32_t width, bool read_only)
+/* Memory of a run's tensors, which the device's work and this program both can use. */
+typedef struct memory {
+    stoa_buffer *buffers[2 * INPUTS_MAX];
+    uint32_t count;
+} memory;
+
+/* One column for each value of a row of [rows, width], in memory of its own; `data` NULL: an output. */
+static stoa_tensor make_columns(test_case *t, memory *m, const void *data, stoa_dtype dtype, uint32_t rows, uint32_t width,
+                                stoa_queue *queue)
 {
+    const size_t element = stoa_dtype_bytes(dtype), bytes = (size_t)rows * width * element;
     stoa_column *columns = stoai_arena_take(&t->arena, width, sizeof *columns);
-    const stoa_place host = {STOA_PLACE_HOST, 0};
-    for (uint32_t i = 0; i < width; i++) {
-        const char *at = (const char *)data + i * stoa_dtype_bytes(dtype);
-        columns[i] = stoa_column_over_const(at, dtype, rows, width, host);
-        if (!read_only) columns[i].flags = 0;
+    stoa_buffer *buffer = m->buffers[m->count++] = make_shared(queue, bytes + 64);
+    char *at = stoa_buffer_data(buffer);
+    if (data) memcpy(at, data, bytes);
+    for (uint32_t i = 0; i < width; i++, at += element) {
+        columns[i] = stoa_column_over_const(at, dtype, rows, width, stoa_buffer_place(buffer));
+        if (!data) columns[i].flags = 0;
     }
     return stoa_tensor_of(columns, width);
 }
@@ -228,7 +239,8 @@ static bool run_form(test_case *t, const stoa_model *model, stoa_queue *queue)
     const stoa_schema *schema = stoa_model_schema(model);
     stoa_session *session = NULL;
     stoa_error err;
-    void *results[INPUTS_MAX];
+    const void *results[INPUTS_MAX];
+    memory m = {.count = 0};
     uint32_t rows = 0;
     bool good = schema->output_count == t->output_count;
     for (uint32_t k = 0; k < t->input_count; k++)
@@ -240,19 +252,21 @@ static bool run_form(test_case *t, const stoa_model *model, stoa_queue *queue)
     for (uint32_t i = 0; i < schema->input_count && good; i++)
         for (uint32_t k = 0; k < t->input_count; k++) {
             if (strcmp(t->values[k]->name, schema->inputs[i].name) != 0) continue;
-            const stoa_tensor x = columns_over(t, t->inputs[k].data, t->inputs[k].dtype, rows, schema->inputs[i].width, true);
+            const stoa_tensor x = make_columns(t, &m, t->inputs[k].data, t->inputs[k].dtype, rows, schema->inputs[i].width, queue);
             good = stoa_session_bind(session, schema->inputs[i].name, x, &err) == STOA_OK;
         }
     for (uint32_t i = 0; i < schema->output_count && good; i++) {
         const stoa_tensor_schema *o = &schema->outputs[i];
-        results[i] = stoai_arena_take(&t->arena, (size_t)rows * o->width, stoa_dtype_bytes(o->dtype));
-        good = stoa_session_bind(session, o->name, columns_over(t, results[i], o->dtype, rows, o->width, false), &err) == STOA_OK;
+        const stoa_tensor y = make_columns(t, &m, NULL, o->dtype, rows, o->width, queue);
+        results[i] = y.columns[0].data;
+        good = stoa_session_bind(session, o->name, y, &err) == STOA_OK;
     }
     good = good && stoa_session_run(session, rows, &err) == STOA_OK;
     if (!good) printf("  session: %s\n", err.message);
     for (uint32_t i = 0; i < schema->output_count && good; i++)
         good = compare(t, i, &schema->outputs[i], results[i], rows);
     stoa_session_destroy(session);
+    while (m.count > 0) stoa_buffer_release(m.buffers[--m.count]);
     return good;
 }
 
@@ -341,7 +355,8 @@ int main(int argc, char **argv)
         if (strcmp(argv[i], "-v") == 0) all.verbose = true;
         else filter = argv[i];
     if (!root) root = "/usr/share/libonnx-testdata/data";
-    if (stoa_device_open("host", &device, &err) != STOA_OK || stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err) != STOA_OK)
+    require_device();
+    if (stoa_device_open(device_under_test(), &device, &err) != STOA_OK || stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err) != STOA_OK)
         return printf("%s\n", err.message), 1;
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         snprintf(folder, sizeof folder, "%s/%s", root, folders[i]);

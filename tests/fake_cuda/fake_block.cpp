@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a launch. The threads of a grid kernel know nothing of each other and run one after the other. Those of a block kernel are
- * fibers that give way at barriers and shuffles: in turn, so that a result that needs a missing barrier is wrong every time, in
+/* Runs a launch. The threads of a grid kernel know nothing of each other and run one after the other. Those of block and tile kernels
+ * are fibers that give way at barriers and shuffles: in turn, so that a result that needs a missing barrier is wrong every time, in
  * ascending and in descending order on alternate turns. A block has at most 64 threads here, whatever was asked for: two warps are
  * enough for everything that can go wrong between warps. */
 #include "fake_device.h"
@@ -39,6 +39,7 @@ struct block_run {
     unsigned threads, current;
     fiber scheduler;
     fiber fibers[block_threads_max];
+    unsigned char *memory; // the launch's bytes for each block
     uint32_t exchanged[block_threads_max];
 };
 
@@ -113,13 +114,34 @@ bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-void run_block(const fake_kernel *kernel, const void *args, unsigned threads)
+// Memory of a block holds no zeros when it starts but NaNs, and ends where it was asked to.
+struct block_memory {
+    explicit block_memory(size_t size) : bytes(size), data(static_cast<unsigned char *>(aligned_alloc(64, (size + 127) / 64 * 64)))
+    {
+        memset(data, 0xFF, bytes);
+        memset(data + bytes, canary, canary_bytes);
+    }
+    ~block_memory()
+    {
+        for (size_t i = 0; i < canary_bytes; i++)
+            if (data[bytes + i] != canary) fake_violation("a block wrote behind its %zu bytes of shared memory", bytes);
+        free(data);
+    }
+    static constexpr unsigned char canary = 0xC5;
+    static constexpr size_t canary_bytes = 64;
+    size_t bytes;
+    unsigned char *data;
+};
+
+void run_block(const fake_launch &launch, const void *args)
 {
     std::lock_guard<std::mutex> only(one_block);
     static block_run block;
-    block.kernel = kernel;
+    const block_memory memory(launch.shared_bytes);
+    block.kernel = launch.kernel;
     block.args = args;
-    block.threads = threads < block_threads_max ? threads : block_threads_max;
+    block.memory = memory.data;
+    block.threads = launch.threads < block_threads_max ? launch.threads : block_threads_max;
     blockDim.x = block.threads;
     running = &block;
 #if defined(__SANITIZE_THREAD__)
@@ -152,15 +174,21 @@ extern "C" uint32_t fake_shuffle_up(uint32_t value, uint32_t distance)
     return result;
 }
 
-extern "C" void fake_run_launch(const fake_kernel *kernel, const void *args, unsigned blocks, unsigned threads)
+extern "C" unsigned char *fake_block_memory(void)
 {
-    gridDim.x = blocks;
-    blockDim.x = threads;
-    blockIdx.x = 0;
-    if (ends_with(kernel->symbol, "_block")) {
-        run_block(kernel, args, threads);
-        return;
+    return running->memory;
+}
+
+extern "C" void fake_run_launch(const fake_launch *launch, const void *args)
+{
+    const bool together = !ends_with(launch->kernel->symbol, "_grid");
+    gridDim.x = launch->blocks;
+    for (blockIdx.x = 0; blockIdx.x < launch->blocks; blockIdx.x++) {
+        blockDim.x = launch->threads;
+        if (together) {
+            run_block(*launch, args);
+            continue;
+        }
+        for (threadIdx.x = 0; threadIdx.x < launch->threads; threadIdx.x++) launch->kernel->run(args);
     }
-    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
-        for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++) kernel->run(args);
 }

@@ -12,6 +12,9 @@
 #define __device__
 #define __forceinline__ inline
 #define __launch_bounds__(threads)
+#define __ldg(pointer) (*(pointer))
+#define __noinline__ __attribute__((noinline))
+#define __align__(bytes) __attribute__((aligned(bytes)))
 #define __constant__
 #define __shared__ static /* one block runs at a time */
 
@@ -20,9 +23,11 @@ extern "C" {
 extern thread_local fake_index threadIdx, blockIdx, blockDim, gridDim;
 void fake_barrier(void);
 uint32_t fake_shuffle_up(uint32_t value, uint32_t distance);
+unsigned char *fake_block_memory(void);
 }
 
 #define __syncthreads() fake_barrier()
+#define STOA_BLOCK_MEMORY() fake_block_memory()
 #define __shfl_up_sync(mask, value, distance) fake_shuffle_up((value), (distance))
 
 /* Threads of a block run in turn, but blocks of other streams run beside them. */

@@ -312,3 +312,34 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
         }
     return CUDA_ERROR_NOT_FOUND;
 }
+
+/* Kernels whose blocks may have more memory than every launch gets. One limit for all of them is enough here. */
+#define SHARED_PLAIN ((size_t)48 << 10)
+#define SHARED_MOST (227 << 10)
+static const fake_kernel *larger[64];
+static size_t larger_bytes;
+
+CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value)
+{
+    FAKE_ENTER(cuFuncSetAttribute, FAKE_CURRENT | FAKE_UNSAFE | FAKE_LOSSLESS);
+    const fake_kernel *kernel = (const fake_kernel *)(void *)function;
+    if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || value > SHARED_MOST)
+        return CUDA_ERROR_INVALID_VALUE;
+    pthread_mutex_lock(&lock);
+    size_t at = 0;
+    while (at + 1 < sizeof larger / sizeof *larger && larger[at] && larger[at] != kernel) at++;
+    larger[at] = kernel;
+    larger_bytes = (size_t)value;
+    pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
+}
+
+size_t fake_shared_limit(const fake_kernel *kernel)
+{
+    size_t limit = SHARED_PLAIN;
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < sizeof larger / sizeof *larger && larger[i]; i++)
+        if (larger[i] == kernel && larger_bytes > limit) limit = larger_bytes;
+    pthread_mutex_unlock(&lock);
+    return limit;
+}

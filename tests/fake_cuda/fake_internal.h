@@ -21,10 +21,18 @@ typedef struct fake_kernel {
     void (*run)(const void *args);
 } fake_kernel;
 
+typedef struct fake_launch {
+    const fake_kernel *kernel;
+    unsigned blocks, threads;
+    size_t shared_bytes;
+} fake_launch;
+
 /** Made from the .cu files; ends with a NULL symbol. */
 extern const fake_kernel fake_kernels[];
+/** Bytes that a launch may ask for, as cuFuncSetAttribute set them. */
+size_t fake_shared_limit(const fake_kernel *kernel);
 /** Run a whole launch: a thread of the block after the other, or in turn where they wait for each other. */
-void fake_run_launch(const fake_kernel *kernel, const void *args, unsigned blocks, unsigned threads);
+void fake_run_launch(const fake_launch *launch, const void *args);
 
 typedef struct fake_stream fake_stream;
 

@@ -5,6 +5,7 @@
 
 #include "algo/algo.cu"
 #include "reco/reco.cu"
+#include "runtime/native/native.cu"
 #include "unit/test_kernels.cu"
 
 template <class Args> void run(void (*kernel)(Args), const void *args)
@@ -19,6 +20,7 @@ template <class Args> constexpr size_t size_of(void (*)(Args))
 extern "C" const fake_kernel fake_kernels[] = {
 #define KERNEL(symbol) {#symbol, size_of(symbol), [](const void *args) { run(symbol, args); }},
 #include "stoa_cuda_algo_kernels.def"
+#include "stoa_cuda_native_kernels.def"
 #include "reco_cuda_kernels.def"
 #include "test_cuda_kernels.def"
 #undef KERNEL

@@ -19,7 +19,7 @@ typedef struct work {
     struct work *next;
     work_kind kind;
     union {
-        struct { const fake_kernel *kernel; unsigned blocks, threads; _Alignas(64) unsigned char args[FAKE_ARGS_MAX]; } launch;
+        struct { fake_launch shape; _Alignas(64) unsigned char args[FAKE_ARGS_MAX]; } launch;
         struct { CUhostFn run; void *user; } task;
         struct { char *dst; const char *src; size_t dst_pitch, src_pitch, width, height; } copy;
         struct { void *dst; unsigned char value; size_t bytes; } fill;
@@ -116,9 +116,9 @@ static bool run_fill(const work *item)
 
 static bool run_kernel(const work *item, int ordinal)
 {
-    const fake_kernel *kernel = item->as.launch.kernel;
+    const fake_kernel *kernel = item->as.launch.shape.kernel;
     if (!fake_memory_check_args(item->as.launch.args, kernel->args_bytes, ordinal, kernel->symbol)) return false;
-    fake_run_launch(kernel, item->as.launch.args, item->as.launch.blocks, item->as.launch.threads);
+    fake_run_launch(&item->as.launch.shape, item->as.launch.args);
     return true;
 }
 
@@ -420,14 +420,12 @@ CUresult cuLaunchKernel(CUfunction function, unsigned blocks, unsigned blocks_y,
 {
     FAKE_ENTER(cuLaunchKernel, FAKE_CURRENT | FAKE_TRACED | FAKE_LOSSLESS);
     const fake_kernel *kernel = (const fake_kernel *)(void *)function;
-    if (blocks == 0 || threads == 0 || threads > 1024 || blocks_y * blocks_z * threads_y * threads_z != 1 || shared_bytes || extra ||
-        kernel->args_bytes > FAKE_ARGS_MAX)
+    if (blocks == 0 || threads == 0 || threads > 1024 || blocks_y * blocks_z * threads_y * threads_z != 1 || extra ||
+        kernel->args_bytes > FAKE_ARGS_MAX || shared_bytes > fake_shared_limit(kernel))
         return CUDA_ERROR_INVALID_VALUE;
     work *item = calloc(1, sizeof *item);
     if (!item) abort();
-    item->as.launch.kernel = kernel;
-    item->as.launch.blocks = blocks;
-    item->as.launch.threads = threads;
+    item->as.launch.shape = (fake_launch){kernel, blocks, threads, shared_bytes};
     memcpy(item->as.launch.args, parameters[0], kernel->args_bytes);
     const CUresult result = enqueue(stream, WORK_KERNEL, item, sizeof *item);
     free(item);

@@ -223,7 +223,7 @@ static void algorithms_chain_on_the_device(void **state)
 
 static void a_kernel_that_no_image_has(void **state)
 {
-    static const stoa_kernel kernel = {sizeof kernel, 4, "test_iot", NULL}; /* the start of a name is none */
+    static const stoa_kernel kernel = {sizeof kernel, 4, "test_iot", NULL, 0, 0}; /* the start of a name is none */
     fixture *self = *state;
     stoa_error err;
     assert_int_equal(stoa_queue_launch(self->queue, &kernel, "abc", &err), STOA_ENOTSUP);

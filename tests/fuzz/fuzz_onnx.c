@@ -30,6 +30,16 @@ static void bind(const stoa_tensor_schema *tensors, uint32_t count, double *memo
             bound[value] = (stoa_bound){memory + (size_t)value * ROWS, 1, (uint32_t)tensors[i].dtype, 0};
 }
 
+static stoa_queue *host_queue(void)
+{
+    static stoa_device *device;
+    static stoa_queue *queue;
+    if (!queue && (stoa_device_open("host", &device, NULL) != STOA_OK ||
+                   stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK))
+        abort();
+    return queue;
+}
+
 static void run(void *model)
 {
     static stoa_bound in[VALUES_MAX], out[VALUES_MAX];
@@ -46,7 +56,7 @@ static void run(void *model)
     if (!workspace || !memory) abort();
     bind(schema->inputs, schema->input_count, memory, in);
     bind(schema->outputs, schema->output_count, memory + (size_t)inputs * ROWS, out);
-    if (stoai_native_api.open(model, NULL, workspace, bytes, &all, &instance, NULL) != STOA_OK) abort();
+    if (stoai_native_api.open(model, host_queue(), workspace, bytes, &all, &instance, NULL) != STOA_OK) abort();
     if (stoai_native_api.run(instance, in, out, 0, &all, NULL) != STOA_OK) abort();
     if (stoai_native_api.run(instance, in, out, ROWS - 1, &one, NULL) != STOA_OK) abort();
     stoai_native_api.close(instance);

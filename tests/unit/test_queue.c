@@ -50,7 +50,7 @@ static void plain(const void *args)
 {
     if (!args) atomic_fetch_add(&plain_runs, 1);
 }
-static const stoa_kernel plain_kernel = {sizeof plain_kernel, 0, "test_plain", plain};
+static const stoa_kernel plain_kernel = {sizeof plain_kernel, 0, "test_plain", plain, 0, 0};
 
 static void kernels_with_and_without_arguments(void **state)
 {
@@ -254,7 +254,7 @@ static void argument_errors_name_both_values(void **state)
     assert_int_equal(stoa_queue_is_idle(queue, NULL, &err), STOA_EINVAL);
     assert_int_equal(stoa_queue_is_idle(NULL, &idle, &err), STOA_EINVAL);
 
-    stoa_kernel kernel = {sizeof kernel, STOA_KERNEL_ARGS_MAX_BYTES + 1, "test_too_big", plain};
+    stoa_kernel kernel = {sizeof kernel, STOA_KERNEL_ARGS_MAX_BYTES + 1, "test_too_big", plain, 0, 0};
     assert_int_equal(stoa_queue_launch(queue, &kernel, &byte, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "test_too_big"));
     assert_non_null(strstr(err.message, "1025"));
@@ -294,7 +294,7 @@ static void places_that_see_each_other(void **state)
     stoa_place host = {STOA_PLACE_HOST, 0}, pinned = {STOA_PLACE_CUDA_HOST, 0};
     stoa_place cuda0 = {STOA_PLACE_CUDA, 0}, cuda1 = {STOA_PLACE_CUDA, 1};
     assert_true(stoa_place_accessible(host, pinned) && stoa_place_accessible(pinned, host));
-    assert_true(stoa_place_accessible(cuda1, cuda1));
+    assert_true(stoa_place_accessible(cuda1, cuda1) && stoa_place_accessible(pinned, cuda1));
     assert_false(stoa_place_accessible(cuda0, cuda1) || stoa_place_accessible(cuda0, host));
 }
 

@@ -10,25 +10,30 @@
 #include "stoa/kernel.h"
 #include "stoa/memory.h"
 
-extern const stoa_kernel_image stoa_cuda_algo_image; /* made by the build from src/algo/algo.cu */
+/* Made by the build from src/algo/algo.cu and src/runtime/native/native.cu. */
+extern const stoa_kernel_image stoa_cuda_algo_image, stoa_cuda_native_image;
+static const stoa_kernel_image *const own_images[] = {&stoa_cuda_algo_image, &stoa_cuda_native_image};
+#define OWN_IMAGES ((uint32_t)(sizeof own_images / sizeof *own_images))
 
 typedef struct kernel_shape {
     const char *suffix;
     unsigned blocks_per_unit, threads;
+    int shared_bytes_max;
 } kernel_shape;
 
 static const kernel_shape shapes[] = {
-#define SHAPE(name, blocks, threads) {"_" #name, blocks, threads},
+#define SHAPE(name, blocks, threads, shared_bytes) {"_" #name, blocks, threads, shared_bytes},
     STOA_SHAPE_MAP(SHAPE)
 #undef SHAPE
 };
 
-/* Number 0 is the plugin's own; NULL behind the last one. */
+/* The plugin's own come first; NULL behind the last one. */
 static const stoa_kernel_image *next_image(uint32_t *index)
 {
-    const stoa_kernel_image *image = &stoa_cuda_algo_image;
-    if ((*index)++ > 0)
-        while ((image = stoa_kernel_image_at(*index - 2)) != NULL && strcmp(image->backend, "cuda") != 0) ++*index;
+    if (*index < OWN_IMAGES) return own_images[(*index)++];
+    const stoa_kernel_image *image;
+    do image = stoa_kernel_image_at((*index)++ - OWN_IMAGES);
+    while (image && strcmp(image->backend, "cuda") != 0);
     return image;
 }
 
@@ -53,8 +58,11 @@ static stoa_status find_kernel(stoai_cuda_device *device, const stoa_kernel_imag
     kernel->blocks = shape->blocks_per_unit ? shape->blocks_per_unit * (unsigned)units : 1;
     kernel->threads = shape->threads;
     device->kernel_count++;
-    return CUDA_CALL(err, device, CUDA_RELAXED, cuModuleGetFunction, &kernel->function,
-                     device->modules[device->module_count - 1], symbol);
+    STOA_TRY(CUDA_CALL(err, device, CUDA_RELAXED, cuModuleGetFunction, &kernel->function,
+                       device->modules[device->module_count - 1], symbol));
+    if (!shape->shared_bytes_max) return STOA_OK;
+    return CUDA_CALL(err, device, CUDA_RELAXED, cuFuncSetAttribute, kernel->function,
+                     CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shape->shared_bytes_max);
 }
 
 static stoa_status load_image(stoai_cuda_device *device, const stoa_kernel_image *image, int units, stoa_error *err)

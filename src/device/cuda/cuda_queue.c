@@ -108,9 +108,11 @@ stoa_status stoai_cuda_queue_launch(void *queue, const stoa_kernel *kernel, cons
                          "library are registered before (stoa_kernel_image_register)",
                          kernel->name, (unsigned)self->device->module_count, (unsigned)self->device->ordinal);
     void *parameters[] = {(void *)(uintptr_t)args};
+    const unsigned blocks =
+        kernel->blocks_max && kernel->blocks_max < compiled->blocks ? kernel->blocks_max : compiled->blocks;
     return finish(self,
-                  CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuLaunchKernel, compiled->function, compiled->blocks, 1, 1,
-                            compiled->threads, 1, 1, 0, self->stream, parameters, NULL),
+                  CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuLaunchKernel, compiled->function, blocks, 1, 1,
+                            compiled->threads, 1, 1, kernel->shared_bytes, self->stream, parameters, NULL),
                   err);
 }
 

@@ -64,6 +64,27 @@ char *stoai_arena_print(graph_arena *arena, const char *format, ...)
     return copy;
 }
 
+size_t stoai_arena_pack(const graph_arena *arena, void *to)
+{
+    size_t bytes = 0;
+    for (const graph_chunk *chunk = arena->chunks; chunk; chunk = chunk->next) {
+        if (to) memcpy((char *)to + bytes, chunk, chunk->used);
+        bytes += align_up(chunk->used, ALIGN_BYTES);
+    }
+    return bytes;
+}
+
+size_t stoai_arena_packed_at(const graph_arena *arena, const void *pointer)
+{
+    size_t bytes = 0;
+    for (const graph_chunk *chunk = arena->chunks; chunk; chunk = chunk->next) {
+        const uintptr_t at = (uintptr_t)pointer - (uintptr_t)chunk;
+        if (at < chunk->used) return bytes + at;
+        bytes += align_up(chunk->used, ALIGN_BYTES);
+    }
+    return SIZE_MAX;
+}
+
 void stoai_arena_release(graph_arena *arena)
 {
     graph_chunk *next;

@@ -16,6 +16,11 @@ void *stoai_arena_take(graph_arena *arena, size_t count, size_t bytes);
 /* `text` printed into the arena; NULL when memory is exhausted. */
 char *stoai_arena_print(graph_arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* All that was taken, one piece behind the other, to `to` unless that is NULL; returns the bytes. */
+size_t stoai_arena_pack(const graph_arena *arena, void *to);
+/* Where in the packed copy that is which `pointer` points to; SIZE_MAX: not in the arena. */
+size_t stoai_arena_packed_at(const graph_arena *arena, const void *pointer);
+
 void stoai_arena_release(graph_arena *arena);
 
 /* A growing array: returns one with room for element number `count`, NULL when memory is exhausted. The old one stays in the

@@ -160,13 +160,9 @@ static void narrow(const tile *t, const native_step *s)
         }                                                                                                 \
         break;
     switch ((int)s->narrow) {
-        NARROW(INT8, int32_t, (int8_t)x)
-        NARROW(INT16, int32_t, (int16_t)x)
-        NARROW(UINT8, int32_t, (uint8_t)x)
-        NARROW(UINT16, int32_t, (uint16_t)x)
-        NARROW(UINT32, int64_t, (uint32_t)x)
-        NARROW(FLOAT16, float, half_to_f32(f32_to_half(x)))
-        NARROW(BFLOAT16, float, bfloat_to_f32(f32_to_bfloat(x)))
+        NARROW_MAP_i32(NARROW)
+        NARROW_MAP_i64(NARROW)
+        NARROW_MAP_f32(NARROW)
     default: break;
     }
 #undef NARROW
@@ -176,6 +172,35 @@ static void step_cast(const tile *t, const native_step *s)
 {
     map_run(t, s, cast_kernels[s->type][s->narrow == STOA_BOOL ? 4 : (int)s->out_type], 1);
     narrow(t, s);
+}
+
+/* ----------------------------------------------------------------------------------------------- groups of columns */
+
+static void step_reduce(const tile *t, const native_step *s)
+{
+    const bool arg = s->reduce == NATIVE_REDUCE_ARG_MIN || s->reduce == NATIVE_REDUCE_ARG_MAX;
+    const bool one = tile_is_row(t);
+    for (uint32_t g = 0; g < s->count; g++)
+        if (arg || s->type != NATIVE_F32)
+            for (size_t lane = 0; lane < t->rows; lane++)
+                reduce_scalar(t, s, g, lane, arg);
+        else
+            for (size_t v = 0; v < t->vectors; v++)
+                lane_store(tile_column(t, s->out + g) + v * LANES, reduce_f32(t, s, g, v), one);
+}
+
+static void step_softmax(const tile *t, const native_step *s)
+{
+    for (uint32_t g = 0; g < s->count; g++)
+        for (size_t v = 0; v < t->vectors; v++)
+            softmax_group(t, s, g, v);
+}
+
+static void step_norm(const tile *t, const native_step *s)
+{
+    for (uint32_t g = 0; g < s->count; g++)
+        for (size_t v = 0; v < t->vectors; v++)
+            norm_group(t, s, g, v);
 }
 
 /* -------------------------------------------------------------------------------------------------------- run */

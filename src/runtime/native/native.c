@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "runtime/native/lower.h"
+#include "runtime/native/native_device.h"
 #include "stoa/memory.h"
 
 #define LINE_BYTES 64u
@@ -14,11 +15,14 @@ typedef struct native_model {
     native_plan plan;
     stoa_schema schema;
     stoa_capabilities capabilities;
+    native_copies copies;           /* on other devices than the host */
 } native_model;
 
 typedef struct native_instance {
     const native_model *model;
     void *workspace;
+    bool on_device;                 /* another than the host */
+    native_device device;
     uint32_t first;   /* row of the columns that the first one of `kept` is for */
     stoa_bound kept[]; /* [kept_count] columns between programs, in the workspace behind the tile */
 } native_instance;
@@ -47,6 +51,7 @@ static void unload(void *handle)
 {
     native_model *model = handle;
     if (!model) return;
+    pthread_mutex_destroy(&model->copies.lock);
     stoai_arena_release(&model->arena);
     stoa_free(model, sizeof *model);
 }
@@ -61,6 +66,7 @@ static stoa_status load(const void *data, size_t bytes, const stoa_model_options
     if (!model) return STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes", sizeof *model);
     graph_arena scratch = {NULL, 0};
     model->kernels = kernels;
+    pthread_mutex_init(&model->copies.lock, NULL);
     stoa_status status = stoai_onnx_read(data, bytes, &scratch, &onnx, err);
     if (status == STOA_OK)
         status = stoai_lower(&onnx, bytes, kernels, &scratch, &model->arena, &model->plan, &model->schema, err);
@@ -97,17 +103,19 @@ static const char *plan_step(const void *handle, uint32_t index)
 
 static stoa_status check_place(stoa_place place, stoa_error *err)
 {
-    if (place.type == STOA_PLACE_HOST) return STOA_OK;
+    if (place.type == STOA_PLACE_HOST || place.type == STOA_PLACE_CUDA) return STOA_OK;
     return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'native': no code for devices of type %d", (int)place.type);
 }
 
-/* Lays the kept columns out behind the tile, which serves any number of rows; with `kept` NULL it only measures.
+/* Lays the kept columns out behind the tiles; with `kept` NULL it only measures.
  * An odd number of cache lines each: columns a power of two apart would share a few places of the cache. */
-static size_t place_kept(const native_plan *plan, const uint32_t *max_rows, char *memory, stoa_bound *kept)
+static size_t place_kept(const native_plan *plan, stoa_place place, const uint32_t *max_rows, char *memory, stoa_bound *kept)
 {
     static const stoa_dtype dtypes[] = {
         [NATIVE_F32] = STOA_FLOAT32, [NATIVE_F64] = STOA_FLOAT64, [NATIVE_I32] = STOA_INT32, [NATIVE_I64] = STOA_INT64};
-    size_t used = (stoai_native_workspace_bytes(plan) + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+    const size_t tiles = place.type == STOA_PLACE_HOST ? stoai_native_workspace_bytes(plan) /* one serves any number of rows */
+                                                       : stoai_native_device_tile_bytes(plan, max_rows);
+    size_t used = (tiles + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
     for (uint32_t i = 0; i < plan->kept_count; i++) {
         const native_kept *column = &plan->kept[i];
         const size_t lines = max_rows[column->axis] * stoa_dtype_bytes(dtypes[column->type]) / LINE_BYTES + 1;
@@ -120,7 +128,7 @@ static size_t place_kept(const native_plan *plan, const uint32_t *max_rows, char
 static stoa_status workspace(const void *handle, stoa_place place, const uint32_t *max_rows, size_t *bytes, stoa_error *err)
 {
     STOA_TRY(check_place(place, err));
-    *bytes = place_kept(&((const native_model *)handle)->plan, max_rows, NULL, NULL);
+    *bytes = place_kept(&((const native_model *)handle)->plan, place, max_rows, NULL, NULL);
     return STOA_OK;
 }
 
@@ -129,26 +137,44 @@ static size_t instance_bytes(const native_model *model)
     return sizeof(native_instance) + model->plan.kept_count * sizeof(stoa_bound);
 }
 
+static stoa_status open_on_device(native_instance *instance, native_model *model, stoa_queue *queue, stoa_error *err)
+{
+    const stoa_schema *s = &model->schema;
+    native_device *device = &instance->device;
+    for (uint32_t i = 0; i < s->input_count; i++) device->values[NATIVE_INPUTS] += s->inputs[i].width;
+    for (uint32_t i = 0; i < s->output_count; i++) device->values[NATIVE_OUTPUTS] += s->outputs[i].width;
+    device->values[NATIVE_KEPT] = model->plan.kept_count;
+    device->axis_count = s->axis_count;
+    STOA_TRY(stoai_native_device_open(device, &model->copies, &model->arena, &model->plan, queue, err));
+    instance->on_device = true;
+    return STOA_OK;
+}
+
 static stoa_status open_instance(const void *handle, stoa_queue *queue, void *memory, size_t bytes,
                                  const uint32_t *max_rows, void **result, stoa_error *err)
 {
-    (void)queue;
     *result = NULL;
-    const native_model *model = handle;
-    const size_t needed = place_kept(&model->plan, max_rows, NULL, NULL), own = instance_bytes(model);
+    native_model *model = (native_model *)(uintptr_t)handle; /* only its copies on devices change */
+    const stoa_place place = stoa_device_place(stoa_queue_device(queue));
+    const size_t needed = place_kept(&model->plan, place, max_rows, NULL, NULL), own = instance_bytes(model);
     if (bytes < needed) return STOA_FAIL(err, STOA_EINVAL, "workspace: %zu bytes given, %zu needed", bytes, needed);
     native_instance *instance = stoa_calloc(1, own);
     if (!instance) return STOA_FAIL(err, STOA_ENOMEM, "session: %zu bytes", own);
     instance->model = model;
     instance->workspace = memory;
-    place_kept(&model->plan, max_rows, memory, instance->kept);
-    *result = instance;
-    return STOA_OK;
+    place_kept(&model->plan, place, max_rows, memory, instance->kept);
+    const stoa_status status = place.type == STOA_PLACE_HOST ? STOA_OK : open_on_device(instance, model, queue, err);
+    if (status == STOA_OK)
+        *result = instance;
+    else
+        stoa_free(instance, own);
+    return status;
 }
 
 static void close_instance(void *handle)
 {
     native_instance *instance = handle;
+    if (instance->on_device) stoai_native_device_close(&instance->device);
     stoa_free(instance, instance_bytes(instance->model));
 }
 
@@ -170,11 +196,21 @@ static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound 
     const native_model *model = instance->model;
     begin_kept_at(instance, first);
     native_call call = {{inputs, outputs, instance->kept}, instance->workspace, first, rows, false, 0, 0};
+    if (instance->on_device) return stoai_native_device_run(&instance->device, &call, NULL, err);
     for (uint32_t i = 0; i < model->plan.program_count && !call.failed; i++)
         model->kernels->run(&model->plan.programs[i], &call);
     if (!call.failed) return STOA_OK;
     return STOA_FAIL(err, STOA_ERUNTIME, "row %lld of axis '%s' is asked for, which has %u rows", (long long)call.bad_row,
                      model->schema.axes[call.bad_axis], rows[call.bad_axis]);
+}
+
+static stoa_status run_counted(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, const uint32_t *const *counts,
+                               const uint32_t *rows_max, stoa_error *err)
+{
+    native_instance *instance = handle;
+    begin_kept_at(instance, 0);
+    const native_call call = {{inputs, outputs, instance->kept}, instance->workspace, 0, rows_max, false, 0, 0};
+    return stoai_native_device_run(&instance->device, &call, counts, err);
 }
 
 const stoa_runtime_api stoai_native_api = {
@@ -192,4 +228,5 @@ const stoa_runtime_api stoai_native_api = {
     .open = open_instance,
     .close = close_instance,
     .run = run,
+    .run_counted = run_counted,
 };

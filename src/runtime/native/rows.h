@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "runtime/native/maps.h"
+#include "runtime/native/map_ops.h"
 #include "runtime/native/program.h"
 #include "runtime/native/tile.h"
 #include "runtime/native/vmath.h"
@@ -15,7 +15,7 @@ INLINE vf lane_load(const float *from, bool one) { return one ? v_splat(*from) :
 INLINE void lane_store(float *to, vf value, bool one)
 {
     if (one)
-        *to = value[0];
+        *to = v_first(value);
     else
         v_store(to, value);
 }
@@ -31,7 +31,7 @@ INLINE vf reduce_term(native_reduce kind, vf x)
     return kind == NATIVE_REDUCE_L1 ? v_abs(x) : x;
 }
 
-static vf reduce_extreme(const tile *t, const native_step *s, uint32_t g, size_t v, bool least)
+STEP_PART vf reduce_extreme(const tile *t, const native_step *s, uint32_t g, size_t v, bool least)
 {
     const bool one = tile_is_row(t);
     vf best = lane_load(group_at(t, s, g, 0, v), one);
@@ -42,21 +42,21 @@ static vf reduce_extreme(const tile *t, const native_step *s, uint32_t g, size_t
     return best;
 }
 
-static vf reduce_log_sum_exp(const tile *t, const native_step *s, uint32_t g, size_t v)
+STEP_PART vf reduce_log_sum_exp(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     const bool one = tile_is_row(t);
-    vf most = reduce_extreme(t, s, g, v, false), sum = {0};
+    vf most = reduce_extreme(t, s, g, v, false), sum = v_splat(0.0f);
     most = v_select(v_abs(most) < v_splat(INFINITY), most, v_splat(0.0f));
     for (uint32_t k = 0; k < s->length; k++)
         sum += v_exp(lane_load(group_at(t, s, g, k, v), one) - most);
     return v_log(sum) + most;
 }
 
-static vf reduce_sum(const tile *t, const native_step *s, uint32_t g, size_t v)
+STEP_PART vf reduce_sum(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     const bool one = tile_is_row(t);
     const bool squares = s->reduce == NATIVE_REDUCE_L2 || s->reduce == NATIVE_REDUCE_SUM_SQUARE;
-    vf sum = {0};
+    vf sum = v_splat(0.0f);
     for (uint32_t k = 0; k < s->length; k++) {
         const vf x = lane_load(group_at(t, s, g, k, v), one);
         sum += squares ? v_rounded(x * x) : reduce_term(s->reduce, x);
@@ -69,7 +69,7 @@ static vf reduce_sum(const tile *t, const native_step *s, uint32_t g, size_t v)
     }
 }
 
-static vf reduce_product(const tile *t, const native_step *s, uint32_t g, size_t v)
+STEP_PART vf reduce_product(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     const bool one = tile_is_row(t);
     vf product = v_splat(1.0f);
@@ -78,7 +78,7 @@ static vf reduce_product(const tile *t, const native_step *s, uint32_t g, size_t
     return product;
 }
 
-static vf reduce_f32(const tile *t, const native_step *s, uint32_t g, size_t v)
+STEP_PART vf reduce_f32(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     switch (s->reduce) {
     case NATIVE_REDUCE_PROD: return reduce_product(t, s, g, v);
@@ -91,7 +91,7 @@ static vf reduce_f32(const tile *t, const native_step *s, uint32_t g, size_t v)
 
 /* The other types: a lane after the other. T: type, U: type of wrapping arithmetic, FINISH: T from a double. */
 #define REDUCE_SCALAR_DEFINE(suffix, T, U, FINISH)                                                        \
-    static T reduce_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane)                \
+    STEP_PART T reduce_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane)                \
     {                                                                                                     \
         U sum = 0, product = 1;                                                                           \
         T most = 0, least = 0;                                                                            \
@@ -115,7 +115,7 @@ static vf reduce_f32(const tile *t, const native_step *s, uint32_t g, size_t v)
         }                                                                                                 \
     }
 #define LOG_SUM_EXP_DEFINE(suffix, T)                                                                     \
-    static double log_sum_exp_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane, double most) \
+    STEP_PART double log_sum_exp_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane, double most) \
     {                                                                                                     \
         double sum = 0.0;                                                                                 \
         most = fabs(most) < INFINITY ? most : 0.0;                                                        \
@@ -136,7 +136,7 @@ REDUCE_SCALAR_DEFINE(i64, int64_t, uint64_t, f64_to_i64)
 
 /* Position of the extreme: NaN never beats another value, and is never beaten when it stands first. */
 #define ARG_DEFINE(suffix, T)                                                                             \
-    static int64_t arg_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane)             \
+    STEP_PART int64_t arg_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane)             \
     {                                                                                                     \
         const bool least = s->reduce == NATIVE_REDUCE_ARG_MIN;                                            \
         T best = 0;                                                                                       \
@@ -156,7 +156,7 @@ ARG_DEFINE(i32, int32_t)
 ARG_DEFINE(i64, int64_t)
 #undef ARG_DEFINE
 
-static void reduce_scalar(const tile *t, const native_step *s, uint32_t g, size_t lane, bool arg)
+STEP_PART void reduce_scalar(const tile *t, const native_step *s, uint32_t g, size_t lane, bool arg)
 {
     const uint32_t refs = arg ? 2 : type_bytes(s->type) / 4;
     void *out = tile_column(t, s->out + g * refs);
@@ -171,27 +171,14 @@ static void reduce_scalar(const tile *t, const native_step *s, uint32_t g, size_
         ((int64_t *)out)[lane] = reduce_i64(t, s, g, lane);
 }
 
-static void step_reduce(const tile *t, const native_step *s)
-{
-    const bool arg = s->reduce == NATIVE_REDUCE_ARG_MIN || s->reduce == NATIVE_REDUCE_ARG_MAX;
-    const bool one = tile_is_row(t);
-    for (uint32_t g = 0; g < s->count; g++)
-        if (arg || s->type != NATIVE_F32)
-            for (size_t lane = 0; lane < t->rows; lane++)
-                reduce_scalar(t, s, g, lane, arg);
-        else
-            for (size_t v = 0; v < t->vectors; v++)
-                lane_store(tile_column(t, s->out + g) + v * LANES, reduce_f32(t, s, g, v), one);
-}
-
 /* x - max, its exponentials and their sum; then the quotient, or the difference to the sum's logarithm. */
-static void softmax_group(const tile *t, const native_step *s, uint32_t g, size_t v)
+STEP_PART void softmax_group(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     const bool one = tile_is_row(t);
     const size_t pitch = t->pitch;
     float *out = tile_column(t, s->out + g * s->length) + v * LANES;
     const vf most = reduce_extreme(t, s, g, v, false);
-    vf sum = {0};
+    vf sum = v_splat(0.0f);
     for (uint32_t k = 0; k < s->length; k++) {
         const vf x = lane_load(group_at(t, s, g, k, v), one) - most, e = v_exp(x);
         sum += e;
@@ -205,12 +192,12 @@ static void softmax_group(const tile *t, const native_step *s, uint32_t g, size_
 }
 
 /* In two passes: the mean first, then the squares of the distances to it. */
-static void norm_group(const tile *t, const native_step *s, uint32_t g, size_t v)
+STEP_PART void norm_group(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     const bool one = tile_is_row(t);
-    const float *scale = s->in[1].constants, *bias = s->in[2].constants;
+    const float *scale = (const float *)s->in[1].constants, *bias = (const float *)s->in[2].constants;
     float *out = tile_column(t, s->out + g * s->length) + v * LANES;
-    vf sum = {0}, squares = {0};
+    vf sum = v_splat(0.0f), squares = v_splat(0.0f);
     for (uint32_t k = 0; k < s->length; k++)
         sum += lane_load(group_at(t, s, g, k, v), one);
     const vf mean = sum / (float)s->length;
@@ -227,20 +214,6 @@ static void norm_group(const tile *t, const native_step *s, uint32_t g, size_t v
             x = x + bias[k];
         lane_store(out + k * t->pitch, x, one);
     }
-}
-
-static void step_softmax(const tile *t, const native_step *s)
-{
-    for (uint32_t g = 0; g < s->count; g++)
-        for (size_t v = 0; v < t->vectors; v++)
-            softmax_group(t, s, g, v);
-}
-
-static void step_norm(const tile *t, const native_step *s)
-{
-    for (uint32_t g = 0; g < s->count; g++)
-        for (size_t v = 0; v < t->vectors; v++)
-            norm_group(t, s, g, v);
 }
 
 #endif

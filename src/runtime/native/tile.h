@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every step sees while a tile runs. Private to kernels.c. */
+/* What every step sees while a tile runs. Private to kernels.c and native.cu, where a column has a lane for each thread's row. */
 #ifndef STOA_NATIVE_TILE_H
 #define STOA_NATIVE_TILE_H
 
 #include "runtime/native/program.h"
 #include "runtime/native/vmath.h"
+
+/* Before a function that is a part of a step: a thread's own copy of the rarer ones would only fill the GPU's registers. */
+#if defined(__CUDACC__)
+#define STEP_PART static __device__ __noinline__
+#else
+#define STEP_PART static
+#endif
 
 /* Walks the columns of the next tile, a few cache lines at a time. Asking for all of them at once would fill the processor's
  * list of outstanding misses and stall it; spread over the matrix steps they cost nothing. */
@@ -37,6 +44,7 @@ INLINE uint32_t operand_ref(const native_operand *o, uint32_t i)
     return o->refs != NULL ? o->refs[i] : o->first + i * (type_bytes(o->type) / 4);
 }
 
+#ifndef __CUDACC__
 /* The next column without gaps; false at the end. */
 static inline bool fetch_column(fetcher *f, const native_call *call)
 {
@@ -67,5 +75,7 @@ INLINE void fetch_some(const tile *t)
         __builtin_prefetch(f->line, 0, 3);
     }
 }
+
+#endif
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vectors of the level this file is compiled for, and the vector functions of float: exp, log, tanh, sigmoid, erf ...
+/* Vectors of the level this file is compiled for, and the vector functions of float: exp, log, tanh, sigmoid, erf ... On CUDA a
+ * vector is one float, as each thread has a row of its own, and a mask is 0 or 1.
  *
  * Bounds, largest error over all floats in units of the last place (tests/unit/test_vmath.c measures them on every level):
  *
@@ -17,6 +18,44 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#if defined(__CUDACC__)
+
+#include "stoa/kernel.h"
+
+#define INLINE STOA_DEVICE
+#define LANES ((size_t)1)
+typedef float vf;
+typedef int32_t vi;
+typedef uint32_t vu;
+
+INLINE vf v_load(const float *from) { return *from; }
+INLINE void v_store(float *to, vf value) { *to = value; }
+INLINE vf v_splat(float value) { return value; }
+INLINE float v_first(vf x) { return x; }
+INLINE vi v_isplat(int32_t value) { return value; }
+INLINE vi v_bits(vf x)
+{
+    vi bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+INLINE vf v_of_bits(vi bits)
+{
+    vf x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+INLINE vf v_to_float(vi x) { return (float)x; }
+INLINE vi v_masked(vi mask, int32_t value) { return mask ? value : 0; }
+INLINE vf v_select(vi mask, vf a, vf b) { return mask ? a : b; }
+INLINE vf v_at_least(vf low, vf x) { return x < low ? low : x; }
+INLINE vf v_at_most(vf high, vf x) { return x > high ? high : x; }
+INLINE vf v_rounded(vf product) { return product; } /* nothing is fused there */
+INLINE vf v_sqrt(vf x) { return sqrtf(x); }
+
+#else
 
 #if defined(__AVX512F__) || defined(STOA_TEST_WIDTH_64)
 #define VECTOR_BYTES 64
@@ -38,7 +77,12 @@ typedef float vf_memory __attribute__((vector_size(VECTOR_BYTES), aligned(4), ma
 INLINE vf v_load(const float *from) { return *(const vf_memory *)from; }
 INLINE void v_store(float *to, vf value) { *(vf_memory *)to = value; }
 INLINE vf v_splat(float value) { return value - (vf){0}; /* x - (+0) is x for every x, -0 and NaN included */ }
+INLINE float v_first(vf x) { return x[0]; }
 INLINE vi v_isplat(int32_t value) { return value - (vi){0}; }
+INLINE vi v_bits(vf x) { return (vi)x; }
+INLINE vf v_of_bits(vi bits) { return (vf)bits; }
+INLINE vf v_to_float(vi x) { return __builtin_convertvector(x, vf); }
+INLINE vi v_masked(vi mask, int32_t value) { return mask & value; }
 
 /* Lane by lane: mask ? a : b; x < low ? low : x; x > high ? high : x. With NaN in either operand the last two give x.
  * Compilers do not find the single instructions for these, and every function below is made of them. */
@@ -69,12 +113,6 @@ INLINE vf v_rounded(vf product)
 #endif
     return product;
 }
-INLINE vf v_relu(vf x) { return v_at_least((vf){0}, x); }
-INLINE vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
-INLINE vi v_sign_bit(vf x) { return (vi)((vu)x & 0x80000000u); }
-INLINE vf v_copysign(vf magnitude, vf sign) { return (vf)(((vi)magnitude & 0x7fffffff) | v_sign_bit(sign)); }
-/* x into [low, high]; NaN stays NaN, a NaN bound does not bind: as ONNX Runtime's Clip. */
-INLINE vf v_clamp(vf x, vf low, vf high) { return v_at_most(high, v_at_least(low, x)); }
 
 INLINE vf v_sqrt(vf x)
 {
@@ -83,6 +121,15 @@ INLINE vf v_sqrt(vf x)
         r[lane] = __builtin_sqrtf(x[lane]);
     return r;
 }
+
+#endif
+
+INLINE vf v_relu(vf x) { return v_at_least(v_splat(0.0f), x); }
+INLINE vf v_abs(vf x) { return v_of_bits(v_bits(x) & 0x7fffffff); }
+INLINE vi v_sign_bit(vf x) { return (vi)((vu)v_bits(x) & 0x80000000u); }
+INLINE vf v_copysign(vf magnitude, vf sign) { return v_of_bits((v_bits(magnitude) & 0x7fffffff) | v_sign_bit(sign)); }
+/* x into [low, high]; NaN stays NaN, a NaN bound does not bind: as ONNX Runtime's Clip. */
+INLINE vf v_clamp(vf x, vf low, vf high) { return v_at_most(high, v_at_least(low, x)); }
 
 /* Nearest integer, ties to even: adding 2^23 leaves no bits behind the point. Larger values are integers already. */
 INLINE vf v_round(vf x)
@@ -104,7 +151,7 @@ INLINE vf v_ceil(vf x)
 }
 
 /* 2^e for e in [-126, 127]. */
-INLINE vf v_power_of_two(vi e) { return (vf)(((vu)e + 127u) << 23); }
+INLINE vf v_power_of_two(vi e) { return v_of_bits((vi)(((vu)e + 127u) << 23)); }
 
 /* x = n ln 2 + r with |r| <= ln 2 / 2; |x| must be below 2^20 or so, or NaN. n * LN2_HIGH is exact for |n| < 2^8. */
 #define LN2_HIGH 0x1.62e4p-1f
@@ -114,7 +161,7 @@ INLINE vf v_exp_reduce(vf x, vi *n)
     const vf magic = v_splat(0x1.8p23f);
     const vf shifted = x * 0x1.715476p0f + magic;
     const vf whole = shifted - magic;
-    *n = (vi)((vu)shifted - (vu)magic);
+    *n = (vi)((vu)v_bits(shifted) - (vu)v_bits(magic));
     return (x - whole * LN2_HIGH) - whole * LN2_LOW;
 }
 
@@ -151,10 +198,10 @@ INLINE vf v_expm1_negative(vf x)
 INLINE vf v_log_finite(vf x)
 {
     const vi tiny = x < 0x1p-126f;
-    const vi bits = (vi)v_select(tiny, x * 0x1p23f, x);
+    const vi bits = v_bits(v_select(tiny, x * 0x1p23f, x));
     const vi e = (vi)((vu)bits - 0x3f3504f3u) >> 23; /* wraps for x <= 0, whose result is not used */
-    const vf f = (vf)(vi)((vu)bits - ((vu)e << 23)) - 1.0f;
-    const vf k = __builtin_convertvector(e - (tiny & 23), vf);
+    const vf f = v_of_bits((vi)((vu)bits - ((vu)e << 23))) - 1.0f;
+    const vf k = v_to_float(e - v_masked(tiny, 23));
     const vf s = f * f;
     vf p = -7.860616e-2f * f + 1.2886545e-1f;
     p = p * f - 1.3130464e-1f;

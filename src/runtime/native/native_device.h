@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan on a GPU: one launch of native.cu for each program, of which most models have one, runs all its steps. A block takes a tile of rows, all columns of which lie in memory of
+ * its own, as a tile lies in a host's first-level cache; its threads share the values of each step and wait for each other behind
+ * it. Steps, constants and weights are read from one copy of the model's arena, which all sessions on the device share. */
+#ifndef STOA_NATIVE_NATIVE_DEVICE_H
+#define STOA_NATIVE_NATIVE_DEVICE_H
+
+#include "runtime/native/program.h"
+#include "stoa/kernel.h"
+
+/* Bound values that lie equally far apart, as the columns of an SoA block do: value k of row r is element k * step + r * row_stride
+ * of `data`. */
+typedef struct native_span {
+    int32_t step, row_stride;
+    uint16_t count;
+    uint8_t dtype, bytes;
+} native_span;
+#define NATIVE_SPANS_MAX 42u
+#define NATIVE_AXES_MAX 8u
+
+typedef struct native_device_args {
+    const native_step *steps;
+    float *wide;                              /* tiles of blocks whose own memory is too small; NULL: it is not */
+    const uint32_t *counts[NATIVE_AXES_MAX];  /* NULL: rows are known */
+    uint32_t rows[NATIVE_AXES_MAX];           /* of each axis, at most */
+    uint32_t axis;                            /* of this program's rows */
+    uint32_t step_count, ref_count;
+    uint32_t tile_shift;                      /* rows of a tile: 1 << tile_shift, at least 4 */
+    uint32_t first;
+    uint32_t span_end[NATIVE_SPACE_COUNT];    /* the spans of one space behind those of the other */
+    void *data[NATIVE_SPANS_MAX];
+    native_span span[NATIVE_SPANS_MAX];
+} native_device_args;
+
+#ifndef __CUDACC__
+#include <pthread.h>
+
+#include "runtime/native/graph_arena.h"
+
+/* The model's memory on the devices that it has sessions on. */
+typedef struct native_copies {
+    pthread_mutex_t lock;
+    struct native_copy *first;
+} native_copies;
+
+/* One session's part. */
+typedef struct native_device {
+    native_copies *copies;
+    struct native_copy *copy;
+    stoa_queue *queue;
+    const native_plan *plan;
+    const graph_arena *arena;
+    uint32_t values[NATIVE_SPACE_COUNT], axis_count;
+} native_device;
+
+/* Bytes for the tiles in the workspace, for up to `max_rows` rows of each axis a run: 0 where they fit into a block's memory. */
+size_t stoai_native_device_tile_bytes(const native_plan *plan, const uint32_t *max_rows);
+
+/* Copies the arena there for the first session on a device, behind which all others are ordered; waits for nothing. `values` and
+ * `axis_count` are set already. Errors: ENOMEM, EDEVICE. */
+stoa_status stoai_native_device_open(native_device *device, native_copies *copies, const graph_arena *arena,
+                                     const native_plan *plan, stoa_queue *queue, stoa_error *err);
+/* The last session on a device gives the copy back, behind what all of them have enqueued. */
+void stoai_native_device_close(native_device *device);
+
+/* Enqueues the programs; with `counts` the rows of axis i are min(call->rows[i], *counts[i]), read there.
+ * Errors: ELIMIT the bound columns are more than NATIVE_SPANS_MAX groups of equally spaced ones; EDEVICE. */
+stoa_status stoai_native_device_run(const native_device *device, const native_call *call, const uint32_t *const *counts,
+                                    stoa_error *err);
+#endif
+
+#endif
