@@ -2,6 +2,9 @@
 #include "reco/clustering/clue.h"
 
 #include "reco/check.h"
+#ifndef __CUDACC__
+#include "reco/clustering/clue_few.h"
+#endif
 #include "reco/clustering/clue_pairs.h"
 #include "reco/clustering/clue_tiles.h"
 #include "stoa/algo.h"
@@ -89,7 +92,25 @@ STOA_DEVICE int32_t clue_top(const clue_space *s, int32_t point)
     return top;
 }
 
-/* Leaves the seed of each point, or -1, in cluster_of. */
+/* The seed of each point of a sample, or -1, into cluster_of; the numbers of seeds and members. */
+STOA_DEVICE void clue_many_points(const reco_clue *args, const clue_space *s, uint32_t first, uint32_t n, uint32_t *start,
+                                  uint32_t *seeds, uint32_t *members)
+{
+    const clue_tiles tiles = clue_plan(args, first, n);
+    for (uint32_t i = first; i < first + n; i++) s->above[i] = CLUE_OUTLIER;
+    clue_place(args, s, &tiles, start, first, n);
+    clue_pass(args, s, &tiles, start, 0);
+    clue_pass(args, s, &tiles, start, 1);
+    for (uint32_t i = first; i < first + n; i++) {
+        const int32_t top = clue_top(s, (int32_t)i);
+        const uint32_t is_member = s->above[top] == CLUE_SEED;
+        args->cluster_of[i] = is_member ? top : -1;
+        *seeds += is_member & (top == (int32_t)i);
+        *members += is_member;
+    }
+}
+
+/* Leaves the seed of each point, or -1, in cluster_of. A thread of a GPU has no vectors: few points gain nothing there. */
 STOA_KERNEL(reco_clue_climb, reco_clue)
 {
     const clue_space s = clue_space_of(args);
@@ -97,21 +118,15 @@ STOA_KERNEL(reco_clue_climb, reco_clue)
     STOA_FOR(sample, grid, samples)
     {
         const uint32_t first = args->offset[sample], n = args->offset[sample + 1] - first;
-        uint32_t *start = s.start + first + 2 * (size_t)sample, seeds = 0, members = 0;
-        const clue_tiles tiles = clue_plan(args, first, n);
-        for (uint32_t i = first; i < first + n; i++) s.above[i] = CLUE_OUTLIER;
+        uint32_t seeds = 0, members = 0;
         if (args->density)
             for (uint32_t i = first; i < first + n; i++) args->density[i] = 0.0f;
-        clue_place(args, &s, &tiles, start, first, n);
-        clue_pass(args, &s, &tiles, start, 0);
-        clue_pass(args, &s, &tiles, start, 1);
-        for (uint32_t i = first; i < first + n; i++) {
-            const int32_t top = clue_top(&s, (int32_t)i);
-            const uint32_t is_member = s.above[top] == CLUE_SEED;
-            args->cluster_of[i] = is_member ? top : -1;
-            seeds += is_member & (top == (int32_t)i);
-            members += is_member;
-        }
+#ifndef __CUDACC__
+        if (n <= CLUE_FEW_POINTS) {
+            clue_few_points(args, &s, first, n, &seeds, &members);
+        } else
+#endif
+            clue_many_points(args, &s, first, n, s.start + first + 2 * (size_t)sample, &seeds, &members);
         args->sample_clusters[sample] = seeds;
         s.sample_members[sample] = members;
     }
@@ -121,35 +136,46 @@ STOA_KERNEL(reco_clue_climb, reco_clue)
     *s.rows = samples + 1;
 }
 
+/* The points [first, end) that are in clusters; without a branch on each, as there is no guessing which. */
+STOA_DEVICE uint32_t clue_list_members(const int32_t *cluster_of, uint32_t first, uint32_t end, uint32_t *list)
+{
+    uint32_t count = 0;
+    for (uint32_t i = first; i < end; i++) {
+        list[count] = i;
+        count += cluster_of[i] >= 0;
+    }
+    return count;
+}
+
 /* Numbers and places, with the offsets of the samples known. */
 STOA_KERNEL(reco_clue_number, reco_clue)
 {
     const clue_space s = clue_space_of(args);
     const uint32_t samples = clue_samples(args);
+    int32_t *of = args->cluster_of;
     STOA_FOR(sample, grid, samples)
     {
-        const uint32_t first = args->offset[sample], end = args->offset[sample + 1];
-        const uint32_t base = args->sample_clusters[sample], clusters = args->sample_clusters[sample + 1] - base;
-        uint32_t *count = args->cluster_points + base, *number = s.tile, next = 0, place = s.sample_members[sample];
-        for (uint32_t i = first; i < end; i++) {
-            if (args->cluster_of[i] != (int32_t)i) continue;
-            if (args->seeds) args->seeds[base + next] = i;
-            count[next] = 0;
-            number[i] = next++;
+        const uint32_t first = args->offset[sample], base = args->sample_clusters[sample];
+        const uint32_t clusters = args->sample_clusters[sample + 1] - base;
+        uint32_t *count = args->cluster_points + base, *number = s.tile, *list = s.source + first;
+        const uint32_t members = clue_list_members(of, first, args->offset[sample + 1], list);
+        for (uint32_t m = 0, next = 0; m < members; m++) {
+            number[list[m]] = next; /* of a seed */
+            next += of[list[m]] == (int32_t)list[m];
         }
-        for (uint32_t i = first; i < end; i++) {
-            if (args->cluster_of[i] < 0) continue;
-            const uint32_t cluster = number[args->cluster_of[i]];
-            args->cluster_of[i] = (int32_t)(base + cluster);
+        for (uint32_t k = 0; k < clusters; k++) count[k] = 0;
+        for (uint32_t m = 0; m < members; m++) {
+            if (args->seeds && of[list[m]] == (int32_t)list[m]) args->seeds[base + number[list[m]]] = list[m];
+            const uint32_t cluster = number[of[list[m]]];
             count[cluster]++;
+            of[list[m]] = (int32_t)(base + cluster);
         }
-        for (uint32_t k = 0; k < clusters; k++) {
+        for (uint32_t k = 0, place = s.sample_members[sample]; k < clusters; k++) {
             const uint32_t points = count[k];
             count[k] = place;
             place += points;
         }
-        for (uint32_t i = first; i < end; i++)
-            if (args->cluster_of[i] >= 0) args->points[args->cluster_points[args->cluster_of[i]]++] = i;
+        for (uint32_t m = 0; m < members; m++) args->points[args->cluster_points[of[list[m]]]++] = list[m];
         for (uint32_t k = clusters; k-- > 0;) count[k] = k > 0 ? count[k - 1] : s.sample_members[sample]; /* ends become starts */
     }
     if (grid.index == 0) args->cluster_points[args->sample_clusters[samples]] = s.sample_members[samples];

@@ -19,15 +19,14 @@ STOA_DEVICE void clue_measure(const clue_space *s, clue_form form, const clue_fl
     clue_floats sum = {0}, largest = {0};
     for (uint32_t k = 0; k < form.dimensions; k++) {
         clue_floats d = s->x[k * s->stride + place] - at[k];
-        clue_ints mask = d < 0.0f;
-        if (form.circle || form.metric != RECO_CLUE_EUCLID) CLUE_SET(d, mask, -d);
+        if (form.circle || form.metric != RECO_CLUE_EUCLID) d = CLUE_SIZE(d);
         if (form.circle) {
             const clue_floats back = s->turn[k] - d;
-            mask = back < d;
-            CLUE_SET(d, mask, back);
+            const clue_ints shorter = back < d;
+            CLUE_SET(d, shorter, back);
         }
-        mask = d > largest;
-        if (form.metric >= RECO_CLUE_CHEBYSHEV) CLUE_SET(largest, mask, d);
+        const clue_ints larger = d > largest;
+        if (form.metric >= RECO_CLUE_CHEBYSHEV) CLUE_SET(largest, larger, d);
         sum += form.metric == RECO_CLUE_MANHATTAN ? d : d * d;
     }
     out->size = form.metric >= RECO_CLUE_CHEBYSHEV ? largest : sum;
