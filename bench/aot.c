@@ -5,7 +5,9 @@
 #include "bench_internal.h"
 #include "eager.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,7 @@ typedef struct contender {
     float *memory;      /* of all columns */
     uint32_t rows;
     double load_ns, calls_ns[CALLS], steady_ns, steady_min_ns;
+    double session_bytes, copied_bytes, threads; /* a further session; of all calls; started */
     bool failed;
 } contender;
 
@@ -92,6 +95,32 @@ static stoa_status load(contender *c, const char *path, const char *runtime, sto
     return STOA_OK;
 }
 
+static double heap_bytes(void)
+{
+    const struct mallinfo2 heap = mallinfo2();
+    return (double)(heap.uordblks + heap.hblkhd);
+}
+
+static double thread_count(void)
+{
+    double count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    while (tasks && readdir(tasks)) count++;
+    if (tasks) closedir(tasks);
+    return count;
+}
+
+/* What one more session of the model takes. */
+static stoa_status measure_session(contender *c, stoa_queue *queue, stoa_error *err)
+{
+    stoa_session *second;
+    const double before = heap_bytes();
+    STOA_TRY(stoa_session_create(c->model, queue, c->rows, NULL, &second, err));
+    c->session_bytes = heap_bytes() - before;
+    stoa_session_destroy(second);
+    return STOA_OK;
+}
+
 static bool start(contender *c, const char *network, uint32_t rows, int file, stoa_queue *queue)
 {
     char path[1024];
@@ -99,13 +128,16 @@ static bool start(contender *c, const char *network, uint32_t rows, int file, st
     const char *folder = getenv("STOA_BENCH_PACKAGES");
     snprintf(path, sizeof path, "%s/%s%s", folder ? folder : STOA_BENCH_SOURCE_DIR "/build/bench_packages", network, files[file].ending);
     *c = (contender){.name = files[file].name, .rows = rows};
+    const double threads = thread_count();
     stoa_status status = load(c, path, files[file].runtime, queue, &err);
+    if (status == STOA_OK) status = measure_session(c, queue, &err);
     if (status == STOA_OK) status = bind_all(c, &err);
     for (int i = 0; status == STOA_OK && i < CALLS; i++) {
         const double call = bench_now_ns();
         status = stoa_session_run(c->session, rows, &err);
         c->calls_ns[i] = bench_now_ns() - call;
     }
+    c->threads = thread_count() - threads;
     if (status == STOA_OK) return true;
     bench_note("aot: %s by %s left out: %s", network, c->name, err.message);
     return false;
@@ -114,7 +146,8 @@ static bool start(contender *c, const char *network, uint32_t rows, int file, st
 /* PyTorch itself, on a row-major tensor. */
 static bool start_eager(contender *c, const char *network, uint32_t rows)
 {
-    *c = (contender){.name = "eager", .rows = rows, .load_ns = NAN, .eager = bench_eager_start(network, rows)};
+    *c = (contender){.name = "eager", .rows = rows, .load_ns = NAN, .session_bytes = NAN, .threads = NAN, .copied_bytes = NAN,
+                     .eager = bench_eager_start(network, rows)};
     if (!c->eager) return false;
     c->calls_ns[0] = c->eager->times_ns[0];
     for (int i = 1; i < CALLS; i++) c->calls_ns[i] = bench_eager_call(c->eager);
@@ -140,7 +173,10 @@ static void write_line(bench *run, FILE *out, const char *network, uint64_t para
     bench_number(out, c->steady_ns, ",");
     bench_number(out, c->steady_min_ns, ",");
     bench_number(out, result.ratio, ",");
-    bench_number(out, c->load_ns, "");
+    bench_number(out, c->load_ns, ",");
+    bench_number(out, c->session_bytes, ",");
+    bench_number(out, c->threads, ",");
+    bench_number(out, c->copied_bytes, "");
     for (int i = 0; i < CALLS; i++) bench_number(out, NAN, ","), bench_number(out, c->calls_ns[i], "");
     fputc('\n', out);
 }
@@ -154,6 +190,8 @@ static void take_times(bench *run, const char *network, contender *c, const benc
         c->steady_ns = bench_median(c->eager->times_ns, count);
         c->steady_min_ns = c->eager->times_ns[0];
     }
+    stoa_session_stats stats = {.struct_size = sizeof stats};
+    if (c->session && stoa_session_get_stats(c->session, &stats, NULL) == STOA_OK) c->copied_bytes = (double)stats.copy_bytes;
     if (c->failed) bench_fail(run, "aot: %s by %s failed while it was timed", network, c->name);
 }
 
@@ -205,7 +243,7 @@ void bench_aot(bench *run, const char *name)
     (void)name;
     FILE *out = bench_create(run, "aot.csv");
     if (!out) return;
-    fputs("network,contender,n,parameters,median_ns,min_ns,ratio,load_ns", out);
+    fputs("network,contender,n,parameters,median_ns,min_ns,ratio,load_ns,session_bytes,threads,copied_bytes", out);
     for (int i = 1; i <= CALLS; i++) fprintf(out, ",call_%d_ns", i);
     fputs("\n", out);
     for (int i = 0; i < CONTENDERS; i++) { /* loading libtorch is not loading a model */
