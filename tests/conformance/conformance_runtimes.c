@@ -2,7 +2,8 @@
 /* The same models through every runtime, with columns that lie in every way: what a runtime's rules allow runs in place, anything else
  * is refused and runs when copies are allowed, every byte of them counted. Files are those of tests/python/make_packages.py. The numbers
  * expected are closed forms where a network has one; where not, the file's own vectors (eager PyTorch's) are checked at load, and all
- * ways to lie must agree with the first. Another runtime joins by a line of `runtimes`, another network by a line of `models`. */
+ * ways to lie must agree with the first. Another runtime joins by a line of `runtimes`, another network by a line of `models`.
+ * STOA_TEST_DEVICE names another device than the host. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -16,10 +17,10 @@
 
 #include "stoa/runtime.h"
 #include "stoa/stoa.h"
+#include "unit/device_under_test.h"
 
 enum { ROWS = 1100, PITCH = 1280, TENSORS_MAX = 8, WIDTH_MAX = 243 };
 #define CANARY 0x5a
-static const stoa_place host = {STOA_PLACE_HOST, 0};
 static stoa_queue *queue;
 static stoa_device *device;
 
@@ -27,6 +28,7 @@ static stoa_device *device;
 typedef struct bound {
     const stoa_tensor_schema *schema;
     uint32_t rows;
+    stoa_buffer *buffer;
     char *memory;
     size_t bytes;
     stoa_column columns[WIDTH_MAX];
@@ -87,7 +89,8 @@ static const struct {
 
 static const struct runtime {
     const char *name, *extension;
-} runtimes[] = {{"native", "onnx"}, {"aoti", "pt2"}, {"torchscript", "pt"}, {"onnxruntime", "onnx"}};
+    bool on_gpu;
+} runtimes[] = {{"native", "onnx", true}, {"aoti", "pt2", false}, {"torchscript", "pt", false}, {"onnxruntime", "onnx", false}};
 
 /* ---- ways to lie --------------------------------------------------------------------------------------------------------- */
 
@@ -139,8 +142,8 @@ static void lay(bound *b, layout way, bool is_output)
     for (uint32_t k = 0; k < schema->width; k++) {
         int64_t stride;
         char *data = b->memory + place(schema, way, k, &stride) * element;
-        b->columns[k] = is_output ? stoa_column_over(data, schema->dtype, b->rows, stride, host)
-                                  : stoa_column_over_const(data, schema->dtype, b->rows, stride, host);
+        b->columns[k] = stoa_column_over_const(data, schema->dtype, b->rows, stride, stoa_buffer_place(b->buffer));
+        if (is_output) b->columns[k].flags = 0;
         for (uint32_t row = 0; row < b->rows && !is_output; row++) {
             void *at = data + row * stride * (int64_t)element;
             if (schema->dtype == STOA_FLOAT32) *(float *)at = number(row * schema->width + k) - 0.25f;
@@ -165,14 +168,15 @@ static void init(trial *t, stoa_model *model)
         b->schema = i < t->input_count ? &schema->inputs[i] : &schema->outputs[i - t->input_count];
         b->rows = b->schema->axis == STOA_AXIS_ONE ? 1 : t->axis_rows[b->schema->axis];
         b->bytes = (size_t)b->schema->width * 3 * PITCH * stoa_dtype_bytes(b->schema->dtype) + 1024;
-        b->memory = malloc(b->bytes);
+        b->buffer = make_shared(queue, b->bytes);
+        b->memory = stoa_buffer_data(b->buffer);
     }
     t->expected = calloc((size_t)WIDTH_MAX * ROWS, sizeof *t->expected);
 }
 
 static void deinit(trial *t)
 {
-    for (uint32_t i = 0; i < t->count; i++) free(t->tensors[i].memory);
+    for (uint32_t i = 0; i < t->count; i++) stoa_buffer_release(t->tensors[i].buffer);
     free(t->expected);
     stoa_model_destroy(t->model);
 }
@@ -302,6 +306,7 @@ int main(void)
         printf("no packages (%s): tests/python/make_packages.py makes them\n", folder ? folder : "STOA_TEST_PACKAGES is not set");
         return 77;
     }
+    require_device();
     enum { COUNT = sizeof runtimes / sizeof *runtimes };
     struct CMUnitTest tests[COUNT];
     int count = 0;
@@ -309,12 +314,13 @@ int main(void)
         const stoa_runtime_api *api;
         stoa_error err = {0};
         char where[1024];
+        if (!runtimes[i].on_gpu && !device_is_host()) continue;
         const stoa_status found = stoa_runtime_find(runtimes[i].name, &api, &err);
         if (found == STOA_OK && api->probe(where, sizeof where, &err) == STOA_OK)
             tests[count++] = (struct CMUnitTest){runtimes[i].name, run_models, NULL, NULL, (void *)(uintptr_t)&runtimes[i]};
         else printf("%s left out: %s\n", runtimes[i].name, err.message);
     }
-    if (stoa_device_open("host", &device, NULL) != STOA_OK || stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK) return 1;
+    if (stoa_device_open(device_under_test(), &device, NULL) != STOA_OK || stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK) return 1;
     const int failed = _cmocka_run_group_tests("runtimes", tests, (size_t)count, NULL, NULL);
     stoa_queue_destroy(queue);
     stoa_device_close(device);
