@@ -1,193 +1,246 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two matrix kernels: a tile of rows (rows in the lanes, weights broadcast) and a few rows (neurons in the lanes, inputs
  * broadcast). Both start a sum from the bias and add w[k] * x[k] in order of k with the same operations, so both have the
- * same bits. Steps of fewer than NATIVE_CHAIN_BELOW neurons keep four sums (k modulo 4) added pairwise at the end: in a row
- * alone, one sum would be one long chain of dependent additions. */
+ * same bits. Steps of fewer than NATIVE_CHAIN_BELOW neurons keep NATIVE_CHAINS sums (k modulo that), added by halves at the end: in a
+ * row alone, one sum would be one long chain of dependent additions. */
 #ifndef STOA_NATIVE_GEMM_H
 #define STOA_NATIVE_GEMM_H
 
-#include <string.h>
+#include <math.h>
 
 #include "runtime/native/program.h"
 #include "runtime/native/tile.h"
 #include "runtime/native/vmath.h"
 
-#define BLOCK_MOST 8u /* neurons of a block of rows */
+#define BLOCK_MOST 8u                  /* neurons of a block */
+#define CHAINS ((uint32_t)NATIVE_CHAINS) /* sums of a neuron of a small step */
 
-/* Registers: R * N sums, R inputs, one weight. */
-#if VECTOR_BYTES == 64
-#define WIDEST 8u
-#else
-#define WIDEST 4u
-#endif
+/* Registers of a block of rows: R * N sums, R inputs, one weight. */
+#define BIG_BLOCKS (VECTOR_BYTES == 64)
+#define WIDEST (BIG_BLOCKS ? 8u : 4u)
 
+/* Where the inputs are: neighbouring columns of the workspace; columns of a list; the caller's columns. Of the last a batch
+ * leaves a copy in the workspace on its way through the first neurons, and the others read that: its lines do not compete for
+ * a few places of the cache, however far apart the caller's columns are. */
+typedef enum gemm_source { FROM_COLUMNS, FROM_REFS, FROM_CALLER, SOURCE_COUNT } gemm_source;
+
+INLINE gemm_source source_of(const tile *t, const native_step *s)
+{
+    return t->streams && s->streamed ? FROM_CALLER : s->in[0].refs != NULL ? FROM_REFS : FROM_COLUMNS;
+}
+
+/* Address of row 0 of the tile in input k. */
+INLINE const float *input_at(const tile *t, const native_step *s, uint32_t k, const gemm_source source)
+{
+    switch (source) {
+    case FROM_REFS: return tile_column(t, s->in[0].refs[k]);
+    case FROM_CALLER: return (const float *)tile_values(t, s)[k].data + t->first;
+    case FROM_COLUMNS: case SOURCE_COUNT: break;
+    }
+    return tile_column(t, s->in[0].first + k);
+}
+
+/* What sums below it become. */
+INLINE float floor_of(const native_step *s) { return s->op == NATIVE_RELU ? 0.0f : -INFINITY; }
+
+INLINE const float *weights_at(const native_step *s, uint32_t o)
+{
+    return s->weights + stoai_native_weight_at(s->count, s->length, o, 0);
+}
+
+/* --------------------------------------------------------------------------------------------- a tile of rows */
+
+/* A block of rows and the neurons to do for it. */
 typedef struct gemm_block {
-    const float *in;        /* first row of the blocks in column 0, or of ref 0 where refs != NULL */
-    const uint32_t *refs;
-    const float *weights;   /* of the first neuron of the block */
+    float *in;                 /* first row in column 0, or in ref 0 of FROM_REFS */
+    const uint32_t *refs;      /* FROM_REFS */
+    const stoa_bound *values;  /* FROM_CALLER: first row is `first` */
+    size_t first;
+    const float *weights;      /* of neuron 0 */
     const float *bias;
     float *out;
     size_t pitch;
     uint32_t length;
-    bool relu;
+    uint32_t neuron, end;      /* the next one to do; all but those that are fewer than a block */
+    float floor;               /* what sums below it become */
+    fetcher *fetch;
 } gemm_block;
 
-/* `blocks` times R vectors of rows, N neurons each. R, N, with_refs are constants where this is expanded: all arrays are
- * registers, and the inner loops are straight code. */
-INLINE void micro(const gemm_block *b, size_t blocks, const uint32_t R, const uint32_t N, const bool with_refs)
+/* First row of the block in input k, which a copy is left of in column k. */
+INLINE const float *block_input(const gemm_block *b, uint32_t k, const gemm_source source, float *column)
 {
-    const float *in = b->in;
-    float *out = b->out;
+    switch (source) {
+    case FROM_REFS: return b->in + b->refs[k] * b->pitch;
+    case FROM_CALLER: return (const float *)b->values[k].data + b->first;
+    case FROM_COLUMNS: case SOURCE_COUNT: break;
+    }
+    return column;
+}
+
+/* x, whose multiples the compiler cannot work out outside the loop, where it would keep each of them in a register. */
+INLINE size_t here(size_t x)
+{
+    __asm__("" : "+r"(x));
+    return x;
+}
+
+/* R vectors of rows, N neurons. R, N and source are constants where this is expanded: all arrays are registers, and the inner
+ * loops are straight code. */
+INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const gemm_source source)
+{
+    const uint32_t length = b->length, end = source == FROM_CALLER ? b->neuron + N : b->end;
     const size_t pitch = b->pitch;
-    const uint32_t quads = b->length / 4, rest = b->length % 4;
-    for (; blocks > 0; blocks--, in += R * LANES, out += R * LANES) {
+    const vf floor = v_splat(b->floor);
+    uint32_t o = b->neuron;
+    for (; o + N <= end; o += N) {
+        const float *w = b->weights + stoai_native_weight_at(NATIVE_GROUP, length, o, 0), *bias = b->bias + o;
+        float *column = b->in, *out = b->out + o * pitch;
+        const size_t step = here(pitch);
         vf sum[3][BLOCK_MOST];
-        const float *x = in, *w = b->weights;
-        const uint32_t *ref = b->refs;
+        fetch_some(b->fetch);
         for (uint32_t n = 0; n < N; n++)
             for (uint32_t r = 0; r < R; r++)
-                sum[r][n] = v_splat(b->bias[n]);
-#define MICRO_STEP                                                                                        \
-    do {                                                                                                  \
-        const float *const x_ = with_refs ? in + *ref++ * pitch : x;                                      \
-        vf value[3];                                                                                      \
-        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) value[r] = v_load(x_ + r * LANES);       \
-        _Pragma("GCC unroll 8") for (uint32_t n = 0; n < N; n++)                                          \
-            _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) sum[r][n] += value[r] * w[n];        \
-        x += pitch;                                                                                       \
-        w += NATIVE_GROUP;                                                                                \
-    } while (0)
-#pragma GCC unroll 1
-        for (uint32_t k = quads; k > 0; k--) {
-            MICRO_STEP;
-            MICRO_STEP;
-            MICRO_STEP;
-            MICRO_STEP;
+                sum[r][n] = v_splat(bias[n]);
+#pragma GCC unroll 2
+        for (uint32_t k = 0; k < length; k++, w += NATIVE_GROUP, column += pitch) {
+            const float *x = block_input(b, k, source, column);
+            vf value[3];
+#pragma GCC unroll 8
+            for (uint32_t r = 0; r < R; r++) {
+                value[r] = v_load(x + r * LANES);
+                if (source == FROM_CALLER)
+                    v_store(column + r * LANES, value[r]);
+            }
+#pragma GCC unroll 8
+            for (uint32_t n = 0; n < N; n++)
+#pragma GCC unroll 8
+                for (uint32_t r = 0; r < R; r++)
+                    sum[r][n] += value[r] * w[n];
         }
-#pragma GCC unroll 1
-        for (uint32_t k = rest; k > 0; k--)
-            MICRO_STEP;
-#undef MICRO_STEP
 #pragma GCC unroll 8
-        for (uint32_t n = 0; n < N; n++)
+        for (uint32_t n = 0; n < N; n++, out += step)
 #pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++)
-                v_store(out + n * pitch + r * LANES, b->relu ? v_relu(sum[r][n]) : sum[r][n]);
+                v_store(out + r * LANES, v_at_least(floor, sum[r][n]));
     }
+    b->neuron = o;
 }
 
-/* One neuron of a small step: R vectors of rows, four sums each. */
-INLINE void chain(const gemm_block *b, const float *in, float *out, const uint32_t R, const bool with_refs)
+/* One neuron of a small step, vectors [at, at + R) of the rows. */
+INLINE void chain(const gemm_block *b, uint32_t o, size_t at, const uint32_t R, const gemm_source source)
 {
-    vf sum[3][4];
-    for (uint32_t r = 0; r < R; r++) {
-        sum[r][0] = v_splat(b->bias[0]);
-        sum[r][1] = sum[r][2] = sum[r][3] = (vf){0};
-    }
-    const float *x = in, *w = b->weights;
-    const uint32_t *ref = b->refs;
-    const size_t pitch = b->pitch;
-#define CHAIN_ADD(c)                                                                                      \
+    const uint32_t whole = b->length / CHAINS * CHAINS;
+    const size_t pitch = b->pitch, row = at * LANES;
+    const float *w = b->weights + (size_t)o * b->length;
+    float *column = b->in;
+    vf sum[CHAINS][3];
+    for (uint32_t c = 0; c < CHAINS; c++)
+        for (uint32_t r = 0; r < R; r++)
+            sum[c][r] = c == 0 ? v_splat(b->bias[o]) : (vf){0};
+#define CHAIN_ADD(k, c)                                                                                   \
     do {                                                                                                  \
-        const float *const x_ = with_refs ? in + *ref++ * pitch : x;                                      \
-        _Pragma("GCC unroll 4") for (uint32_t r = 0; r < R; r++) sum[r][c] += v_load(x_ + r * LANES) * *w; \
-        x += pitch;                                                                                       \
-        w++;                                                                                              \
+        const float *const x_ = block_input(b, (k), source, column) + row;                                \
+        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) {                                        \
+            const vf value_ = v_load(x_ + r * LANES);                                                     \
+            if (source == FROM_CALLER)                                                                    \
+                v_store(column + row + r * LANES, value_);                                                \
+            sum[c][r] += value_ * w[k];                                                                   \
+        }                                                                                                 \
+        column += pitch;                                                                                  \
     } while (0)
-    for (uint32_t k = b->length / 4; k > 0; k--) {
-        CHAIN_ADD(0);
-        CHAIN_ADD(1);
-        CHAIN_ADD(2);
-        CHAIN_ADD(3);
-    }
-    const uint32_t rest = b->length % 4;
-    if (rest > 0)
-        CHAIN_ADD(0);
-    if (rest > 1)
-        CHAIN_ADD(1);
-    if (rest > 2)
-        CHAIN_ADD(2);
+    for (uint32_t k = 0; k < whole; k += CHAINS)
+#pragma GCC unroll 8
+        for (uint32_t c = 0; c < CHAINS; c++)
+            CHAIN_ADD(k + c, c);
+#pragma GCC unroll 8
+    for (uint32_t c = 0; c < CHAINS; c++)
+        if (whole + c < b->length)
+            CHAIN_ADD(whole + c, c);
 #undef CHAIN_ADD
-    for (uint32_t r = 0; r < R; r++) {
-        const vf total = (sum[r][0] + sum[r][1]) + (sum[r][2] + sum[r][3]);
-        v_store(out + r * LANES, b->relu ? v_relu(total) : total);
+#pragma GCC unroll 4
+    for (uint32_t half = CHAINS / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+        for (uint32_t c = 0; c < half; c++)
+            for (uint32_t r = 0; r < R; r++)
+                sum[c][r] = sum[c][r] + sum[c + half][r];
+    for (uint32_t r = 0; r < R; r++)
+        v_store(b->out + o * pitch + row + r * LANES, v_at_least(v_splat(b->floor), sum[0][r]));
+}
+
+/* Where the registers do not hold the sums of several vectors, they are done one by one. */
+INLINE void chains(gemm_block *b, const uint32_t R, const gemm_source source)
+{
+    do {
+        fetch_some(b->fetch);
+        if (BIG_BLOCKS)
+            chain(b, b->neuron, 0, R, source);
+        for (size_t r = 0; !BIG_BLOCKS && r < R; r++)
+            chain(b, b->neuron, r, 1, source);
+        b->neuron++;
+    } while (source != FROM_CALLER && b->neuron < b->end);
+}
+
+/* As many of a block's neurons as come in N; from the caller's columns only the first N. */
+typedef void (*micro_kernel)(gemm_block *block);
+
+/* Vectors of rows, neurons: all that are used; zero neurons: chains. One vector of rows needs many neurons to hide the latency of
+ * the sums. */
+#define MICRO_MAP_ALL(X, source)                                                                          \
+    X(3, 4, source) X(2, 4, source) X(1, 4, source) X(3, 2, source) X(2, 2, source) X(1, 2, source)       \
+    X(3, 1, source) X(2, 1, source) X(1, 1, source) X(3, 0, source) X(2, 0, source) X(1, 0, source) X(1, 8, source)
+#if VECTOR_BYTES == 64
+#define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source) X(3, 8, source) X(2, 8, source)
+#else
+#define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source)
+#endif
+#define MICRO_DEFINE(R, N, source)                                                                        \
+    static void micro_##R##x##N##_##source(gemm_block *b)                                                 \
+    {                                                                                                     \
+        if (N > 0)                                                                                        \
+            micro(b, R, N, source);                                                                       \
+        else                                                                                              \
+            chains(b, R, source);                                                                         \
+    }
+MICRO_MAP(MICRO_DEFINE, FROM_COLUMNS)
+MICRO_MAP(MICRO_DEFINE, FROM_REFS)
+MICRO_MAP(MICRO_DEFINE, FROM_CALLER)
+#undef MICRO_DEFINE
+
+static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1] = {
+#define MICRO_ENTRY(R, N, source) [source][R][N] = micro_##R##x##N##_##source,
+    MICRO_MAP(MICRO_ENTRY, FROM_COLUMNS) MICRO_MAP(MICRO_ENTRY, FROM_REFS) MICRO_MAP(MICRO_ENTRY, FROM_CALLER)
+#undef MICRO_ENTRY
+};
+#undef MICRO_MAP
+#undef MICRO_MAP_ALL
+
+/* All neurons of the R vectors of rows that begin at lane `row`, in blocks of `widest` and then of ever fewer. */
+static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32_t R, uint32_t widest)
+{
+    const bool chained = s->count < NATIVE_CHAIN_BELOW;
+    gemm_source source = source_of(t, s);
+    gemm_block b = {.in = tile_column(t, source == FROM_REFS ? 0 : s->in[0].first) + row, .refs = s->in[0].refs,
+                    .first = t->first + row, .pitch = t->pitch, .length = s->length, .floor = floor_of(s), .weights = s->weights,
+                    .bias = s->bias, .out = tile_column(t, s->out) + row, .end = s->count, .fetch = t->fetch};
+    if (source == FROM_CALLER)
+        b.values = tile_values(t, s);
+    for (uint32_t n = widest; b.neuron < s->count;) {
+        while (n > s->count - b.neuron)
+            n /= 2;
+        micro_kernels[source][R][chained ? 0 : n](&b);
+        source = source == FROM_CALLER ? FROM_COLUMNS : source;
     }
 }
 
-typedef void (*micro_kernel)(const gemm_block *block, size_t blocks);
-
-/* Rows, neurons: all that are used. */
-#if VECTOR_BYTES == 64
-#define MICRO_MAP(X) X(3, 8) X(2, 8) X(1, 8) X(3, 4) X(2, 4) X(1, 4) X(3, 3) X(2, 3) X(1, 3) X(3, 2) X(2, 2) X(1, 2) X(3, 1) X(2, 1) X(1, 1)
-#else
-#define MICRO_MAP(X) X(1, 8) X(3, 4) X(2, 4) X(1, 4) X(3, 3) X(2, 3) X(1, 3) X(3, 2) X(2, 2) X(1, 2) X(3, 1) X(2, 1) X(1, 1)
-#endif
-
-#define MICRO_DEFINE(R, N)                                                                                \
-    static void micro_##R##x##N(const gemm_block *b, size_t blocks) { micro(b, blocks, R, N, false); }    \
-    static void micro_refs_##R##x##N(const gemm_block *b, size_t blocks) { micro(b, blocks, R, N, true); }
-MICRO_MAP(MICRO_DEFINE)
-#undef MICRO_DEFINE
-#define CHAIN_BLOCKS(R, with_refs)                                                                        \
-    for (size_t i = 0; i < blocks; i++)                                                                   \
-        chain(b, b->in + i * (R) * LANES, b->out + i * (R) * LANES, (R), (with_refs))
-#define CHAIN_DEFINE(R)                                                                                   \
-    static void chain_##R(const gemm_block *b, size_t blocks) { CHAIN_BLOCKS(R, false); }                 \
-    static void chain_refs_##R(const gemm_block *b, size_t blocks) { CHAIN_BLOCKS(R, true); }
-CHAIN_DEFINE(1)
-CHAIN_DEFINE(2)
-CHAIN_DEFINE(3)
-#undef CHAIN_DEFINE
-#undef CHAIN_BLOCKS
-
-/* [refs][rows][neurons]; zero neurons: chain. */
-static const micro_kernel micro_kernels[2][4][BLOCK_MOST + 1] = {
-#define MICRO_PLAIN(R, N) [0][R][N] = micro_##R##x##N,
-#define MICRO_REFS(R, N) [1][R][N] = micro_refs_##R##x##N,
-    MICRO_MAP(MICRO_PLAIN) MICRO_MAP(MICRO_REFS)
-#undef MICRO_PLAIN
-#undef MICRO_REFS
-    [0][1][0] = chain_1, [0][2][0] = chain_2, [0][3][0] = chain_3,
-    [1][1][0] = chain_refs_1, [1][2][0] = chain_refs_2, [1][3][0] = chain_refs_3
-};
-
-/* Neurons [o, o + n) for all rows of the tile, n <= BLOCK_MOST within one group. The weights stay in L1 meanwhile. */
-static void gemm_neurons(const tile *t, const native_step *s, uint32_t o, uint32_t n)
-{
-    const native_operand *in = &s->in[0];
-    const bool chained = s->count < NATIVE_CHAIN_BELOW;
-    fetch_some(t);
-    gemm_block b = {
-        .refs = in->refs, .bias = s->bias + o, .pitch = t->pitch, .length = s->length, .relu = s->op == NATIVE_RELU,
-        .weights = s->weights + stoai_native_weight_at(s->count, s->length, o, 0),
-    };
-    const float *x = tile_column(t, in->refs != NULL ? 0 : in->first);
-    float *y = tile_column(t, s->out + o);
-    const micro_kernel(*kernels)[BLOCK_MOST + 1] = micro_kernels[in->refs != NULL];
-    const uint32_t column = chained ? 0 : n;
-    /* Threes as long as no single vector is left over at the end: 4 is 2 + 2. */
-    const size_t two = t->vectors % 3 == 1 && t->vectors > 1 ? 2 : t->vectors % 3 == 2, three = (t->vectors - 2 * two) / 3;
-    b.in = x;
-    b.out = y;
-    if (three > 0) /* with one vector there is no block of three for eight neurons */
-        kernels[3][column](&b, three);
-    b.in += three * 3 * LANES;
-    b.out += three * 3 * LANES;
-    if (two > 0)
-        kernels[2][column](&b, two);
-    else if (t->vectors == 1)
-        kernels[1][column](&b, 1);
-}
-
-/* The widest block that this step's tile can use: one vector of rows needs many neurons to hide the latency of the sums. */
+/* Threes as long as no single vector is left over at the end: 4 is 2 + 2. The inputs of one block of rows stay in L1 while all
+ * weights pass by. */
 static void gemm_tile(const tile *t, const native_step *s)
 {
-    const uint32_t widest = s->count < NATIVE_CHAIN_BELOW ? 1 : t->vectors == 1 ? 8 : WIDEST;
-    for (uint32_t o = 0; o < s->count;) {
-        const uint32_t left = s->count - o;
-        const uint32_t n = left >= widest ? widest : left >= 4 && widest >= 4 ? 4 : left;
-        gemm_neurons(t, s, o, n);
-        o += n;
+    const uint32_t widest = t->vectors == 1 ? 8 : WIDEST;
+    for (size_t v = 0; v < t->vectors;) {
+        const size_t left = t->vectors - v, R = left == 4 ? 2 : left < 3 ? left : 3;
+        gemm_vectors(t, s, v * LANES, (uint32_t)R, widest);
+        v += R;
     }
 }
 
@@ -200,72 +253,103 @@ static void gemm_tile(const tile *t, const native_step *s)
 #else
 #define ROW_SUMS 8u
 #endif
+#define ROWS_MOST 8u
 
-/* R and G are constants where this is expanded. `x` and `out` are those of the first row. */
-INLINE void row_groups(const tile *t, const native_step *s, const float *x, float *out, uint32_t o, const uint32_t R,
-                       const uint32_t G, const bool with_refs)
+/* R and G are constants where this is expanded; `row` is the first. */
+INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32_t o, const uint32_t R, const uint32_t G,
+                       const gemm_source source)
 {
-    const uint32_t length = s->length, *refs = s->in[0].refs;
-    const size_t group = (size_t)NATIVE_GROUP * length, apart = t->apart;
-    const float *w = s->weights + (size_t)o * length;
-    vf sum[4][ROW_SUMS];
+    const size_t group = (size_t)NATIVE_GROUP * s->length, apart = t->apart, next = source == FROM_CALLER ? 1 : apart;
+    const uint32_t length = s->length;
+    const float *w = weights_at(s, o);
+    const vf floor = v_splat(floor_of(s));
+    float *out = tile_column(t, s->out + o) + row * apart;
+    vf sum[ROWS_MOST][ROW_SUMS];
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
         for (uint32_t r = 0; r < R; r++)
             sum[r][i] = v_load(s->bias + o + i * LANES);
 #pragma GCC unroll 2
     for (uint32_t k = 0; k < length; k++, w += NATIVE_GROUP) {
-        const float *value = x + (with_refs ? refs[k] : k);
+        const float *x = input_at(t, s, k, source) + row * next;
+        float value[ROWS_MOST];
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++)
+            value[r] = x[r * next];
 #pragma GCC unroll 16
         for (uint32_t i = 0; i < G * GROUP_PARTS; i++) {
             const vf weights = v_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * LANES);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++)
-                sum[r][i] += weights * value[r * apart];
+                sum[r][i] += weights * value[r];
         }
     }
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (uint32_t r = 0; r < R; r++)
-            v_store(out + r * apart + o + i * LANES, s->op == NATIVE_RELU ? v_relu(sum[r][i]) : sum[r][i]);
+            v_store(out + r * apart + i * LANES, v_at_least(floor, sum[r][i]));
 }
 
-/* The four sums of small steps are the lanes of a vector. */
+/* The sums of small steps are the lanes of two vectors. */
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v4_memory __attribute__((vector_size(16), aligned(4), may_alias));
 
-INLINE void row_chain(const native_step *s, const float *x, const bool with_refs, float *out)
+INLINE v4 four_inputs(const tile *t, const native_step *s, uint32_t row, uint32_t k, const gemm_source source)
 {
-    const uint32_t *refs = s->in[0].refs, whole = s->length & ~3u;
-    const float *w = s->weights;
-    vf total = {0}; /* whole: the store is forwarded to the activation's load */
-    for (uint32_t n = 0; n < s->count; n++, w += s->length) {
-        v4 sum = {s->bias[n]};
-        for (uint32_t k = 0; k < whole; k += 4) {
-            const v4 value = with_refs ? (v4){x[refs[k]], x[refs[k + 1]], x[refs[k + 2]], x[refs[k + 3]]}
-                                       : (v4)*(const v4_memory *)(x + k);
-            sum += *(const v4_memory *)(w + k) * value;
-        }
-        for (uint32_t k = whole; k < s->length; k++)
-            sum[k - whole] += w[k] * x[with_refs ? refs[k] : k];
-        total[n] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    }
-    v_store(out, s->op == NATIVE_RELU ? v_relu(total) : total);
+    if (source == FROM_COLUMNS)
+        return *(const v4_memory *)(input_at(t, s, k, source) + row * t->apart);
+    const size_t at = source == FROM_CALLER ? row : row * t->apart;
+    return (v4){input_at(t, s, k, source)[at], input_at(t, s, k + 1, source)[at], input_at(t, s, k + 2, source)[at],
+                input_at(t, s, k + 3, source)[at]};
 }
 
-/* R rows; R is a constant where this is expanded. */
-INLINE void gemm_rows(const tile *t, const native_step *s, const float *x, float *out, const uint32_t R, const bool with_refs)
+INLINE float row_chain(const tile *t, const native_step *s, uint32_t row, uint32_t o, const gemm_source source)
+{
+    const uint32_t length = s->length, whole = length / CHAINS * CHAINS;
+    const size_t at = source == FROM_CALLER ? row : row * t->apart;
+    const float *w = weights_at(s, o);
+    v4 low = {s->bias[o]}, high = {0};
+    for (uint32_t k = 0; k < whole; k += CHAINS) {
+        low += *(const v4_memory *)(w + k) * four_inputs(t, s, row, k, source);
+        high += *(const v4_memory *)(w + k + 4) * four_inputs(t, s, row, k + 4, source);
+    }
+#pragma GCC unroll 8
+    for (uint32_t c = 0; c < CHAINS; c++)
+        if (whole + c < length) {
+            const float term = input_at(t, s, whole + c, source)[at];
+            if (c < 4)
+                low[c] += w[whole + c] * term;
+            else
+                high[c - 4] += w[whole + c] * term;
+        }
+    const v4 half = low + high;
+    return (half[0] + half[2]) + (half[1] + half[3]);
+}
+
+/* Stored as a whole vector, which the activation's load then finds in the store buffer. */
+INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const gemm_source source)
+{
+    float sum[NATIVE_CHAIN_BELOW] = {0};
+#pragma GCC unroll 4
+    for (uint32_t o = 0; o < NATIVE_CHAIN_BELOW; o++)
+        if (o < s->count)
+            sum[o] = row_chain(t, s, row, o, source);
+    v_store(tile_column(t, s->out) + row * t->apart, v_at_least(v_splat(floor_of(s)), (vf){sum[0], sum[1], sum[2], sum[3]}));
+}
+
+/* R and source are constants where this is expanded. */
+INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const gemm_source source)
 {
     if (s->count < NATIVE_CHAIN_BELOW) {
         for (uint32_t r = 0; r < R; r++)
-            row_chain(s, x + r * t->apart, with_refs, out + r * t->apart);
+            row_chains(t, s, row + r, source);
         return;
     }
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
 #define ROW_GROUPS(G)                                                                                     \
     if (R * (G) * GROUP_PARTS <= ROW_SUMS)                                                                \
         for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP)                                     \
-            row_groups(t, s, x, out, o, R, (G), with_refs);
+            row_groups(t, s, row, o, R, (G), source);
     ROW_GROUPS(8u)
     ROW_GROUPS(4u)
     ROW_GROUPS(2u)
@@ -273,24 +357,27 @@ INLINE void gemm_rows(const tile *t, const native_step *s, const float *x, float
 #undef ROW_GROUPS
 }
 
-#define ROWS_AT_ONCE (GROUP_PARTS <= 2 ? 4u : 2u)
-
-INLINE void gemm_few_refs(const tile *t, const native_step *s, const float *x, const bool with_refs)
+INLINE void gemm_few_from(const tile *t, const native_step *s, const gemm_source source)
 {
-    float *out = tile_column(t, s->out);
-    uint32_t r = 0;
-    for (; r + ROWS_AT_ONCE <= t->alone; r += ROWS_AT_ONCE)
-        gemm_rows(t, s, x + r * t->apart, out + r * t->apart, ROWS_AT_ONCE, with_refs);
-    for (; r < t->alone; r++)
-        gemm_rows(t, s, x + r * t->apart, out + r * t->apart, 1, with_refs);
+    uint32_t row = 0;
+#define ROWS_AT_ONCE(R)                                                                                   \
+    if ((R) * GROUP_PARTS <= ROW_SUMS)                                                                    \
+        for (; row + (R) <= t->alone; row += (R))                                                         \
+            gemm_rows(t, s, row, (R), source);
+    ROWS_AT_ONCE(ROWS_MOST)
+    ROWS_AT_ONCE(4u)
+    ROWS_AT_ONCE(2u)
+    ROWS_AT_ONCE(1u)
+#undef ROWS_AT_ONCE
 }
 
 static void gemm_few(const tile *t, const native_step *s)
 {
-    if (s->in[0].refs != NULL)
-        gemm_few_refs(t, s, tile_column(t, 0), true);
-    else
-        gemm_few_refs(t, s, tile_column(t, s->in[0].first), false);
+    switch (source_of(t, s)) {
+    case FROM_REFS: gemm_few_from(t, s, FROM_REFS); break;
+    case FROM_CALLER: gemm_few_from(t, s, FROM_CALLER); break;
+    case FROM_COLUMNS: case SOURCE_COUNT: gemm_few_from(t, s, FROM_COLUMNS); break;
+    }
 }
 
 #endif

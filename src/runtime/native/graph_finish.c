@@ -426,6 +426,29 @@ static bool write_loads(finisher *f, native_program *program, size_t *capacity, 
     return true;
 }
 
+/* The LOAD whose columns the GEMM takes, all of them in order and used nowhere else; NULL: none. */
+static const graph_step *sole_load(const finisher *f, const graph_step *gemm)
+{
+    const uint32_t *refs = gemm->step.in[0].refs;
+    if (!refs) return NULL;
+    const graph_step *load = &f->l->steps[f->l->producer[refs[0]]];
+    if (load->step.kind != NATIVE_STEP_LOAD || load->step.type != NATIVE_F32 || load->out_count != gemm->step.length) return NULL;
+    for (uint32_t k = 0; k < gemm->step.length; k++)
+        if (refs[k] != load->out + k || f->uses[refs[k]] != 1) return NULL;
+    return load;
+}
+
+static void mark_streamed(native_program *program, const native_step *load, native_step *gemm)
+{
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        native_step *s = &program->steps[i];
+        if (s->kind != NATIVE_STEP_LOAD || s->space != load->space || s->first_value != load->first_value) continue;
+        s->streamed = gemm->streamed = true;
+        gemm->space = load->space;
+        gemm->first_value = load->first_value;
+    }
+}
+
 static bool write_steps(finisher *f, native_program *program, uint64_t *flop)
 {
     lowering *l = f->l;
@@ -433,8 +456,10 @@ static bool write_steps(finisher *f, native_program *program, uint64_t *flop)
     for (size_t i = 0; i < l->step_count; i++) {
         graph_step *step = &l->steps[i];
         if (step->dead) continue;
+        const graph_step *source = step->step.kind == NATIVE_STEP_GEMM ? sole_load(f, step) : NULL;
         for (uint32_t p = 0; p < 3; p++)
             if (!write_operand(f, step, p)) return false;
+        if (source) mark_streamed(program, &source->step, &step->step);
         if (step->step.kind == NATIVE_STEP_GEMM && (!pack_weights(f, step) || !write_bias(l, step))) return false;
         const bool load = step->step.kind == NATIVE_STEP_LOAD;
         if (!(load ? write_loads(f, program, &capacity, step, flop) : push_step(l, program, &capacity, &step->step, flop)))

@@ -243,6 +243,8 @@ static void run_steps(const tile *t, const native_program *program)
 {
     const native_step *const end = program->steps + program->step_count;
     for (const native_step *s = program->steps; s < end; s++) {
+        if (t->streams && s->streamed && s->kind == NATIVE_STEP_LOAD)
+            continue;
         if (t->alone <= 1 || s->kind == NATIVE_STEP_LOAD || s->kind == NATIVE_STEP_GEMM) {
             run_step(t, s);
             continue;
@@ -254,18 +256,34 @@ static void run_steps(const tile *t, const native_program *program)
     }
 }
 
-/* Cache lines of a full tile's inputs, shared out evenly among the calls that fetch. */
-static uint32_t lines_per_call(const native_program *program)
+/* Whether the values of every streamed LOAD are floats without gaps. */
+static bool can_stream(const native_program *program, const native_call *call)
 {
-    uint32_t lines = 0, calls = 0;
+    uint64_t other = 0;
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        const native_step *s = &program->steps[i];
+        if (!s->streamed || s->kind != NATIVE_STEP_LOAD)
+            continue;
+        const stoa_bound *b = &call->bounds[s->space][s->first_value];
+        for (uint32_t k = 0; k < s->count; k++)
+            other |= ((uint64_t)b[k].row_stride ^ 1) | (b[k].dtype ^ STOA_FLOAT32);
+    }
+    return other == 0;
+}
+
+/* Cache lines of a full tile's inputs, shared out evenly among the blocks of neurons, each of which fetches. */
+static uint32_t lines_per_block(const native_program *program)
+{
+    const uint32_t row_blocks = (program->tile_rows + 3 * (uint32_t)LANES - 1) / (3 * (uint32_t)LANES);
+    uint32_t lines = 0, blocks = 0;
     for (uint32_t i = 0; i < program->step_count; i++) {
         const native_step *s = &program->steps[i];
         if (s->kind == NATIVE_STEP_LOAD)
-            lines += s->count * (program->tile_rows * type_bytes(s->type) / 64 + 1);
+            lines += s->count * (program->tile_rows * type_bytes(s->type) / 64);
         else if (s->kind == NATIVE_STEP_GEMM)
-            calls += (s->count + WIDEST - 1) / WIDEST;
+            blocks += row_blocks * ((s->count + WIDEST - 1) / WIDEST);
     }
-    return calls > 0 ? lines / calls + 1 : 0;
+    return blocks > 0 ? lines / blocks + 1 : 0;
 }
 
 static void run(const native_program *program, native_call *call)
@@ -275,8 +293,9 @@ static void run(const native_program *program, native_call *call)
     tile t = {.base = call->workspace, .call = call, .first = call->first, .fetch = &fetch,
               .apart = (program->ref_count + 15) / 16 * 16};
     const uint32_t tile_rows = program->tile_rows;
+    const bool streams = can_stream(program, call);
     if (rows > tile_rows)
-        fetch.lines = lines_per_call(program);
+        fetch.lines = lines_per_block(program);
     while (rows > 0) {
         if (rows < BATCH_FROM) {
             t.rows = 1;
@@ -288,9 +307,10 @@ static void run(const native_program *program, native_call *call)
             t.pitch = t.vectors * LANES;
         }
         const uint32_t done = t.alone > 0 ? t.alone : t.rows;
+        t.streams = streams && (t.alone > 0 || t.rows % LANES == 0); /* nothing is read behind the last row */
         rows -= done;
         if (fetch.lines > 0) {
-            fetch = (fetcher){.step = program->steps, .end = program->steps + program->step_count, .lines = fetch.lines,
+            fetch = (fetcher){.call = call, .step = program->steps, .end = program->steps + program->step_count, .lines = fetch.lines,
                               .first = t.first + done, .rows = rows < done ? rows : done};
         }
         run_steps(&t, program);

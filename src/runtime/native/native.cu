@@ -448,26 +448,22 @@ STOA_DEVICE void gemm_group(const place &p, const native_step *s, uint32_t group
         }
 }
 
-/* One neuron of a few: four sums, as on the host. */
+/* One neuron of a few: several sums, as on the host. */
 STOA_DEVICE float gemm_chain(const place &p, const native_step *s, uint32_t neuron, uint32_t row)
 {
     const native_operand *in = &s->in[0];
     const float *w = s->weights + (size_t)neuron * s->length;
-    float sum[4] = {__ldg(s->bias + neuron), 0.0f, 0.0f, 0.0f};
-    uint32_t k = 0;
-#define CHAIN_ADD(c) \
-    sum[c] = fmaf(*p.cell<float>(in->refs ? __ldg(in->refs + k) : in->first + k, row), __ldg(w + k), sum[c]), k++
-    for (uint32_t quads = s->length / 4; quads > 0; quads--) {
-        CHAIN_ADD(0);
-        CHAIN_ADD(1);
-        CHAIN_ADD(2);
-        CHAIN_ADD(3);
-    }
-    if (k < s->length) CHAIN_ADD(0);
-    if (k < s->length) CHAIN_ADD(1);
-    if (k < s->length) CHAIN_ADD(2);
-#undef CHAIN_ADD
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    float sum[NATIVE_CHAINS] = {__ldg(s->bias + neuron)};
+    for (uint32_t k = 0; k < s->length; k += NATIVE_CHAINS)
+#pragma unroll
+        for (uint32_t c = 0; c < NATIVE_CHAINS; c++)
+            if (k + c < s->length)
+                sum[c] = fmaf(*p.cell<float>(in->refs ? __ldg(in->refs + k + c) : in->first + k + c, row), __ldg(w + k + c), sum[c]);
+#pragma unroll
+    for (uint32_t half = NATIVE_CHAINS / 2; half > 0; half /= 2)
+#pragma unroll
+        for (uint32_t c = 0; c < half; c++) sum[c] += sum[c + half];
+    return sum[0];
 }
 
 STOA_DEVICE void step_gemm(const place &p, const native_step *s, stoa_grid grid)

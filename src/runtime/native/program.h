@@ -56,7 +56,7 @@ typedef enum native_step_kind {
     NATIVE_STEP_LOAD,        /* input columns -> tile, converted, padded lanes zeroed */
     NATIVE_STEP_STORE,       /* tile -> output columns, converted, only the tile's rows */
     NATIVE_STEP_GEMM,        /* out[o] = act(bias[o] + sum_k w[o][k] * in[k]), in order of k, by fma where the level has one
-                                (few neurons: four sums of k modulo 4, added pairwise). MAP's and GEMM's out may overrun by up to a
+                                (few neurons: NATIVE_CHAINS sums of k modulo that, added by halves). MAP's and GEMM's out may overrun by up to a
                                 vector: every group of refs that is an `out` ends at a multiple of 16 of its own. op: any unary F32 */
     NATIVE_STEP_MAP,         /* out[i] = op(a[i], b[i], c[i]) */
     NATIVE_STEP_CAST,        /* out[i] = (type) a[i], then wrapped to narrow integer types */
@@ -81,9 +81,10 @@ typedef enum native_reduce {
 
 /* Weights of a GEMM, packed when the program is finished by stoai_native_gemm_pack:
  * [group of NATIVE_GROUP neurons][k][NATIVE_GROUP], zero-filled at the end, 64-byte aligned; of fewer than NATIVE_CHAIN_BELOW
- * neurons: [neuron][k], as their four sums lie in lanes of k. */
+ * neurons: [neuron][k], as their sums lie in lanes of k. */
 #define NATIVE_GROUP 16
 #define NATIVE_CHAIN_BELOW 4
+#define NATIVE_CHAINS 8 /* sums of each */
 static inline size_t stoai_native_weight_at(uint32_t count, uint32_t length, uint32_t o, uint32_t k)
 {
     if (count < NATIVE_CHAIN_BELOW)
@@ -111,6 +112,8 @@ typedef struct native_step {
     const float *bias;         /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
     native_space space;        /* LOAD, STORE, GATHER, SCATTER */
     uint32_t first_value;      /* likewise: index of the first stoa_bound among all values of the space */
+    bool streamed;             /* LOAD: one GEMM alone reads its columns, all of them in order. GEMM: that one; it may read the
+                                  values (space, first_value) itself where they are floats without gaps */
     uint32_t other;            /* GATHER, SCATTER: axis of those values */
     const char *text;          /* for plans: "gemm 30 -> 64, relu" */
 } native_step;

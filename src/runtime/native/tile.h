@@ -14,13 +14,14 @@
 #endif
 
 /* Walks the columns of the next tile, a few cache lines at a time. Asking for all of them at once would fill the processor's
- * list of outstanding misses and stall it; spread over the matrix steps they cost nothing. */
+ * list of outstanding misses and stall it; spread over the blocks of neurons they cost next to nothing. */
 typedef struct fetcher {
     const native_step *step, *end;   /* LOAD steps still to do are in [step, end) */
+    const native_call *call;
     uint32_t column;                 /* of step, the one after [line, stop) */
     const char *line, *stop;
     uint32_t first, rows;            /* the next tile; rows == 0: there is none */
-    uint32_t lines;                  /* for each call of fetch_some */
+    uint32_t lines;                  /* for each block of neurons */
 } fetcher;
 
 typedef struct tile {
@@ -30,6 +31,7 @@ typedef struct tile {
     uint32_t first, rows;         /* of the caller's columns */
     uint32_t alone;               /* rows that are each alone, `apart` floats after one another; then rows is 1. 0: a batch */
     size_t apart;
+    bool streams;                 /* streamed LOADs are left out */
     native_call *call;
     fetcher *fetch;
 } tile;
@@ -46,11 +48,11 @@ INLINE uint32_t operand_ref(const native_operand *o, uint32_t i)
 
 #ifndef __CUDACC__
 /* The next column without gaps; false at the end. */
-static inline bool fetch_column(fetcher *f, const native_call *call)
+static inline bool fetch_column(fetcher *f)
 {
     for (; f->step < f->end; f->step++, f->column = 0)
         while (f->step->kind == NATIVE_STEP_LOAD && f->column < f->step->count) {
-            const stoa_bound *b = &call->bounds[f->step->space][f->step->first_value + f->column++];
+            const stoa_bound *b = &f->call->bounds[f->step->space][f->step->first_value + f->column++];
             const size_t bytes = b->dtype == STOA_FLOAT64 || b->dtype == STOA_INT64 || b->dtype == STOA_UINT64 ? 8 : 4;
             if (b->row_stride != 1)
                 continue;
@@ -62,18 +64,22 @@ static inline bool fetch_column(fetcher *f, const native_call *call)
     return false;
 }
 
-INLINE void fetch_some(const tile *t)
+/* A call of its own: the registers of the loops around it are not for this. */
+static __attribute__((noinline)) void fetch_lines(fetcher *f)
 {
-    fetcher *f = t->fetch;
-    if (f->rows == 0)
-        return;
     for (uint32_t i = 0; i < f->lines; i++, f->line += 64) {
-        if (f->line >= f->stop && !fetch_column(f, t->call)) {
+        if (f->line >= f->stop && !fetch_column(f)) {
             f->rows = 0;
             return;
         }
         __builtin_prefetch(f->line, 0, 3);
     }
+}
+
+INLINE void fetch_some(fetcher *f)
+{
+    if (f->rows > 0)
+        fetch_lines(f);
 }
 
 #endif

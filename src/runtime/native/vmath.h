@@ -57,6 +57,10 @@ INLINE vf v_sqrt(vf x) { return sqrtf(x); }
 
 #else
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__) || defined(STOA_TEST_WIDTH_64)
 #define VECTOR_BYTES 64
 #elif defined(__AVX2__)
@@ -87,18 +91,22 @@ INLINE vi v_masked(vi mask, int32_t value) { return mask & value; }
 /* Lane by lane: mask ? a : b; x < low ? low : x; x > high ? high : x. With NaN in either operand the last two give x.
  * Compilers do not find the single instructions for these, and every function below is made of them. */
 #if defined(__AVX2__) && VECTOR_BYTES == 32
-INLINE vf v_select(vi mask, vf a, vf b) { return __builtin_ia32_blendvps256(b, a, (vf)mask); }
-INLINE vf v_at_least(vf low, vf x) { return __builtin_ia32_maxps256(low, x); }
-INLINE vf v_at_most(vf high, vf x) { return __builtin_ia32_minps256(high, x); }
+INLINE vf v_select(vi mask, vf a, vf b) { return _mm256_blendv_ps(b, a, (vf)mask); }
 #else
 INLINE vf v_select(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
-#if defined(__SSE2__) && VECTOR_BYTES == 16
-INLINE vf v_at_least(vf low, vf x) { return __builtin_ia32_maxps(low, x); }
-INLINE vf v_at_most(vf high, vf x) { return __builtin_ia32_minps(high, x); }
+#endif
+#if defined(__AVX512F__) && VECTOR_BYTES == 64
+INLINE vf v_at_least(vf low, vf x) { return _mm512_max_ps(low, x); }
+INLINE vf v_at_most(vf high, vf x) { return _mm512_min_ps(high, x); }
+#elif defined(__AVX2__) && VECTOR_BYTES == 32
+INLINE vf v_at_least(vf low, vf x) { return _mm256_max_ps(low, x); }
+INLINE vf v_at_most(vf high, vf x) { return _mm256_min_ps(high, x); }
+#elif defined(__SSE2__) && VECTOR_BYTES == 16
+INLINE vf v_at_least(vf low, vf x) { return _mm_max_ps(low, x); }
+INLINE vf v_at_most(vf high, vf x) { return _mm_min_ps(high, x); }
 #else
 INLINE vf v_at_least(vf low, vf x) { return v_select(x < low, low, x); }
 INLINE vf v_at_most(vf high, vf x) { return v_select(x > high, high, x); }
-#endif
 #endif
 /* A product that no compiler fuses with the sum it goes into. Where one function is compiled for a row alone and for a batch, the
  * optimiser may fuse in one copy and not in the other; the bits must not depend on that. */
