@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The GPU form of the kernels of libstoa_reco: the same files, compiled by nvcc. */
 #include "reco/clustering/clue.c"
+#include "reco/forest/forest.c"
 #include "reco/scouting/cluster_features.c"
 #include "reco/scouting/puppi_taus.c"
 #include "reco/scouting/tau_fixed.c"

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "pipelines/hlt_pixel_tracks/hlt_stream.h"
+#include "pipelines/kernels.h"
 #include "stoa/memory.h"
 
 #define STOA_LAYOUT hlt_results_soa
@@ -196,6 +197,7 @@ static stoa_status set_up(hlt_job *job, stoa_error *err)
         if (check_event(&job->events[e], &event_err) != STOA_OK) mark_failed(&job->results[e], &event_err);
         rows += job->events[e].tracks.head.rows;
     }
+    STOA_TRY(pipelines_kernels_register(err));
     STOA_TRY(stoa_device_open(job->options.device, &job->device, err));
     STOA_TRY(make_streams(job, err));
     STOA_TRY(make_results(job, rows, err));

@@ -56,6 +56,7 @@ typedef struct hlt_event {
     X(COMPACT, "compact")   /* cut on the score, prefix sum, gather */                                       \
     X(CONVERT, "convert")   /* legacy tracks, for the divisive finder */                                     \
     X(VERTICES, "vertices")                                                                                  \
+    X(DEVICE, "device") /* on a GPU all of these together: nothing of the host's stands between them */      \
     X(DELIVER, "deliver") /* results to the event's place */
 typedef enum hlt_stage {
 #define HLT_STAGE_ENUM(name, text) HLT_STAGE_##name,
@@ -65,7 +66,7 @@ typedef enum hlt_stage {
 } hlt_stage;
 
 typedef struct hlt_options {
-    const char *device; /**< "host" */
+    const char *device; /**< "host", "cuda:0" */
     hlt_selector selector;
     hlt_vertexing vertexing;
     const stoa_model *model; /**< [N, 17], order of track_features.def -> [N, 1]; for the DNN */

@@ -341,14 +341,25 @@ static uint32_t plan(const hlt_options *options, hlt_stage *stage)
     return n;
 }
 
+/* What a stage's time counts for: a GPU would wait for each stamp, so it has none between the upload and the results. */
+static hlt_stage timed_as(const hlt_stream *s, hlt_stage stage)
+{
+    return s->upload && stage != HLT_STAGE_UPLOAD && stage != HLT_STAGE_DELIVER ? HLT_STAGE_DEVICE : stage;
+}
+
 stoa_status hlt_stream_enqueue(hlt_stream *s, const hlt_event *event, hlt_slot *slot, stoa_error *err)
 {
     hlt_pass pass = {.event = event, .slot = slot};
-    slot->steps = plan(s->options, slot->stage);
+    hlt_stage order[HLT_STEPS_MAX];
+    const uint32_t steps = plan(s->options, order);
+    slot->steps = 0;
     STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &slot->stamp_us[0], err));
-    for (uint32_t k = 0; k < slot->steps; k++) {
-        STOA_TRY(stages[slot->stage[k]](s, &pass, err));
-        STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &slot->stamp_us[k + 1], err));
+    for (uint32_t k = 0; k < steps; k++) {
+        const hlt_stage timed = timed_as(s, order[k]);
+        STOA_TRY(stages[order[k]](s, &pass, err));
+        if (k + 1 < steps && timed_as(s, order[k + 1]) == timed) continue;
+        slot->stage[slot->steps++] = timed;
+        STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &slot->stamp_us[slot->steps], err));
     }
     return STOA_OK;
 }

@@ -22,7 +22,7 @@ typedef struct hlt_slot {
     int32_t *ndof;
     uint16_t *by_pt2;
     uint32_t preselected, selected, hits, converted, usable, vertices, tops;
-    uint32_t steps;                 /* of the event's way; a stage may come twice */
+    uint32_t steps;                 /* of the event's way that are timed; a stage may come twice */
     hlt_stage stage[HLT_STEPS_MAX];
     double stamp_us[HLT_STEPS_MAX + 1];
 } hlt_slot;

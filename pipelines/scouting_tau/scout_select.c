@@ -17,7 +17,9 @@ STOA_KERNEL(scout_select, scout_select)
     }
 }
 
+#ifndef __CUDACC__
 stoa_status scout_select_enqueue(stoa_queue *queue, const scout_select *args, stoa_error *err)
 {
     return stoa_queue_launch(queue, &scout_select_kernel, args, err);
 }
+#endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fake_internal.h"
+#include "stoa/layout.h"
 
 #define PAGE ((size_t)4096)
 #define ALIGN ((size_t)256)
@@ -117,6 +118,12 @@ static bool is_mapped(uint64_t word)
            msync((void *)(uintptr_t)(word & ~(PAGE - 1)), 1, MS_ASYNC) == 0;
 }
 
+/* A view names its layout, a table of the host that no kernel reads. */
+static bool is_layout(uint64_t word)
+{
+    return word % _Alignof(stoa_layout) == 0 && ((const stoa_layout *)(uintptr_t)word)->struct_size == sizeof(stoa_layout);
+}
+
 bool fake_memory_check_args(const void *args, size_t bytes, int ordinal, const char *kernel)
 {
     bool fine = true;
@@ -126,7 +133,7 @@ bool fake_memory_check_args(const void *args, size_t bytes, int ordinal, const c
         pthread_mutex_lock(&lock);
         const block *b = find((const void *)(uintptr_t)word);
         const bool foreign = b && b->place == FAKE_DEVICE && b->ordinal != ordinal;
-        const bool host = !b && is_mapped(word);
+        const bool host = !b && is_mapped(word) && !is_layout(word);
         pthread_mutex_unlock(&lock);
         if (foreign) fake_violation("%s on device %d: byte %zu of its arguments points to another device", kernel, ordinal, at);
         if (host) fake_violation("%s: byte %zu of its arguments points to plain host memory", kernel, at);

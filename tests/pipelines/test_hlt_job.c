@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HLT job: the same bits on any number of threads and streams, for each chain; a broken event fails alone. */
+/* The HLT job: the same bits on any number of threads and streams, for each chain, and on STOA_TEST_DEVICE where that names another
+ * device; a broken event fails alone. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,12 +10,14 @@
 #include "pipelines/hlt_pixel_tracks/hlt.h"
 #include "reco/generate/hlt.h"
 #include "reco/io/tracks_io.h"
+#include "unit/device_under_test.h"
 
+#include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVENTS = 8, BROKEN = 3 };
+enum { EVENTS = 8, BROKEN = 3, LAUNCHES = 17 };
 
 typedef struct fixture {
     reco_events *file;
@@ -105,7 +108,7 @@ static hlt_job *run_job(const fixture *f, const hlt_options *options, hlt_summar
     return job;
 }
 
-/* Reference: one thread, one stream. */
+/* Reference: one thread, one stream, on the host. */
 static void check_chain(const fixture *f, hlt_selector selector, hlt_vertexing vertexing, bool vertices_first)
 {
     static const uint32_t shapes[][2] = {{1, 3}, {2, 2}, {4, 5}};
@@ -118,6 +121,7 @@ static void check_chain(const fixture *f, hlt_selector selector, hlt_vertexing v
     hlt_job *reference = run_job(f, &options, &summary);
     assert_true(summary.selected > 0 && summary.selected <= summary.preselected && summary.vertices > EVENTS);
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
+        options.device = device_under_test();
         options.threads = shapes[k][0];
         options.streams = shapes[k][1];
         hlt_job *job = run_job(f, &options, &summary);
@@ -199,13 +203,67 @@ static void test_errors(void **state)
     assert_null(job);
 }
 
+/* ---- what a GPU is asked ------------------------------------------------------------------------------------------------- */
+
+/* The calls that enqueue or wait, as the fake driver tells them; NULL: another driver. */
+static const char *driver_trace(void)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+    const char *(*trace)(void);
+    void *symbol = driver ? dlsym(driver, "fake_cuda_trace") : NULL;
+    memcpy(&trace, &symbol, sizeof trace);
+    return trace ? trace() : NULL;
+}
+
+static uint32_t skip_calls(const char **at, const char *name)
+{
+    const size_t length = strlen(name);
+    uint32_t count = 0;
+    for (; strncmp(*at, name, length) == 0; count++) *at += length;
+    return count;
+}
+
+/* The model's selector and vertices by density: between the tracks' way there and the results' way back there are launches, and nothing
+ * that copies, waits, or is the host's. */
+static void test_calls_of_an_event(void **state)
+{
+    const fixture *f = *state;
+    hlt_options options = HLT_OPTIONS_INIT;
+    hlt_summary summary;
+    stoa_model *model;
+    assert_int_equal(stoa_model_load(STOA_SOURCE_DIR "/models/hlt_high_purity.onnx", NULL, &model, NULL), STOA_OK);
+    options.model = model;
+    options.device = device_under_test();
+    hlt_job *job = run_job(f, &options, &summary);
+    assert_true(summary.failed == 0 && summary.selected > 0 && summary.selected < summary.preselected && summary.vertices > EVENTS);
+    assert_int_equal(summary.copy_calls, 0);
+    const char *trace = driver_trace();
+    if (!trace) printf("not counted: the driver's calls, which only the fake driver tells\n");
+    const char *at = trace ? strstr(trace, "cuStreamSynchronize ") : NULL; /* the event that warmed up is over */
+    if (at) at += strlen("cuStreamSynchronize ");
+    assert_true(!trace || at);
+    for (uint32_t e = 0; trace && e < EVENTS; e++) {
+        assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
+        assert_int_equal(skip_calls(&at, "cuMemcpyAsync "), 1);
+        assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
+        assert_int_equal(skip_calls(&at, "cuLaunchKernel "), LAUNCHES);
+        assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
+        assert_int_equal(skip_calls(&at, "cuMemcpyAsync "), 17);
+        assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
+    }
+    hlt_job_destroy(job);
+    stoa_model_destroy(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_calls_of_an_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chains, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_order_of_stages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_broken_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
     };
+    require_device();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
