@@ -59,46 +59,69 @@ static void step_gather(const tile *t, const native_step *s)
     }
 }
 
-/* U: type of wrapping arithmetic. Rows one after the other: several may name the same. */
+/* So many columns at a time: their sums do not wait for each other. */
+#define SCATTER_COLUMNS 8
+
+/* Rows one after the other, since several may name the same; what stays the same from row to row stays in registers. U: type of
+ * wrapping arithmetic. */
+#define SCATTER_LOOP(T, value)                                                                            \
+    for (uint32_t i = 0; i < rows;) {                                                                     \
+        const uint32_t to = row[i];                                                                       \
+        T a[SCATTER_COLUMNS];                                                                             \
+        for (uint32_t c = 0; c < count; c++)                                                              \
+            a[c] = memory[c][to];                                                                         \
+        for (; i < rows && row[i] == to; i++)                                                             \
+            for (uint32_t c = 0; c < count; c++) {                                                        \
+                const T b = column[c][i];                                                                 \
+                a[c] = (value);                                                                           \
+            }                                                                                             \
+        for (uint32_t c = 0; c < count; c++)                                                              \
+            memory[c][to] = a[c];                                                                         \
+    }                                                                                                     \
+    break;
 #define SCATTER_DEFINE(suffix, T, U)                                                                      \
-    static void scatter_##suffix(native_op op, void *memory, const void *column, const uint32_t *row, uint32_t rows) \
+    INLINE void scatter_columns_##suffix(native_op op, T *const *memory, const T *const *column, uint32_t count, \
+                                         const uint32_t *row, uint32_t rows)                              \
     {                                                                                                     \
-        T *to = memory;                                                                                   \
-        const T *from = column;                                                                           \
         switch ((int)op) {                                                                                \
-        case NATIVE_ADD:                                                                                  \
-            for (uint32_t i = 0; i < rows; i++)                                                           \
-                to[row[i]] = (T)((U)to[row[i]] + (U)from[i]);                                             \
-            break;                                                                                        \
-        case NATIVE_MUL:                                                                                  \
-            for (uint32_t i = 0; i < rows; i++)                                                           \
-                to[row[i]] = (T)((U)to[row[i]] * (U)from[i]);                                             \
-            break;                                                                                        \
-        case NATIVE_MIN:                                                                                  \
-            for (uint32_t i = 0; i < rows; i++)                                                           \
-                to[row[i]] = from[i] < to[row[i]] ? from[i] : to[row[i]];                                 \
-            break;                                                                                        \
-        case NATIVE_MAX:                                                                                  \
-            for (uint32_t i = 0; i < rows; i++)                                                           \
-                to[row[i]] = from[i] > to[row[i]] ? from[i] : to[row[i]];                                 \
-            break;                                                                                        \
+        case NATIVE_ADD: SCATTER_LOOP(T, (T)((U)a[c] + (U)b))                                             \
+        case NATIVE_MUL: SCATTER_LOOP(T, (T)((U)a[c] * (U)b))                                             \
+        case NATIVE_MIN: SCATTER_LOOP(T, b < a[c] ? b : a[c])                                             \
+        case NATIVE_MAX: SCATTER_LOOP(T, b > a[c] ? b : a[c])                                             \
         }                                                                                                 \
+    }                                                                                                     \
+    static void scatter_##suffix(const tile *t, const native_step *s, uint32_t first, uint32_t count, const uint32_t *row) \
+    {                                                                                                     \
+        T *memory[SCATTER_COLUMNS];                                                                       \
+        const T *column[SCATTER_COLUMNS];                                                                 \
+        for (uint32_t c = 0; c < count; c++) {                                                            \
+            memory[c] = tile_values(t, s)[first + c].data;                                                \
+            column[c] = (const T *)(const void *)tile_column(t, operand_ref(&s->in[1], first + c));       \
+        }                                                                                                 \
+        if (count == SCATTER_COLUMNS)                                                                     \
+            scatter_columns_##suffix(s->op, memory, column, SCATTER_COLUMNS, row, t->rows);               \
+        else                                                                                              \
+            for (uint32_t c = 0; c < count; c++)                                                          \
+                scatter_columns_##suffix(s->op, memory + c, column + c, 1, row, t->rows);                 \
     }
 SCATTER_DEFINE(f32, float, float)
 SCATTER_DEFINE(f64, double, double)
 SCATTER_DEFINE(i32, int32_t, uint32_t)
 SCATTER_DEFINE(i64, int64_t, uint64_t)
 #undef SCATTER_DEFINE
+#undef SCATTER_LOOP
 
 static void step_scatter(const tile *t, const native_step *s)
 {
-    static void (*const kernels[])(native_op, void *, const void *, const uint32_t *, uint32_t) = {
+    static void (*const kernels[])(const tile *, const native_step *, uint32_t, uint32_t, const uint32_t *) = {
         [NATIVE_F32] = scatter_f32, [NATIVE_F64] = scatter_f64, [NATIVE_I32] = scatter_i32, [NATIVE_I64] = scatter_i64};
     uint32_t row[NATIVE_TILE_MAX];
     if (!find_rows(t, s, row))
         return;
-    for (uint32_t i = 0; i < s->count; i++)
-        kernels[s->type](s->op, tile_values(t, s)[i].data, tile_column(t, operand_ref(&s->in[1], i)), row, t->rows);
+    for (uint32_t first = 0, count; first < s->count; first += count) {
+        count = s->count - first < SCATTER_COLUMNS ? s->count - first : SCATTER_COLUMNS;
+        kernels[s->type](t, s, first, count, row);
+    }
 }
 
 #endif
