@@ -6,6 +6,8 @@
 #include "reco/vector_levels.h"
 #include "stoa/algo.h"
 
+#include <string.h>
+
 STOA_DEVICE bool can_seed(const puppi_soa *p, const reco_tau_options *o, uint32_t row)
 {
     const int32_t id = p->pdgid[row], size = id < 0 ? -id : id;
@@ -13,11 +15,45 @@ STOA_DEVICE bool can_seed(const puppi_soa *p, const reco_tau_options *o, uint32_
     return kind && p->eta[row] < o->eta_max && p->eta[row] > -o->eta_max;
 }
 
+STOA_DEVICE int32_t float_order(float x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits ^ (int32_t)((uint32_t)(bits >> 31) >> 1);
+}
+
+/* x, or 0: by its bits, since compilers make a branch of a choice, and nobody can guess it. */
+STOA_DEVICE float float_if(uint32_t condition, float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= 0u - condition;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
+
 /* From one candidate to all of its crossing. */
 RECO_VECTOR_LEVELS void measure(const float *eta, const float *phi, uint32_t n, uint32_t from, float *distance2)
 {
     const float eta_from = eta[from], phi_from = phi[from];
     for (uint32_t i = 0; i < n; i++) distance2[i] = scout_delta_r2(eta_from, phi_from, eta[i], phi[i]);
+}
+
+/* Rows in descending order of pt, of equal ones the earlier first: each counts those before it, several at a time and without a
+ * branch on what cannot be guessed. As integers of the same order every two differ or are equal, also NaN. */
+RECO_VECTOR_LEVELS void order_by_pt(const float *pt, uint32_t first, uint32_t n, uint32_t *order)
+{
+    enum { TOGETHER = 16 };
+    for (uint32_t from = 0; from < n; from += TOGETHER) {
+        const uint32_t count = n - from < TOGETHER ? n - from : TOGETHER;
+        int32_t own[TOGETHER] = {0}, before[TOGETHER] = {0};
+        for (uint32_t l = 0; l < count; l++) own[l] = float_order(pt[first + from + l]);
+        for (uint32_t j = 0; j < n; j++) {
+            const int32_t other = float_order(pt[first + j]), lane = (int32_t)j - (int32_t)from;
+            for (int32_t l = 0; l < TOGETHER; l++) before[l] += (other > own[l]) | ((other == own[l]) & (lane < l));
+        }
+        for (uint32_t l = 0; l < count; l++) order[before[l]] = first + from + l;
+    }
 }
 
 /* The candidates of a crossing: rows, and their order by pt. */
@@ -34,19 +70,21 @@ STOA_DEVICE tau_crossing crossing_of(const reco_puppi_taus *args, uint32_t cross
     return c;
 }
 
-/* The leading candidates of a seed's cone into `rows`, which has room for RECO_TAU_CANDIDATES; the cone's pt. */
+/* The leading candidates of a seed's cone into `rows`, which has room for one more than RECO_TAU_CANDIDATES; the cone's pt. */
 STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows,
                                  uint32_t *count)
 {
     const float radius2 = args->options.cone * args->options.cone;
+    uint32_t found = 0;
     float pt = 0.0f;
-    *count = 0;
     measure(args->puppi.eta + c.first, args->puppi.phi + c.first, c.count, seed - c.first, c.distance2);
     for (uint32_t i = 0; i < c.count; i++) {
-        if (!(c.distance2[c.order[i] - c.first] < radius2)) continue;
-        pt += args->puppi.pt[c.order[i]];
-        if (*count < RECO_TAU_CANDIDATES) rows[(*count)++] = c.order[i];
+        const uint32_t row = c.order[i], inside = c.distance2[row - c.first] < radius2;
+        pt += float_if(inside, args->puppi.pt[row]);
+        rows[found] = row;
+        found += inside & (found < RECO_TAU_CANDIDATES);
     }
+    *count = found;
     return pt;
 }
 
@@ -66,9 +104,8 @@ STOA_KERNEL(reco_tau_seeds, reco_puppi_taus)
     STOA_FOR(k, grid, *args->crossings.rows)
     {
         const tau_crossing c = crossing_of(args, k);
-        uint32_t seeds[RECO_TAUS_OF_CROSSING], leading[RECO_TAU_CANDIDATES], found = 0, kept = 0, sorted = 0, used;
-        for (uint32_t i = 0; i < c.count; i++)
-            sorted = scout_insert(p->pt, args->order + c.first, sorted, UINT32_MAX, c.first + i);
+        uint32_t seeds[RECO_TAUS_OF_CROSSING], leading[RECO_TAU_CANDIDATES + 1], found = 0, kept = 0, used;
+        order_by_pt(p->pt, c.first, c.count, args->order + c.first);
         for (uint32_t i = 0; i < c.count && found < RECO_TAUS_OF_CROSSING; i++) {
             const uint32_t row = c.order[i];
             if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row))
@@ -83,14 +120,22 @@ STOA_KERNEL(reco_tau_seeds, reco_puppi_taus)
     }
 }
 
+/* Most taus have few candidates: their numbers are written one by one, the zeros in one go. */
+STOA_KERNEL(reco_tau_clear, reco_puppi_taus)
+{
+    const taus_soa *t = &args->taus;
+    const uint32_t count = args->crossing_taus.offset[*args->crossings.crossings];
+    if (grid.index == 0) *t->taus = count;
+    STOA_FOR(k, grid, RECO_TAU_FEATURES) memset(t->features.data + k * t->features.stride, 0, count * sizeof(float));
+}
+
 STOA_DEVICE void write_features(const puppi_soa *p, uint32_t seed, const uint32_t *rows, uint32_t count, float *out,
                                 int64_t stride)
 {
-    for (uint32_t r = 0; r < RECO_TAU_CANDIDATES; r++, out += RECO_TAU_NUMBERS * stride) {
-        const bool used = r < count;
-        const uint32_t row = used ? rows[r] : seed;
-        const int32_t id = used ? p->pdgid[row] : 0, size = id < 0 ? -id : id;
-        out[0] = used ? p->pt[row] : 0.0f;
+    for (uint32_t r = 0; r < count; r++, out += RECO_TAU_NUMBERS * stride) {
+        const uint32_t row = rows[r];
+        const int32_t id = p->pdgid[row], size = id < 0 ? -id : id;
+        out[0] = p->pt[row];
         out[1 * stride] = p->eta[seed] - p->eta[row];
         out[2 * stride] = scout_delta_phi(p->phi[seed], p->phi[row]);
         out[3 * stride] = size == 22 ? 1.0f : 0.0f;
@@ -106,12 +151,10 @@ STOA_KERNEL(reco_tau_features, reco_puppi_taus)
     const puppi_soa *p = &args->puppi;
     const crossing_taus_soa *of = &args->crossing_taus;
     const taus_soa *t = &args->taus;
-    const uint32_t crossings = *args->crossings.crossings;
-    if (grid.index == 0) *t->taus = of->offset[crossings];
-    STOA_FOR(c, grid, crossings)
+    STOA_FOR(c, grid, *args->crossings.crossings)
     {
         for (uint32_t k = 0; k < of->count[c]; k++) {
-            uint32_t rows[RECO_TAU_CANDIDATES], count;
+            uint32_t rows[RECO_TAU_CANDIDATES + 1], count;
             const uint32_t row = of->offset[c] + k, seed = of->seed.data[k * of->seed.stride + c];
             t->crossing[row] = c;
             t->seed[row] = seed;
@@ -156,6 +199,7 @@ stoa_status reco_puppi_taus_enqueue(stoa_queue *queue, const reco_puppi_taus *ar
     const crossing_taus_soa *of = &args->crossing_taus;
     const stoa_scan scan = {of->offset, args->crossings.rows, of->head.rows, 1, of->offset};
     STOA_TRY(stoa_algo_scan(queue, &scan, err));
+    STOA_TRY(stoa_queue_launch(queue, &reco_tau_clear_kernel, args, err));
     return stoa_queue_launch(queue, &reco_tau_features_kernel, args, err);
 }
 #endif
