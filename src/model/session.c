@@ -55,6 +55,7 @@ static stoa_status make_arrays(stoa_session *session, stoa_error *err)
     for (uint32_t i = 0; i < session->tensor_count; i++) {
         if (i == schema->input_count) session->input_values = session->value_count;
         session->value_count += session_schema(session, i)->width;
+        session->event_output |= session_is_output(session, i) && session_schema(session, i)->axis == STOA_AXIS_ONE;
     }
     session->heap_bytes = place_arrays(session, NULL);
     char *block = stoa_calloc(1, session->heap_bytes);
@@ -179,21 +180,34 @@ static stoa_status check_overlap(const stoa_session *session, uint32_t tensor, s
 static stoa_status writable_generation(stoa_session *session, stoa_error *err)
 {
     generation *from = &session->generations[session->current];
-    if (atomic_load_explicit(&from->in_flight, memory_order_acquire) == 0) return STOA_OK;
+    if (generation_is_free(from)) return STOA_OK;
     for (uint32_t i = 0; i < SESSION_GENERATIONS; i++) {
         generation *to = &session->generations[i];
-        if (atomic_load_explicit(&to->in_flight, memory_order_acquire) != 0) continue;
+        if (!generation_is_free(to)) continue;
         memcpy(to->tensors, from->tensors, session->tensor_count * sizeof *to->tensors);
         memcpy(to->columns, from->columns, session->value_count * sizeof *to->columns);
         memcpy(to->values, from->values, session->value_count * sizeof *to->values);
         memcpy(to->staged, from->staged, session->value_count * sizeof *to->staged);
         for (uint32_t t = 0; t < session->tensor_count; t++)
             if (to->tensors[t].bound) to->tensors[t].tensor.columns = to->columns + session->first_value[t];
+        to->complete = from->complete;
+        to->copies = from->copies;
         session->current = i;
         return STOA_OK;
     }
     return STOA_FAIL(err, STOA_ESTATE, "session: bindings of %u queued runs differ, at most %u may; wait for the queue", SESSION_GENERATIONS,
                      SESSION_GENERATIONS);
+}
+
+/* What a run would otherwise have to ask every tensor. */
+static void sum_up(const stoa_session *session, generation *g)
+{
+    g->complete = true;
+    g->copies = false;
+    for (uint32_t t = 0; t < session->tensor_count; t++) {
+        g->complete &= g->tensors[t].bound;
+        g->copies |= g->tensors[t].staged || g->tensors[t].own_memory;
+    }
 }
 
 stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tensor tensor, stoa_error *err)
@@ -223,6 +237,7 @@ stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tens
     memcpy(g->columns + first, tensor.columns, tensor.column_count * sizeof *tensor.columns);
     g->tensors[index] = (binding){true, staged != NULL, own_memory, tensor.rows, tensor};
     g->tensors[index].tensor.columns = g->columns + first;
+    sum_up(session, g);
     return STOA_OK;
 }
 
@@ -233,7 +248,9 @@ stoa_status stoa_session_unbind(stoa_session *session, const char *name, stoa_er
     if (name) STOA_TRY(find_tensor(session, name, &first, err));
     if (name) end = first + 1;
     STOA_TRY(writable_generation(session, err));
-    for (uint32_t t = first; t < end; t++) session->generations[session->current].tensors[t] = (binding){.bound = false};
+    generation *g = &session->generations[session->current];
+    for (uint32_t t = first; t < end; t++) g->tensors[t] = (binding){.bound = false};
+    sum_up(session, g);
     return STOA_OK;
 }
 

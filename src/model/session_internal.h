@@ -25,7 +25,10 @@ typedef struct binding {
 
 /* All bindings at one time: [inputs then outputs]. */
 typedef struct generation {
-    atomic_uint in_flight;   /* runs that are queued with it */
+    /* Runs with it: handed to the queue, and passed by the queue. Each count has one writer, so neither takes a locked instruction. */
+    atomic_uint given, passed;
+    bool complete;           /* every tensor is bound */
+    bool copies;             /* a tensor is copied */
     binding *tensors;
     stoa_column *columns;    /* [value_count], a tensor's at its first value */
     stoa_bound *values;      /* [value_count], as the caller's columns lie */
@@ -47,6 +50,7 @@ struct stoa_session {
     uint32_t axis_count, axis_rows[SESSION_AXES_MAX]; /* rows a run at most */
     uint32_t call_rows[SESSION_AXES_MAX];             /* rows one call of the runtime at most: a tile, or axis_rows */
     uint32_t tensor_count, input_values, value_count, current;
+    bool event_output;                                /* an output of the event: it has its row even when no other row is there */
     void *instance;
     stoa_buffer *workspace;
     size_t workspace_bytes, heap_bytes;
@@ -58,6 +62,17 @@ struct stoa_session {
     uint64_t runs, rows;
     atomic_uint_fast64_t copy_calls, copy_bytes;
 };
+
+static inline void generation_count(atomic_uint *runs, uint32_t change, memory_order order)
+{
+    atomic_store_explicit(runs, atomic_load_explicit(runs, memory_order_relaxed) + change, order);
+}
+
+/* No run is queued with it; by the thread that enqueues. */
+static inline bool generation_is_free(const generation *g)
+{
+    return atomic_load_explicit(&g->passed, memory_order_acquire) == atomic_load_explicit(&g->given, memory_order_relaxed);
+}
 
 static inline const stoa_tensor_schema *session_schema(const stoa_session *session, uint32_t tensor)
 {

@@ -24,24 +24,18 @@ static void keep_failure(stoa_session *session, const stoa_error *error)
 static void run_call(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
 {
     stoa_error error;
-    stoai_staging_point(session, g, first);
-    stoai_staging_copy(session, g, false, first, rows);
+    if (g->copies) {
+        stoai_staging_point(session, g, first);
+        stoai_staging_copy(session, g, false, first, rows);
+    }
     if (session->model->api->run(session->instance, g->staged, g->staged + session->input_values, first, rows, &error) != STOA_OK)
         keep_failure(session, &error);
-    stoai_staging_copy(session, g, true, first, rows);
-}
-
-/* An output of the event has its row even when no other row is there. */
-static bool has_event_output(const stoa_session *session)
-{
-    for (uint32_t t = 0; t < session->tensor_count; t++)
-        if (session_is_output(session, t) && session_schema(session, t)->axis == STOA_AXIS_ONE) return true;
-    return false;
+    if (g->copies) stoai_staging_copy(session, g, true, first, rows);
 }
 
 static void run_rows(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
 {
-    if (session->axis_count != 1 || (rows[0] == 0 && has_event_output(session))) {
+    if (session->axis_count != 1 || (rows[0] == 0 && session->event_output)) {
         run_call(session, g, first, rows);
         return;
     }
@@ -56,10 +50,10 @@ static void run_host(const void *pointer)
 {
     const run_args *args = pointer;
     uint32_t rows[SESSION_AXES_MAX];
-    for (uint32_t i = 0; i < SESSION_AXES_MAX; i++)
+    for (uint32_t i = 0; i < args->session->axis_count; i++)
         rows[i] = args->count[i] && *args->count[i] < args->rows[i] ? *args->count[i] : args->rows[i];
     run_rows(args->session, args->bindings, args->first, rows);
-    atomic_fetch_sub_explicit(&args->bindings->in_flight, 1, memory_order_release);
+    generation_count(&args->bindings->passed, 1, memory_order_release);
 }
 
 static const stoa_kernel run_kernel = {sizeof(stoa_kernel), sizeof(run_args), "stoa_session_run", run_host, 0, 0};
@@ -85,7 +79,7 @@ static stoa_status check_one_axis(const stoa_session *session, stoa_error *err)
 static stoa_status check_bound(const stoa_session *session, stoa_error *err)
 {
     const generation *g = &session->generations[session->current];
-    for (uint32_t t = 0; t < session->tensor_count; t++)
+    for (uint32_t t = 0; !g->complete && t < session->tensor_count; t++)
         if (!g->tensors[t].bound)
             return STOA_FAIL(err, STOA_ESTATE, "%s '%s' is not bound", session_is_output(session, t) ? "output" : "input",
                              session_schema(session, t)->name);
@@ -121,9 +115,9 @@ stoa_status stoa_session_check(stoa_session *session, stoa_error *err)
 /* The queue gets there later: the bindings stay as they are until then. */
 static stoa_status enqueue_on_host(stoa_session *session, const run_args *args, stoa_error *err)
 {
-    atomic_fetch_add_explicit(&args->bindings->in_flight, 1, memory_order_relaxed);
+    generation_count(&args->bindings->given, 1, memory_order_relaxed);
     const stoa_status status = stoa_queue_launch(session->queue, &run_kernel, args, err);
-    if (status != STOA_OK) atomic_fetch_sub_explicit(&args->bindings->in_flight, 1, memory_order_relaxed);
+    if (status != STOA_OK) generation_count(&args->bindings->given, UINT32_MAX, memory_order_relaxed); /* back */
     return status;
 }
 
@@ -153,7 +147,7 @@ static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_err
 static stoa_status run_sizes(stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
 {
     run_args args = {.session = session, .bindings = &session->generations[session->current], .first = first};
-    bool any = session->axis_count == 0 || has_event_output(session);
+    bool any = session->axis_count == 0 || session->event_output;
     STOA_TRY(check_bound(session, err));
     STOA_TRY(check_rows(session, first, rows, err));
     for (uint32_t i = 0; i < session->axis_count; i++) {

@@ -90,7 +90,6 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const gemm_
 {
     const uint32_t length = b->length, end = source == FROM_CALLER ? b->neuron + N : b->end;
     const size_t pitch = b->pitch;
-    const vf floor = v_splat(b->floor);
     uint32_t o = b->neuron;
     for (; o + N <= end; o += N) {
         const float *w = b->weights + stoai_native_weight_at(NATIVE_GROUP, length, o, 0), *bias = b->bias + o;
@@ -117,6 +116,7 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const gemm_
                 for (uint32_t r = 0; r < R; r++)
                     sum[r][n] += value[r] * w[n];
         }
+        const vf floor = v_splat(b->floor); /* not before: no register is free there */
 #pragma GCC unroll 8
         for (uint32_t n = 0; n < N; n++, out += step)
 #pragma GCC unroll 8

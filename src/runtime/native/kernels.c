@@ -95,14 +95,19 @@ static void step_store(const tile *t, const native_step *s)
         const stoa_bound *b = tile_values(t, s) + i;
         const float *column = tile_column(t, operand_ref(&s->in[0], i));
         const bool floats = b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32;
-        const int64_t bytes = memory_bytes[b->dtype];
-        char *to = (char *)b->data + (int64_t)t->first * b->row_stride * bytes;
-        if (floats && t->rows == 1)
-            *(float *)(void *)to = *column;
-        else if (floats && b->row_stride == 1)
-            memcpy(to, column, t->rows * sizeof(float));
-        else
-            store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
+        const int64_t row_bytes = b->row_stride * memory_bytes[b->dtype];
+        char *to = (char *)b->data + (int64_t)t->first * row_bytes;
+        uint32_t left = t->alone;
+        do { /* each row alone, or once all of them */
+            if (floats && t->rows == 1)
+                *(float *)(void *)to = *column;
+            else if (floats && b->row_stride == 1)
+                memcpy(to, column, t->rows * sizeof(float));
+            else
+                store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
+            to += row_bytes;
+            column += t->apart;
+        } while (left-- > 1);
     }
 }
 
@@ -205,21 +210,43 @@ static void step_norm(const tile *t, const native_step *s)
 
 /* -------------------------------------------------------------------------------------------------------- run */
 
+/* In place, n values from `out` on. */
+static void activate(const native_step *s, float *out, size_t n)
+{
+    map_kernels[NATIVE_F32][s->op](out, (const void *const[3]){out, out, out}, (const size_t[3]){1, 0, 0}, n, s);
+}
+
+/* Rows alone with few values each go through it together. */
+static void activate_few(const tile *t, const native_step *s)
+{
+    float *out = tile_column(t, s->out), together[VECTOR_BYTES / 4] = {0};
+    if (t->alone == 1 || s->count * t->alone > LANES) {
+        for (uint32_t r = 0; r < t->alone; r++)
+            activate(s, out + r * t->apart, s->count);
+        return;
+    }
+    for (uint32_t r = 0; r < t->alone; r++)
+        for (uint32_t i = 0; i < s->count; i++)
+            together[r * s->count + i] = out[r * t->apart + i];
+    activate(s, together, LANES);
+    for (uint32_t r = 0; r < t->alone; r++)
+        for (uint32_t i = 0; i < s->count; i++)
+            out[r * t->apart + i] = together[r * s->count + i];
+}
+
 /* RELU is done while the sums are registers, any other activation here, on columns that L1 still holds. */
 static void step_gemm(const tile *t, const native_step *s)
 {
-    const map_kernel activation = s->op == NATIVE_COPY || s->op == NATIVE_RELU ? NULL : map_kernels[NATIVE_F32][s->op];
-    const size_t inc[3] = {1, 0, 0};
-    uint32_t blocks = 1;
+    const bool activates = s->op != NATIVE_COPY && s->op != NATIVE_RELU;
     if (t->alone > 0) {
         gemm_few(t, s);
-        blocks = t->alone;
-    } else {
-        gemm_tile(t, s);
+        if (activates)
+            activate_few(t, s);
+        return;
     }
-    float *out = tile_column(t, s->out);
-    for (uint32_t i = 0; activation != NULL && i < blocks; i++, out += t->apart)
-        activation(out, (const void *const[3]){out, out, out}, inc, s->count * t->pitch, s);
+    gemm_tile(t, s);
+    if (activates)
+        activate(s, tile_column(t, s->out), s->count * t->pitch);
 }
 
 static void run_step(const tile *t, const native_step *s)
@@ -238,14 +265,15 @@ static void run_step(const tile *t, const native_step *s)
     }
 }
 
-/* Loads and matrices take all rows alone at once, the other steps one after the other. */
+/* Loads, matrices and stores take all rows alone at once, the other steps one after the other. */
 static void run_steps(const tile *t, const native_program *program)
 {
     const native_step *const end = program->steps + program->step_count;
     for (const native_step *s = program->steps; s < end; s++) {
         if (t->streams && s->streamed && s->kind == NATIVE_STEP_LOAD)
             continue;
-        if (t->alone <= 1 || s->kind == NATIVE_STEP_LOAD || s->kind == NATIVE_STEP_GEMM) {
+        const bool at_once = s->kind == NATIVE_STEP_LOAD || s->kind == NATIVE_STEP_GEMM || s->kind == NATIVE_STEP_STORE;
+        if (t->alone <= 1 || at_once) {
             run_step(t, s);
             continue;
         }
@@ -259,16 +287,16 @@ static void run_steps(const tile *t, const native_program *program)
 /* Whether the values of every streamed LOAD are floats without gaps. */
 static bool can_stream(const native_program *program, const native_call *call)
 {
-    uint64_t other = 0;
     for (uint32_t i = 0; i < program->step_count; i++) {
         const native_step *s = &program->steps[i];
         if (!s->streamed || s->kind != NATIVE_STEP_LOAD)
             continue;
         const stoa_bound *b = &call->bounds[s->space][s->first_value];
         for (uint32_t k = 0; k < s->count; k++)
-            other |= ((uint64_t)b[k].row_stride ^ 1) | (b[k].dtype ^ STOA_FLOAT32);
+            if (b[k].row_stride != 1 || b[k].dtype != STOA_FLOAT32)
+                return false;
     }
-    return other == 0;
+    return true;
 }
 
 /* Cache lines of a full tile's inputs, shared out evenly among the blocks of neurons, each of which fetches. */
