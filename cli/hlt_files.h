@@ -24,9 +24,10 @@ typedef struct hlt_input {
 stoa_status hlt_input_read(hlt_input *input, const char *path, stoa_error *err);
 void hlt_input_deinit(hlt_input *input);
 
-/* `dir`/tracks.csv: the selected tracks; `dir`/vertices.csv: hardest first. Both depend on the events alone.
- */
-stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, stoa_error *err);
+/* Of `count` events from `first` on: `dir`/tracks.csv: the selected tracks; `dir`/vertices.csv: hardest first. Both depend on
+ * the events alone, so tables of ranges one behind the other are the table of all. */
+stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, uint32_t first, uint32_t count,
+                             stoa_error *err);
 /* With truth: roc.png, and score.png of the DNN; event.png; .dat and .gp files beside them. Without gnuplot
  * the .gp files are written all the same and *drawn is false. */
 stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hlt_job *job,

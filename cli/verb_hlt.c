@@ -8,15 +8,19 @@
 
 #include "hlt_files.h"
 #include "output.h"
+#include "scale_out/parts.h"
 
 typedef struct hlt_command {
     const char *in, *out, *selector, *vertexing, *model, *runtime, *working_point;
     hlt_options job;
     float errmax, eps; /* NaN: by the kind of input */
     bool no_pictures, json;
+    int argc; /* the words of the command, */
+    char **argv; /* as they were given */
 } hlt_command;
 
 typedef struct hlt_state {
+    ranks ranks;
     hlt_input input;
     stoa_model *model;
     reco_forest *forest;
@@ -86,16 +90,110 @@ static void report_failures(const hlt_state *state)
     }
 }
 
-static stoa_status run(hlt_command *command, hlt_state *state, stoa_error *err)
+static stoa_status set_up(hlt_command *command, hlt_state *state, stoa_error *err)
 {
     STOA_TRY(load_model(command, state, err));
     STOA_TRY(hlt_input_read(&state->input, command->in, err));
     choose_scales(command, state->input.source);
-    STOA_TRY(hlt_job_create(&command->job, state->input.events, state->input.count, &state->job, err));
-    STOA_TRY(hlt_job_run(state->job, &state->summary, err));
+    STOA_TRY(output_make_dir(command->out, err));
+    return hlt_job_create(&command->job, state->input.events, state->input.count, &state->job, err);
+}
+
+static stoa_status run_alone(const hlt_command *command, hlt_state *state, stoa_error *err)
+{
+    STOA_TRY(hlt_job_run(state->job, 0, state->input.count, err));
+    return hlt_write_tables(command->out, &state->input, state->job, 0, state->input.count, err);
+}
+
+/* ---- Under mpirun: parts of the events, as ranks are free. ---- */
+
+enum { PARTS_A_RANK = 8 }; /* small enough that ranks end together, large enough that a part's files do not count */
+#define PART_RESULTS "results.bin"
+
+static uint32_t part_events(const parts *shared, const hlt_state *state, uint64_t number)
+{
+    const uint64_t left = state->input.count - number * shared->size;
+    return (uint32_t)(left < shared->size ? left : shared->size);
+}
+
+static stoa_status load_part(parts *shared, hlt_state *state, uint64_t number, stoa_error *err)
+{
+    char *path = output_path(parts_path(shared, number), PART_RESULTS);
+    if (!path) return STOA_FAIL(err, STOA_ENOMEM, "part %llu: no memory", (unsigned long long)number);
+    const stoa_status status =
+        hlt_job_load(state->job, (uint32_t)(number * shared->size), part_events(shared, state, number), path, err);
+    free(path);
+    return status;
+}
+
+static stoa_status make_part(parts *shared, hlt_state *state, uint64_t number, stoa_error *err)
+{
+    const uint32_t first = (uint32_t)(number * shared->size), count = part_events(shared, state, number);
+    const char *folder;
+    STOA_TRY(hlt_job_run(state->job, first, count, err));
+    STOA_TRY(parts_begin(shared, number, &folder, err));
+    STOA_TRY(hlt_write_tables(folder, &state->input, state->job, first, count, err));
+    char *path = output_path(folder, PART_RESULTS);
+    if (!path) return STOA_FAIL(err, STOA_ENOMEM, "part %llu: no memory", (unsigned long long)number);
+    const stoa_status status = hlt_job_save(state->job, first, count, path, err);
+    free(path);
+    return status == STOA_OK ? parts_finish(shared, number, err) : status;
+}
+
+static stoa_status make_parts(parts *shared, hlt_state *state, uint64_t count, stoa_error *err)
+{
+    uint64_t number;
+    STOA_TRY(parts_take(shared, count, &number, err));
+    while (number < count) {
+        STOA_TRY(make_part(shared, state, number, err));
+        STOA_TRY(parts_take(shared, count, &number, err));
+    }
+    return STOA_OK;
+}
+
+/* The first rank takes the results of all. */
+static stoa_status merge_parts(parts *shared, hlt_state *state, uint64_t count, stoa_error *err)
+{
+    if (!ranks_is_first(&state->ranks)) return STOA_OK;
+    for (uint64_t k = 0; k < count; k++) STOA_TRY(load_part(shared, state, k, err));
+    STOA_TRY(parts_merge_table(shared, count, "tracks.csv", err));
+    STOA_TRY(parts_merge_table(shared, count, "vertices.csv", err));
+    parts_remove(shared);
+    return STOA_OK;
+}
+
+static stoa_status run_shared(const hlt_command *command, hlt_state *state, stoa_error *err)
+{
+    parts shared;
+    const uint64_t wanted = (uint64_t)state->ranks.count * PARTS_A_RANK, events = state->input.count;
+    stoa_status status = parts_open(&shared, &state->ranks, command->out, command->argc, command->argv,
+                                    (events + wanted - 1) / wanted, err);
+    if (status == STOA_OK) {
+        const uint64_t count = (events + shared.size - 1) / shared.size;
+        if (shared.found)
+            cli_note("%llu of %llu parts are there from an earlier run of this command", (unsigned long long)shared.found,
+                     (unsigned long long)count);
+        status = ranks_agree(&state->ranks, make_parts(&shared, state, count, err), err);
+        if (status == STOA_OK) status = merge_parts(&shared, state, count, err);
+    }
+    parts_close(&shared);
+    return status;
+}
+
+/* Ranks but the first are done when their parts are: the first has the results of all. */
+static stoa_status run(hlt_command *command, hlt_state *state, stoa_error *err)
+{
+    hlt_summary *summary = &state->summary;
+    STOA_TRY(ranks_agree(&state->ranks, set_up(command, state, err), err));
+    const double begin_us = cli_now_us();
+    STOA_TRY(state->ranks.api ? run_shared(command, state, err) : run_alone(command, state, err));
+    if (!ranks_is_first(&state->ranks)) return STOA_OK;
+    hlt_job_sum(state->job, summary);
+    if (state->ranks.api && summary->events > summary->failed)
+        summary->wall_us_per_event = (cli_now_us() - begin_us) / (summary->events - summary->failed);
     hlt_job_quality(state->job, &state->quality);
     report_failures(state);
-    if (state->input.count && state->summary.failed == state->input.count)
+    if (state->input.count && summary->failed == state->input.count)
         return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %u events could be run", command->in,
                          state->input.count);
     return STOA_OK;
@@ -137,6 +235,7 @@ static json_t *describe(const hlt_command *command, const hlt_state *state)
     json_object_set_new(object, "device", json_string(command->job.device));
     json_object_set_new(object, "threads", json_integer(command->job.threads));
     json_object_set_new(object, "streams", json_integer(command->job.streams));
+    json_object_set_new(object, "ranks", json_integer(state->ranks.count));
     json_object_set_new(object, "efficiency", number_or_null(q->efficiency));
     json_object_set_new(object, "fake_rate", number_or_null(q->fake_rate));
     json_object_set_new(object, "duplicate_rate", number_or_null(q->duplicate_rate));
@@ -169,9 +268,9 @@ static void print_table(const hlt_command *command, const hlt_state *state)
     const double ran = s->events > s->failed ? s->events - s->failed : 1;
     double total = 0;
     for (uint32_t k = 0; k < HLT_STAGE_COUNT; k++) total += s->us_per_event[k];
-    printf("HLT pixel tracks: %s by selector %s, vertices by %s, on %s (threads %u, streams %u)\n",
-           command->in, command->selector, command->vertexing, command->job.device, command->job.threads,
-           command->job.streams);
+    printf("HLT pixel tracks: %s by selector %s, vertices by %s, on %s (ranks %u, threads %u, streams %u)\n",
+           command->in, command->selector, command->vertexing, command->job.device, state->ranks.count,
+           command->job.threads, command->job.streams);
     printf("  events          %9u", s->events);
     if (s->failed) printf("      %u failed and skipped", s->failed);
     printf("\n  tracks          %9llu      %.1f per event\n", (unsigned long long)s->tracks,
@@ -199,8 +298,6 @@ static void print_table(const hlt_command *command, const hlt_state *state)
 
 static stoa_status write_files(const hlt_command *command, hlt_state *state, stoa_error *err)
 {
-    STOA_TRY(output_make_dir(command->out, err));
-    STOA_TRY(hlt_write_tables(command->out, &state->input, state->job, err));
     json_t *summary = describe(command, state);
     const stoa_status status = output_summary(command->out, summary, err);
     json_decref(summary);
@@ -218,7 +315,7 @@ int verb_hlt(int argc, char **argv)
 {
     hlt_command c = {
         .selector = "dnn", .vertexing = "density", .working_point = "highpurity", .job = HLT_OPTIONS_INIT,
-        .errmax = NAN,     .eps = NAN};
+        .errmax = NAN,     .eps = NAN,             .argc = argc,                  .argv = argv};
     c.job.progress = progress;
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
@@ -251,7 +348,8 @@ int verb_hlt(int argc, char **argv)
                    "The HLT pixel-track job: preselection, features, selector, compaction, conversion, "
                    "vertices, in place on one queue a stream.\n"
                    "FILE: events of 'stoa generate hlt' or ATLAS PHYSLITE tracks, known by their columns; "
-                   "or .soa, CMSSW's blobs in place.",
+                   "or .soa, CMSSW's blobs in place.\n"
+                   "Under 'mpirun -n R' the ranks share the events out; the same command again goes on where ranks died.",
                    "stoa hlt events.h5 --out results --threads 4 --streams 8", options);
     int first, value;
     int code = cli_parse(&syntax, argc, argv, &first);
@@ -268,14 +366,18 @@ int verb_hlt(int argc, char **argv)
     c.in = argv[first];
     hlt_state state = {.model = NULL};
     stoa_error err;
-    stoa_status status = run(&c, &state, &err);
-    if (status == STOA_OK) status = write_files(&c, &state, &err);
+    stoa_status status = ranks_open(&state.ranks, &err);
+    if (status == STOA_OK) status = run(&c, &state, &err);
+    if (status == STOA_OK && ranks_is_first(&state.ranks)) status = write_files(&c, &state, &err);
     if (status != STOA_OK)
         code = cli_fail(&err);
+    else if (!ranks_is_first(&state.ranks))
+        code = CLI_DONE;
     else if (c.json)
         code = cli_json(describe(&c, &state));
     else
         print_table(&c, &state), code = CLI_DONE;
+    ranks_close(&state.ranks);
     hlt_job_destroy(state.job);
     hlt_input_deinit(&state.input);
     stoa_model_destroy(state.model);

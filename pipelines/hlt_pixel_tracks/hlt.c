@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pipelines/hlt_pixel_tracks/hlt.h"
+#include "pipelines/hlt_pixel_tracks/hlt_job.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
-#include "pipelines/hlt_pixel_tracks/hlt_stream.h"
 #include "pipelines/kernels.h"
 #include "stoa/memory.h"
 
@@ -20,19 +18,6 @@
 #include "stoa/layout_gen.h"
 
 enum { STATES = 5, COVARIANCES = 15, STREAMS_MAX = 256 };
-
-struct hlt_job {
-    hlt_options options;
-    const hlt_event *events;
-    uint32_t event_count;
-    stoa_device *device;
-    hlt_stream *streams;
-    uint32_t stream_count;
-    hlt_slot *slots;         /* [event_count], written by the queues */
-    hlt_result *results;     /* [event_count], what the caller sees */
-    stoa_collection *memory; /* the arrays of the slots */
-    _Atomic uint32_t next;   /* event that no stream has taken yet */
-};
 
 typedef struct worker {
     hlt_job *job;
@@ -174,7 +159,7 @@ static stoa_status make_streams(hlt_job *job, stoa_error *err)
 static stoa_status warm_up(hlt_job *job, stoa_error *err)
 {
     for (uint32_t e = 0; e < job->event_count; e++) {
-        if (job->results[e].status != STOA_OK) continue;
+        if (check_event(&job->events[e], NULL) != STOA_OK) continue;
         for (uint32_t s = 0; s < job->stream_count; s++) {
             STOA_TRY(hlt_stream_enqueue(&job->streams[s], &job->events[e], &job->slots[e], err));
             STOA_TRY(stoa_queue_wait(job->streams[s].queue, err));
@@ -192,11 +177,7 @@ static stoa_status set_up(hlt_job *job, stoa_error *err)
     job->results = stoa_calloc(job->event_count + 1u, sizeof *job->results);
     if (!job->slots || !job->results)
         return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", job->event_count);
-    for (uint32_t e = 0; e < job->event_count; e++) {
-        stoa_error event_err;
-        if (check_event(&job->events[e], &event_err) != STOA_OK) mark_failed(&job->results[e], &event_err);
-        rows += job->events[e].tracks.head.rows;
-    }
+    for (uint32_t e = 0; e < job->event_count; e++) rows += job->events[e].tracks.head.rows;
     STOA_TRY(pipelines_kernels_register(err));
     STOA_TRY(stoa_device_open(job->options.device, &job->device, err));
     STOA_TRY(make_streams(job, err));
@@ -245,7 +226,7 @@ static void *drive(void *user)
     hlt_job *job = self->job;
     for (uint32_t s = self->first;; s = s + self->step < job->stream_count ? s + self->step : self->first) {
         const uint32_t e = atomic_fetch_add(&job->next, 1);
-        if (e >= job->event_count) return NULL;
+        if (e >= job->end) return NULL;
         stoa_error err;
         hlt_result *result = &job->results[e];
         if (result->status == STOA_OK &&
@@ -263,7 +244,6 @@ static stoa_status drive_all(hlt_job *job, stoa_error *err)
         job->options.threads < job->stream_count ? job->options.threads : job->stream_count;
     uint32_t started = 1;
     int failed = 0;
-    atomic_store(&job->next, 0);
     for (uint32_t t = 0; t < count; t++) workers[t] = (worker){.job = job, .first = t, .step = count};
     for (; started < count; started++)
         if ((failed = pthread_create(&workers[started].thread, NULL, drive, &workers[started])) != 0) break;
@@ -276,17 +256,10 @@ static stoa_status drive_all(hlt_job *job, stoa_error *err)
     return STOA_OK;
 }
 
-static void take_result(const hlt_slot *slot, const hlt_event *event, hlt_result *result)
+void hlt_job_point(hlt_job *job, uint32_t index)
 {
-    result->tracks = track_count(event);
-    if (result->status != STOA_OK) return;
-    result->preselected = slot->preselected;
-    result->selected = slot->selected;
-    result->hits = event->hits.head.rows ? slot->hits : 0;
-    result->converted = slot->converted;
-    result->usable = slot->usable;
-    result->vertices = slot->vertices;
-    result->tops = slot->tops;
+    const hlt_slot *slot = &job->slots[index];
+    hlt_result *result = &job->results[index];
     result->index = slot->index;
     result->score = slot->score;
     result->kept = slot->kept;
@@ -297,6 +270,23 @@ static void take_result(const hlt_slot *slot, const hlt_event *event, hlt_result
     result->pt2_sum = slot->pt2_sum;
     result->ndof = slot->ndof;
     result->by_pt2 = slot->by_pt2;
+}
+
+static void take_result(hlt_job *job, uint32_t index)
+{
+    const hlt_slot *slot = &job->slots[index];
+    const hlt_event *event = &job->events[index];
+    hlt_result *result = &job->results[index];
+    result->tracks = track_count(event);
+    if (result->status != STOA_OK) return;
+    result->preselected = slot->preselected;
+    result->selected = slot->selected;
+    result->hits = event->hits.head.rows ? slot->hits : 0;
+    result->converted = slot->converted;
+    result->usable = slot->usable;
+    result->vertices = slot->vertices;
+    result->tops = slot->tops;
+    hlt_job_point(job, index);
     for (int k = 0; k < HLT_STAGE_COUNT; k++) result->us[k] = 0;
     for (uint32_t k = 0; k < slot->steps; k++)
         result->us[slot->stage[k]] += slot->stamp_us[k + 1] - slot->stamp_us[k];
@@ -315,11 +305,72 @@ static stoa_status session_copies(const hlt_job *job, uint64_t *calls, uint64_t 
     return STOA_OK;
 }
 
-static void sum_up(const hlt_job *job, hlt_summary *summary)
+static double now_us(void)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
+}
+
+/* The events of a range that can be run; the others are marked. */
+static void check_events(hlt_job *job, uint32_t first, uint32_t count)
+{
+    stoa_error err;
+    for (uint32_t e = first; e < first + count; e++)
+        if (check_event(&job->events[e], &err) != STOA_OK) mark_failed(&job->results[e], &err);
+}
+
+stoa_status hlt_job_run(hlt_job *job, uint32_t first, uint32_t count, stoa_error *err)
+{
+    hlt_totals before, after;
+    STOA_TRY(hlt_job_check_range(job, first, count, err));
+    check_events(job, first, count);
+    STOA_TRY(session_copies(job, &before.copy_calls, &before.copy_bytes, err));
+    before.allocations = stoa_alloc_count();
+    before.wall_us = now_us();
+    job->end = first + count;
+    atomic_store(&job->next, first);
+    STOA_TRY(drive_all(job, err));
+    after.wall_us = now_us();
+    after.allocations = stoa_alloc_count();
+    STOA_TRY(session_copies(job, &after.copy_calls, &after.copy_bytes, err));
+    job->last = (hlt_totals){after.copy_calls - before.copy_calls, after.copy_bytes - before.copy_bytes,
+                             after.allocations - before.allocations, after.wall_us - before.wall_us};
+    hlt_job_add(job, &job->last);
+    for (uint32_t e = first; e < first + count; e++) {
+        take_result(job, e);
+        job->slots[e].is_done = true;
+    }
+    if (job->options.progress && job->end == job->event_count)
+        job->options.progress(job->options.progress_user, job->event_count, job->event_count);
+    return STOA_OK;
+}
+
+/* ---- What came of it. ---- */
+
+stoa_status hlt_job_check_range(const hlt_job *job, uint32_t first, uint32_t count, stoa_error *err)
+{
+    if (first <= job->event_count && count <= job->event_count - first) return STOA_OK;
+    return STOA_FAIL(err, STOA_EINVAL, "%u events from %u on asked for, there are %u", count, first, job->event_count);
+}
+
+void hlt_job_add(hlt_job *job, const hlt_totals *more)
+{
+    job->totals.copy_calls += more->copy_calls;
+    job->totals.copy_bytes += more->copy_bytes;
+    job->totals.allocations += more->allocations;
+    job->totals.wall_us += more->wall_us;
+}
+
+void hlt_job_sum(const hlt_job *job, hlt_summary *summary)
+{
+    *summary = (hlt_summary){.events = job->event_count,
+                             .copy_calls = job->totals.copy_calls,
+                             .copy_bytes = job->totals.copy_bytes,
+                             .allocations = job->totals.allocations,
+                             .wall_us_per_event = job->totals.wall_us};
     for (uint32_t e = 0; e < job->event_count; e++) {
-        hlt_result *result = &job->results[e];
-        take_result(&job->slots[e], &job->events[e], result);
+        const hlt_result *result = &job->results[e];
         summary->tracks += result->tracks;
         summary->failed += result->status != STOA_OK;
         summary->preselected += result->preselected;
@@ -331,32 +382,6 @@ static void sum_up(const hlt_job *job, hlt_summary *summary)
     const uint32_t ran = job->event_count - summary->failed;
     for (int k = 0; k < HLT_STAGE_COUNT && ran; k++) summary->us_per_event[k] /= ran;
     if (ran) summary->wall_us_per_event /= ran;
-}
-
-static double now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
-
-stoa_status hlt_job_run(hlt_job *job, hlt_summary *summary, stoa_error *err)
-{
-    *summary = (hlt_summary){.events = job->event_count};
-    uint64_t calls, bytes;
-    STOA_TRY(session_copies(job, &calls, &bytes, err));
-    const uint64_t allocations = stoa_alloc_count();
-    const double begin_us = now_us();
-    STOA_TRY(drive_all(job, err));
-    summary->wall_us_per_event = now_us() - begin_us;
-    summary->allocations = stoa_alloc_count() - allocations;
-    STOA_TRY(session_copies(job, &summary->copy_calls, &summary->copy_bytes, err));
-    summary->copy_calls -= calls;
-    summary->copy_bytes -= bytes;
-    sum_up(job, summary);
-    if (job->options.progress)
-        job->options.progress(job->options.progress_user, job->event_count, job->event_count);
-    return STOA_OK;
 }
 
 const hlt_result *hlt_job_result(const hlt_job *job, uint32_t index)

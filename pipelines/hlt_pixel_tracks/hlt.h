@@ -13,7 +13,8 @@
  *      hlt_options options = HLT_OPTIONS_INIT;
  *      options.model = model;
  *      hlt_job_create(&options, events, event_count, &job, &err);
- *      hlt_job_run(job, &summary, &err);
+ *      hlt_job_run(job, 0, event_count, &err);
+ *      hlt_job_sum(job, &summary);
  *      const hlt_result *r = hlt_job_result(job, 0);     // r->score[i] of track r->index[i]
  *      hlt_job_destroy(job);
  */
@@ -121,7 +122,7 @@ typedef struct hlt_summary {
     uint64_t copy_calls, copy_bytes;      /**< of the sessions */
     uint64_t allocations;                 /**< stoa_alloc calls while events ran */
     double us_per_event[HLT_STAGE_COUNT]; /**< mean over the events that ran */
-    double wall_us_per_event;             /**< of the whole job, all threads at work */
+    double wall_us_per_event;             /**< of all calls of run, all threads at work */
 } hlt_summary;
 
 typedef struct hlt_job hlt_job;
@@ -137,10 +138,20 @@ const char *hlt_stage_name(uint32_t stage);
  * stoa_session_bind; ENOMEM since    0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events,
                                            uint32_t event_count, hlt_job **job, stoa_error *err);
-/** Run all events. An event that fails is marked in its result and skipped.
- *  owns fills caller's summary   sync blocks until all are done   alloc none but threads   threads one at a
- * time   errors EDEVICE; ERUNTIME   since 0.1 */
-STOA_MUST_CHECK stoa_status hlt_job_run(hlt_job *job, hlt_summary *summary, stoa_error *err);
+/** Run `count` events from `first` on, in any number of calls, each event once. An event that fails is marked in its result
+ * and skipped.
+ *  sync blocks until all are done   alloc none but threads   threads one at a time   errors EINVAL range; EDEVICE; ERUNTIME
+ *  since 0.1 */
+STOA_MUST_CHECK stoa_status hlt_job_run(hlt_job *job, uint32_t first, uint32_t count, stoa_error *err);
+/** Sum up what ran or was loaded.   owns fills caller's summary   threads one at a time   errors none   since 0.1 */
+void hlt_job_sum(const hlt_job *job, hlt_summary *summary);
+/** Write the results of `count` events from `first` on to a file for hlt_job_load of the same build.
+ *  owns nothing   threads one at a time   errors EIO   since 0.1 */
+STOA_MUST_CHECK stoa_status hlt_job_save(const hlt_job *job, uint32_t first, uint32_t count, const char *path, stoa_error *err);
+/** Take the results of `count` events from `first` on from a file, instead of running them; those
+ * that ran here are left as they are.
+ *  owns nothing   threads one at a time   errors EIO; EFORMAT other events, or counts beyond an event's tracks   since 0.1 */
+STOA_MUST_CHECK stoa_status hlt_job_load(hlt_job *job, uint32_t first, uint32_t count, const char *path, stoa_error *err);
 /** Input of the index-th event.   owns borrowed from hlt_job_create   threads any   errors NULL out of range
  * since 0.1 */
 const hlt_event *hlt_job_event(const hlt_job *job, uint32_t index);

@@ -25,6 +25,7 @@ typedef struct hlt_slot {
     uint32_t steps;                 /* of the event's way that are timed; a stage may come twice */
     hlt_stage stage[HLT_STEPS_MAX];
     double stamp_us[HLT_STEPS_MAX + 1];
+    bool is_done;                   /* ran or loaded */
 } hlt_slot;
 
 /* A queue, its session and its memory. One thread at a time uses it. */

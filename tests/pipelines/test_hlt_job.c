@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <unistd.h>
 
 #include "pipelines/hlt_pixel_tracks/hlt.h"
 #include "reco/generate/hlt.h"
@@ -103,7 +104,8 @@ static hlt_job *run_job(const fixture *f, const hlt_options *options, hlt_summar
     hlt_job *job;
     stoa_error err;
     if (hlt_job_create(options, f->events, EVENTS, &job, &err) != STOA_OK) fail_msg("%s", err.message);
-    if (hlt_job_run(job, summary, &err) != STOA_OK) fail_msg("%s", err.message);
+    if (hlt_job_run(job, 0, EVENTS, &err) != STOA_OK) fail_msg("%s", err.message);
+    hlt_job_sum(job, summary);
     assert_int_equal(summary->allocations, 0);
     return job;
 }
@@ -187,6 +189,45 @@ static void test_broken_event(void **state)
     hlt_job_destroy(good);
 }
 
+/* Ranges in any order, each event once, and results that came from a file: the same as in one go. */
+static void test_ranges(void **state)
+{
+    const fixture *f = *state;
+    enum { HALF = EVENTS / 2 };
+    hlt_options options = HLT_OPTIONS_INIT;
+    hlt_summary summary, merged;
+    stoa_error err;
+    char path[] = "/tmp/stoa_hlt_saved_XXXXXX";
+    const int file = mkstemp(path);
+    hlt_job *parts[2];
+    assert_true(file >= 0);
+    close(file);
+    options.selector = HLT_SELECTOR_FOREST;
+    options.forest = f->forest;
+    hlt_job *reference = run_job(f, &options, &summary);
+    for (int k = 0; k < 2; k++) assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &parts[k], &err), STOA_OK);
+    assert_int_equal(hlt_job_run(parts[0], HALF, EVENTS - HALF, &err), STOA_OK);
+    assert_int_equal(hlt_job_save(parts[0], HALF, EVENTS - HALF, path, &err), STOA_OK);
+    assert_int_equal(hlt_job_run(parts[1], 0, HALF, &err), STOA_OK);
+    assert_int_equal(hlt_job_load(parts[1], 0, HALF, "/nowhere", &err), STOA_OK); /* ran here: no file is looked at */
+    assert_int_equal(hlt_job_load(parts[1], HALF, 1, path, &err), STOA_EFORMAT);
+    assert_non_null(strstr(err.message, "needed"));
+    assert_int_equal(hlt_job_load(parts[1], HALF, EVENTS - HALF, path, &err), STOA_OK);
+    for (uint32_t e = 0; e < EVENTS; e++) same_results(hlt_job_result(reference, e), hlt_job_result(parts[1], e));
+    hlt_job_sum(parts[1], &merged);
+    assert_int_equal(merged.selected, summary.selected);
+    assert_int_equal(merged.vertices, summary.vertices);
+    assert_int_equal(hlt_job_run(parts[0], 1, EVENTS, &err), STOA_EINVAL);
+    assert_int_equal(truncate(path, 200), 0);
+    hlt_job *fresh;
+    assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &fresh, &err), STOA_OK);
+    assert_int_equal(hlt_job_load(fresh, HALF, EVENTS - HALF, path, &err), STOA_EIO);
+    unlink(path);
+    hlt_job_destroy(fresh);
+    for (int k = 0; k < 2; k++) hlt_job_destroy(parts[k]);
+    hlt_job_destroy(reference);
+}
+
 static void test_errors(void **state)
 {
     const fixture *f = *state;
@@ -262,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_chains, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_order_of_stages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_broken_event, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ranges, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
     };
     require_device();

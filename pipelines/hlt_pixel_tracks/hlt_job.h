@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Internal to the job: what its files share. */
+#ifndef HLT_JOB_H
+#define HLT_JOB_H
+
+#include <stdatomic.h>
+
+#include "pipelines/hlt_pixel_tracks/hlt_stream.h"
+
+/* What a run costs besides the times of its events. */
+typedef struct hlt_totals {
+    uint64_t copy_calls, copy_bytes, allocations;
+    double wall_us;
+} hlt_totals;
+
+struct hlt_job {
+    hlt_options options;
+    const hlt_event *events;
+    uint32_t event_count;
+    stoa_device *device;
+    hlt_stream *streams;
+    uint32_t stream_count;
+    hlt_slot *slots;         /* [event_count], written by the queues */
+    hlt_result *results;     /* [event_count], what the caller sees */
+    stoa_collection *memory; /* the arrays of the slots */
+    _Atomic uint32_t next;   /* event of the range in progress that no stream has taken yet */
+    uint32_t end;            /* of the range */
+    hlt_totals last, totals; /* of the last run, and of all with what was loaded */
+};
+
+STOA_MUST_CHECK stoa_status hlt_job_check_range(const hlt_job *job, uint32_t first, uint32_t count, stoa_error *err);
+void hlt_job_add(hlt_job *job, const hlt_totals *more);
+/* The result's arrays are those of its slot. */
+void hlt_job_point(hlt_job *job, uint32_t index);
+
+#endif

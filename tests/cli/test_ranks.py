@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mpirun -n R stoa hlt` and `stoa scout`: the files of one process, also after a rank was killed and the command given again.
+
+STOA_BUILD_DIR names the build folder that holds cli/stoa. Skipped, with the reason, where OpenMPI is missing.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+SOURCE = pathlib.Path(os.environ.get("STOA_SOURCE_DIR") or pathlib.Path(__file__).resolve().parents[2])
+BUILD = pathlib.Path(os.environ.get("STOA_BUILD_DIR") or SOURCE / "build" / "release")
+STOA = BUILD / "cli" / "stoa"
+PLUGIN = BUILD / "cli" / "scale_out" / "libstoa_mpi.so"
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+TIMEOUT = 240
+
+failures = 0
+
+
+def check(name, condition, detail=""):
+    global failures
+    failures += not condition
+    print(f"{'ok  ' if condition else 'FAIL'}  {name}" + (f": {detail}" if detail and not condition else ""), flush=True)
+
+
+def stoa(*words, program=STOA, env=None):
+    return subprocess.run([str(program), *map(str, words)], capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, **(env or {})})
+
+
+def mpirun(ranks, *words):
+    return ["mpirun", "--oversubscribe", "-n", str(ranks), str(STOA), *map(str, words)]
+
+
+def run_ranks(ranks, *words):
+    return subprocess.run(mpirun(ranks, *words), capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, **AS_ROOT})
+
+
+def same_files(one, other, names):
+    return [name for name in names if (one / name).read_bytes() != (other / name).read_bytes()]
+
+
+def counts(text):
+    """What does not depend on the clock."""
+    summary = json.loads(text)
+    return {key: value for key, value in summary.items() if key not in ("us_per_event", "ranks", "out")}
+
+
+def processes_of(parent):
+    """Processes that run stoa below `parent`."""
+    found = []
+    for task in pathlib.Path(f"/proc/{parent}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            if pathlib.Path(f"/proc/{child}/exe").resolve() == STOA.resolve():
+                found.append(int(child))
+    return found
+
+
+def kill_a_rank(job, parts):
+    """When two parts are finished; False when the job ended before."""
+    finished = lambda: [entry for entry in parts.glob("*") if entry.name.isdigit()]
+    end = time.time() + TIMEOUT
+    while job.poll() is None and time.time() < end:
+        if len(finished()) >= 2 and (ranks := processes_of(job.pid)):
+            os.kill(ranks[-1], signal.SIGKILL)
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def test_job(work, verb, events, tables, pictures, *words):
+    """Files of 2 and 3 ranks are those of one process; a job that lost a rank goes on where it was."""
+    one = work / f"{verb}_one"
+    alone = stoa(verb, events, *words, "--out", one, "--json")
+    check(f"{verb}: one process", alone.returncode == 0, alone.stderr)
+    for ranks in (2, 3):
+        many = work / f"{verb}_{ranks}"
+        done = run_ranks(ranks, verb, events, *words, "--out", many, "--json")
+        if done.returncode:
+            check(f"{verb}: {ranks} ranks", False, done.stderr)
+            continue
+        check(f"{verb}: {ranks} ranks, the same files", not (other := same_files(one, many, tables + pictures)), other)
+        check(f"{verb}: {ranks} ranks, the same counts", counts(done.stdout) == counts(alone.stdout), done.stdout)
+        check(f"{verb}: {ranks} ranks are told", json.loads(done.stdout)["ranks"] == ranks)
+        check(f"{verb}: {ranks} ranks, no parts left", not (many / "parts").exists())
+    lost = work / f"{verb}_lost"
+    command = (verb, events, *words, "--no-pictures", "--out", lost)
+    job = subprocess.Popen(mpirun(2, *command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **AS_ROOT})
+    killed = kill_a_rank(job, lost / "parts")
+    message = job.communicate(timeout=TIMEOUT)[1]
+    check(f"{verb}: a rank was killed, mpirun says so", killed and job.returncode != 0 and "signal 9" in message, message)
+    done = run_ranks(3, *command)
+    check(f"{verb}: the command again goes on", done.returncode == 0 and "from an earlier run" in done.stderr, done.stderr)
+    check(f"{verb}: and gives the same files", not (other := same_files(one, lost, tables)), other)
+    other_words = run_ranks(2, verb, events, *words, "--no-pictures", "--out", lost, "--streams", 2)
+    check(f"{verb}: another command begins anew", other_words.returncode == 0 and "earlier run" not in other_words.stderr, other_words.stderr)
+
+
+def test_failures(work, events):
+    done = run_ranks(2, "hlt", work / "none.h5", "--out", work / "x")
+    check("a file that is not there fails on all ranks", done.returncode != 0 and "STOA_EIO" in done.stderr, done.stderr)
+    moved = work / "bin" / "stoa"
+    moved.parent.mkdir()
+    shutil.copy(STOA, moved)
+    done = stoa("hlt", events, "--out", work / "x", program=moved, env={"OMPI_COMM_WORLD_SIZE": "2"})
+    check("under mpirun without the plugin", done.returncode == 1 and "STOA_ENOTSUP" in done.stderr and "libstoa_mpi" in done.stderr, done.stderr)
+
+
+def main():
+    if not STOA.exists() or not PLUGIN.exists() or not shutil.which("mpirun"):
+        print(f"skip  ranks: OpenMPI is missing (mpirun: {shutil.which('mpirun')}) or {PLUGIN} was not built")
+        return 77
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        events = work / "events.h5"
+        made = stoa("generate", "hlt", "--events", 150, "--seed", 6, "--pileup", 140, "--out", events)
+        check("events", made.returncode == 0, made.stderr)
+        test_failures(work, events)
+        test_job(work, "hlt", events, ["tracks.csv", "vertices.csv"], ["roc.dat", "score.dat", "event_tracks.dat"], "--selector", "forest")
+    print(f"{failures} checks failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
