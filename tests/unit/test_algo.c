@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "device_under_test.h"
+#include "algo/compact_host.h"
 #include "stoa/algo.h"
 
 #include <math.h>
@@ -80,6 +81,32 @@ static void test_compact(void **state)
             assert_int_equal(f->found, expected);
             assert_memory_equal(f->a, f->b, expected * sizeof *f->a);
         }
+}
+
+/* Every form that this processor runs, whichever is the best; the word behind the last index is left alone. */
+static void test_compact_forms(void **state)
+{
+    (void)state;
+    enum { MOST = 300 };
+    static uint8_t mask[MOST];
+    static uint32_t index[MOST + 1], expected[MOST];
+    for (size_t form = 0; form < COMPACT_FORMS; form++) {
+        if (!compact_forms[form].runs()) {
+            print_message("compaction '%s' left out: this processor lacks it\n", compact_forms[form].name);
+            continue;
+        }
+        for (uint32_t rows = 0; rows <= MOST; rows++) {
+            uint32_t count = 0;
+            for (uint32_t i = 0; i < rows; i++) {
+                mask[i] = (uint8_t)(random_bits() % (rows % 5 + 1) ? 1u << (i & 7) : 0u);
+                if (mask[i]) expected[count++] = i;
+            }
+            index[rows] = 12345;
+            assert_int_equal(compact_forms[form].compact(mask, rows, index), count);
+            assert_memory_equal(index, expected, count * sizeof *index);
+            assert_int_equal(index[rows], 12345);
+        }
+    }
 }
 
 static void test_counts_are_clipped(void **state)
@@ -229,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_compact, set_up, tear_down),
+        cmocka_unit_test(test_compact_forms),
         cmocka_unit_test_setup_teardown(test_counts_are_clipped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_scan, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gather, set_up, tear_down),
