@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "pipelines/kernels.h"
 #include "pipelines/scouting_tau/scout_stream.h"
 #include "stoa/memory.h"
 
@@ -73,6 +74,7 @@ static stoa_status set_up(scout_job *job, stoa_error *err)
     if (o->threads < 1 || o->streams < 1 || o->streams > STREAMS_MAX)
         return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed",
                          o->threads, o->streams, STREAMS_MAX);
+    STOA_TRY(pipelines_kernels_register(err));
     STOA_TRY(stoa_device_open(o->device, &job->device, err));
     STOA_TRY(make_streams(job, err));
     for (uint32_t s = 0; s < job->stream_count; s++) {

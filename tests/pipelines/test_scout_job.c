@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scouting job (pipelines/scouting_tau): the same results in the same order for any number of threads and streams,
- * from a file and from a sender over TCP that has to wait, failures that end it, and the clusters' networks. */
+/* The scouting job (pipelines/scouting_tau): the same results in the same order for any number of threads and streams, on
+ * STOA_TEST_DEVICE as well where that names another device, from a file and from a sender over TCP that has to wait, failures that end it, and the clusters' networks. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 #include "pipelines/scouting_tau/scout.h"
 #include "reco/generate/scout.h"
 #include "reco/scouting/cluster_features.h"
+#include "unit/device_under_test.h"
 #include "unit/onnx_builder.h"
 
 #include <arpa/inet.h>
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 static stoa_error err;
+static const char *device = "host";
 #define OK(call)                                                                                                       \
     do {                                                                                                               \
         if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
@@ -88,6 +90,7 @@ static stoa_status run(reco_scout_reader *reader, uint32_t threads, uint32_t str
 {
     scout_job *job;
     scout_options o = SCOUT_OPTIONS_INIT;
+    o.device = device;
     o.threads = threads;
     o.streams = streams;
     o.deliver = take;
@@ -120,7 +123,8 @@ static void test_threads_and_streams(void **state)
     (void)state;
     static const uint32_t settings[][2] = {{1, 1}, {1, 3}, {2, 2}, {3, 5}, {5, 3}};
     uint64_t first = 0;
-    for (size_t k = 0; k < sizeof settings / sizeof *settings; k++) {
+    const size_t count = device_is_host() ? sizeof settings / sizeof *settings : 2; /* on the host, then there */
+    for (size_t k = 0; k < count; k++, device = device_under_test()) {
         tally t = {.hash = 1};
         scout_summary summary;
         OK(run(open_file(), settings[k][0], settings[k][1], &t, &summary));
@@ -133,6 +137,7 @@ static void test_threads_and_streams(void **state)
         assert_int_equal(summary.allocations, 0);
         assert_true(summary.clusters > EVENTS && summary.taus > EVENTS);
     }
+    device = "host";
 }
 
 /* A failure to hand over ends the job, whoever waits. */
@@ -357,5 +362,6 @@ int main(void)
         cmocka_unit_test(test_other_networks),
         cmocka_unit_test(test_errors),
     };
+    require_device();
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
