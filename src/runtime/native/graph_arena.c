@@ -9,7 +9,7 @@
 #include "stoa/memory.h"
 
 #define ALIGN_BYTES 64u
-#define CHUNK_BYTES ((size_t)64 * 1024)
+#define CHUNK_BYTES ((size_t)256 * 1024) /* large enough for the C library to give its pages back; what is not taken is not touched */
 
 typedef struct graph_chunk {
     struct graph_chunk *next;
@@ -24,7 +24,7 @@ static graph_chunk *chunk_add(graph_arena *arena, size_t bytes)
     const size_t whole = bytes > CHUNK_BYTES - header ? header + bytes : CHUNK_BYTES;
     graph_chunk *chunk = stoa_alloc(whole, ALIGN_BYTES);
     if (!chunk) return NULL;
-    memset(chunk, 0, whole);
+    memset(chunk, 0, header);
     *chunk = (graph_chunk){arena->chunks, whole, header};
     arena->total_bytes += whole;
     /* A block of its own is full: keep filling the one before it. */
@@ -47,6 +47,7 @@ void *stoai_arena_take(graph_arena *arena, size_t count, size_t bytes)
     if (!chunk || chunk->bytes - chunk->used < wanted + ALIGN_BYTES) chunk = chunk_add(arena, wanted + ALIGN_BYTES);
     if (!chunk) return NULL;
     const size_t at = align_up(chunk->used, align);
+    memset((char *)chunk + chunk->used, 0, at + wanted - chunk->used);
     chunk->used = at + wanted;
     return (char *)chunk + at;
 }
