@@ -31,7 +31,18 @@ STOA_BEGIN_DECLS
       (queue, kind, bytes, buffer, err))                                                                       \
     X(void *, return, stoa_buffer_data, (const stoa_buffer *buffer), (buffer))                                 \
     X(void, , stoa_buffer_release, (stoa_buffer *buffer), (buffer))                                            \
-    X(const stoa_kernel_image *, return, stoa_kernel_image_at, (uint32_t index), (index))
+    X(const stoa_kernel_image *, return, stoa_kernel_image_at, (uint32_t index), (index))                      \
+    X(stoa_status, return, stoa_device_describe,                                                               \
+      (const stoa_device *device, stoa_device_info *info, stoa_error *err), (device, info, err))               \
+    X(stoa_status, return, stoa_buffer_set_queue,                                                              \
+      (stoa_buffer *buffer, stoa_queue *queue, stoa_error *err), (buffer, queue, err))                         \
+    X(stoa_status, return, stoa_queue_copy,                                                                    \
+      (stoa_queue *queue, void *dst, const void *src, size_t bytes, stoa_error *err),                          \
+      (queue, dst, src, bytes, err))                                                                           \
+    X(stoa_status, return, stoa_queue_fill,                                                                    \
+      (stoa_queue *queue, void *dst, uint8_t value, size_t bytes, stoa_error *err),                            \
+      (queue, dst, value, bytes, err))                                                                         \
+    X(stoa_status, return, stoa_queue_wait, (stoa_queue *queue, stoa_error *err), (queue, err))
 
 typedef struct stoa_host_api {
     uint32_t struct_size; /* first, for ever; sizeof as the library compiled it */

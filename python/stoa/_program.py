@@ -83,14 +83,17 @@ def wrap(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Co
     return type("InPlaceModule", (InPlace,), {"forward": scope["forward"]})(net).eval()
 
 
-def example(inputs: dict[str, Columns], outputs: dict[str, Columns], rows: dict[str, int], pitch: int) -> list[torch.Tensor]:
+def example(inputs: dict[str, Columns], outputs: dict[str, Columns], rows: dict[str, int], pitch: int, device: str) -> list[torch.Tensor]:
     """Zeros to export the wrapper with."""
+    def zeros(*shape: int, dtype: str) -> torch.Tensor:
+        return torch.zeros(*shape, dtype=getattr(torch, dtype), device=device)
+
     def count(tensor: Columns) -> int:
         return 1 if tensor.rows == ONE_ROW else rows[tensor.rows]
 
-    blocks = [torch.zeros(*t.memory_shape, pitch + i, dtype=getattr(torch, t.dtype)) for i, t in enumerate(inputs.values())]
-    extra = [torch.zeros(rows[axis], dtype=torch.uint8) for axis, index in carriers_of(inputs, outputs).items() if index is None]
-    results = [torch.zeros(count(t), dtype=getattr(torch, t.dtype)) for t in outputs.values() for _ in range(t.width)]
+    blocks = [zeros(*t.memory_shape, pitch + i, dtype=t.dtype) for i, t in enumerate(inputs.values())]
+    extra = [zeros(rows[axis], dtype="uint8") for axis, index in carriers_of(inputs, outputs).items() if index is None]
+    results = [zeros(count(t), dtype=t.dtype) for t in outputs.values() for _ in range(t.width)]
     return blocks + extra + results
 
 

@@ -11,6 +11,7 @@ file under the key "stoa".
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -190,8 +191,20 @@ class _Target:
     bits: Optional[int] = None
 
 
-def _targets(isa: Union[str, Sequence[str], None]) -> list[_Target]:
+def _gpu_target(isa: Union[str, Sequence[str], None]) -> _Target:
+    """The architecture of the GPU here: kernels are tried out on it while they are compiled."""
+    if isa:
+        raise StoaExportError(f"isa {isa}: machine levels are for device 'cpu'; a package for 'cuda' is for the GPU that it is compiled on")
+    if not torch.cuda.is_available():
+        raise StoaExportError(f"device 'cuda': PyTorch {torch.__version__} sees no GPU here; a package for GPUs is compiled on one")
+    major, minor = torch.cuda.get_device_capability()
+    return _Target(f"sm_{major}{minor}")
+
+
+def _targets(isa: Union[str, Sequence[str], None], device: str) -> list[_Target]:
     """The best level of this machine, or those asked for, the most demanding first: a loader takes the first that its machine has."""
+    if device == "cuda":
+        return [_gpu_target(isa)]
     if platform.machine() != "x86_64":
         if isa:
             raise StoaExportError(f"isa {isa}: levels are known for x86_64 only, this is {platform.machine()}")
@@ -214,10 +227,10 @@ def _transposed(program: torch.export.ExportedProgram, arguments: Sequence[torch
     return (torch.export.export(program.module(), tuple(arguments), dynamic_shapes=tuple(shapes)), count) if count else (program, 0)
 
 
-def _export_program(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns]) -> tuple[Any, int]:
-    wrapper = _program.wrap(net, inputs, outputs)
+def _export_program(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], device: str) -> tuple[Any, int]:
+    wrapper = _program.wrap(net if device == "cpu" else copy.deepcopy(net).to(device), inputs, outputs)
     rows = {axis: 6 + 2 * i for i, axis in enumerate(axes_of(inputs, outputs))}
-    arguments = _program.example(inputs, outputs, rows, pitch=32)
+    arguments = _program.example(inputs, outputs, rows, 32, device)
     shapes = _program.dynamic_shapes(inputs, outputs, ROWS_MAX)
     try:
         with torch.no_grad():
@@ -327,17 +340,27 @@ def _fingerprint(program: Any, target: _Target, libtorch: bool) -> str:
     return hashlib.sha256(text.encode() + weights).hexdigest()[:16]
 
 
-def _compile(program: Any, target: _Target, libtorch: bool, path: Path) -> dict[str, torch.Tensor]:
+def _options(target: _Target, libtorch: bool, device: str) -> dict[str, Any]:
+    """Of the compiler; the keys are those of torch._inductor.config."""
+    options: dict[str, Any] = {
+        "aot_inductor.link_libtorch": libtorch, "aot_inductor.package_constants_in_so": False, "aot_inductor.enable_line_tables": False,
+        "always_keep_tensor_constants": True,  # short ones would become literals
+    }
+    if device == "cpu":
+        return {**options, "cpp.threads": 1, "cpp.march": target.march, "cpp.simdlen": target.bits}
+    options["aot_inductor.embed_kernel_binary"] = True  # no folder of kernels beside the library
+    if not libtorch:  # nor products of ATen
+        options |= {"max_autotune": True, "max_autotune_gemm_backends": "TRITON", "max_autotune_conv_backends": "TRITON"}
+    return options
+
+
+def _compile(program: Any, target: _Target, libtorch: bool, device: str, path: Path) -> dict[str, torch.Tensor]:
     """Compile the program for one target to PyTorch's package `path`; the constants that the compiler made up."""
     import torch._inductor
 
     made: dict[str, torch.Tensor] = {}
-    options: dict[str, Any] = {
-        "cpp.threads": 1, "cpp.march": target.march, "cpp.simdlen": target.bits,
-        "aot_inductor.link_libtorch": libtorch, "aot_inductor.package_constants_in_so": False,
-        "aot_inductor.enable_line_tables": False, "always_keep_tensor_constants": True,  # short ones would become literals
-        "aot_inductor.model_name_for_generated_files": f"stoa_{_fingerprint(program, target, libtorch)}",
-    }
+    name = f"stoa_{_fingerprint(program, target, libtorch)}"
+    options = {**_options(target, libtorch, device), "aot_inductor.model_name_for_generated_files": name}
     with _quiet(), _without_mkldnn(not libtorch), _vector_level(target.bits), _compiler_constants(made):
         try:
             torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
@@ -347,17 +370,17 @@ def _compile(program: Any, target: _Target, libtorch: bool, path: Path) -> dict[
 
 
 def _write_pt2(net: torch.nn.Module, inputs: dict[str, Columns], outputs: dict[str, Columns], manifest: dict[str, Any], path: Path,
-               libtorch: bool, isa: Union[str, Sequence[str], None]) -> int:
-    targets = _targets(isa)
-    program, transposed = _export_program(net, inputs, outputs)
+               libtorch: bool, isa: Union[str, Sequence[str], None], device: str) -> int:
+    targets = _targets(isa, device)
+    program, transposed = _export_program(net, inputs, outputs, device)
     constants: dict[str, Any] = {**program.state_dict, **program.constants}
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as package:
         for target in targets:
             made = Path(folder) / f"{target.name}.pt2"
-            constants = {**_compile(program, target, libtorch, made), **constants}
+            constants = {**_compile(program, target, libtorch, device, made), **constants}
             _add_target(package, made, path.stem, target)
         table, blob = _constants(constants)
-        manifest = {**manifest, "link_libtorch": libtorch, "constants": table,
+        manifest = {**manifest, "device": device, "link_libtorch": libtorch, "constants": table,
                     "targets": [{"name": target.name, "cpu_features": list(target.flags)} for target in targets]}
         _add(package, f"{path.stem}/extra/stoa.json", json.dumps(manifest).encode())
         _add(package, f"{path.stem}/extra/stoa.weights", blob)
@@ -461,14 +484,15 @@ def export(model: torch.nn.Module, inputs: Mapping[str, Columns], outputs: Mappi
     libtorch          a .pt2 that calls libtorch's operators instead of carrying on alone
     isa               machine levels of a .pt2: "x86-64-v3" (AVX2), "x86-64-v4" (AVX-512), or a list of them, each compiled into the file;
                       the best of this machine when not given
+    device            of a .pt2: "cpu", or "cuda" for the GPU that is here
     tolerance         {"rtol", "atol"} of the comparison with eager PyTorch, and of the self-check of who loads the file
     row_independent   that a row's result depends on that row alone; tried out when not given
     compare           run each file through the C library, where it is found, and compare
 
     Raises StoaExportError with the reason when the model cannot run in place. The module is put into eval mode.
     """
-    if device != "cpu":
-        raise StoaExportError(f"device '{device}': packages are made for cpu only so far")
+    if device not in ("cpu", "cuda"):
+        raise StoaExportError(f"device '{device}': not one of cpu, cuda")
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise StoaExportError(f"formats {list(formats)}: some of {', '.join(FORMATS)} needed")
@@ -488,13 +512,16 @@ def export(model: torch.nn.Module, inputs: Mapping[str, Columns], outputs: Mappi
     for name in formats:
         target = stem.parent / f"{stem.name}.{name}"
         if name == "pt2":
-            report.linear_layers_transposed = _write_pt2(net, ins, outs, manifest, target, libtorch, isa)
+            report.linear_layers_transposed = _write_pt2(net, ins, outs, manifest, target, libtorch, isa, device)
         elif name == "pt":
             _write_pt(net, ins, outs, manifest, target)
         else:
             _write_onnx(net, ins, outs, manifest, target)
         report.files[name] = target
-        _compare_or_say(net, ins, outs, target, limits, name, report, compare)
+        if name == "pt2" and device == "cuda":
+            report.not_compared[name] = "compiled for a GPU; 'stoa run --device cuda:0' runs it"
+        else:
+            _compare_or_say(net, ins, outs, target, limits, name, report, compare)
     return report
 
 

@@ -126,6 +126,9 @@ def said_at_once(folder):
     """What cannot run in place is said by the export, in terms of the model."""
     for net, part in ((Changes(), "changes its input 'x'"), (Loses(), "each row must give one row")):
         refused(stoa.StoaExportError, lambda: stoa.export(net, X, Y, folder / "bad", ["pt2"]), part, f"{type(net).__name__} is refused")
+    refused(stoa.StoaExportError, lambda: stoa.export(Literals(), X, Y, folder / "bad", ["pt2"], device="tpu"), "'tpu'", "unknown device")
+    if not torch.cuda.is_available():
+        refused(stoa.StoaExportError, lambda: stoa.export(Literals(), X, Y, folder / "bad", ["pt2"], device="cuda"), "sees no GPU", "no GPU")
 
 
 if __name__ == "__main__":

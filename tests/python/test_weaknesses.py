@@ -307,7 +307,7 @@ def weakness_9_ahead_of_time():
         with tempfile.TemporaryDirectory() as folder:
             for what, part, entries in (("machine", "'s390x', this is", {"machine": "s390x"}),
                                         ("processor", "'amx_of_2040'", {"targets": [{"name": "later", "cpu_features": ["amx_of_2040"]}]}),
-                                        ("device", "'cuda'", {"device": "cuda"}), ("format", "99 given", {"format": 99})):
+                                        ("device", "'xpu'", {"device": "xpu"}), ("format", "99 given", {"format": 99})):
                 other = changed(source, folder, **entries)
                 refused(stoa.StoaError, lambda: stoa.load(other, "aoti"), ("STOA_ENOTSUP", part), f"9, {runtime}, another {what}")
         half = source.read_bytes()[: source.stat().st_size // 2]

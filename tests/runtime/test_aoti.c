@@ -375,7 +375,7 @@ static const struct {
     {"unknown dtype", "{\"format\":1,\"inputs\":[{\"name\":\"x\",\"dtype\":\"float7\",\"rows\":\"N\",\"shape\":[1]}]}", NULL, STOA_EFORMAT, "float7"},
     {"carrier outside", "{\"format\":1," TENSORS ",\"row_carriers\":[{\"output\":7}]}", NULL, STOA_EFORMAT, "7"},
     {"other machine", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"pdp11\"}", NULL, STOA_ENOTSUP, "pdp11"},
-    {"other device", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cuda\"}", NULL, STOA_ENOTSUP, "cuda"},
+    {"other device", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"xpu\"}", NULL, STOA_ENOTSUP, "xpu"},
     {"missing feature", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\"," TARGET("mmx9") "}", NULL, STOA_ENOTSUP, "mmx9"},
     {"no target", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\"}", NULL, STOA_EFORMAT, "0 targets"},
     {"no library", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\",\"targets\":[{\"name\":\"other\"}]}", NULL,

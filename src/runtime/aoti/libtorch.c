@@ -16,7 +16,7 @@ typedef int32_t (*from_blob_function)(void *data, int64_t dim, const int64_t *si
 /* Set once under the lock, read afterwards. */
 static struct {
     pthread_mutex_t lock;
-    void *library;
+    void *library, *cuda_library;
     uint32_t version; /* major << 8 | minor */
     aoti_host host;
     from_blob_function from_blob;
@@ -48,11 +48,21 @@ static stoa_status open_library(stoa_error *err)
     return STOA_OK;
 }
 
-stoa_status stoai_aoti_libtorch(const char *compiled_by, aoti_host *host, stoa_error *err)
+/* What a package for GPUs needs beside it, and finds by its name once it is loaded. */
+static stoa_status open_cuda_library(stoa_error *err)
+{
+    char path[1024];
+    STOA_TRY(stoai_package_find_library("STOA_TORCH", "torch/lib/libtorch_cuda.so", path, sizeof path, err));
+    torch.cuda_library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    return torch.cuda_library ? STOA_OK : STOA_FAIL(err, STOA_ENOTSUP, "libtorch: %s", dlerror());
+}
+
+stoa_status stoai_aoti_libtorch(const char *compiled_by, int32_t device_type, aoti_host *host, stoa_error *err)
 {
     unsigned major = 0, minor = 0;
     pthread_mutex_lock(&torch.lock);
-    const stoa_status status = torch.version ? STOA_OK : open_library(err);
+    stoa_status status = torch.version ? STOA_OK : open_library(err);
+    if (status == STOA_OK && device_type == SHIM_CUDA && !torch.cuda_library) status = open_cuda_library(err);
     *host = torch.host;
     pthread_mutex_unlock(&torch.lock);
     if (status != STOA_OK) return status;
@@ -69,7 +79,7 @@ static int32_t empty(int64_t dim, const int64_t *sizes, const int64_t *strides, 
 {
     shim_context *context = stoai_shim_current();
     const size_t bytes = stoai_shim_extent_bytes(dim, sizes, strides, type);
-    if (context && torch.from_blob && device_type == 0 && bytes > 0) {
+    if (context && torch.from_blob && device_type == context->device_type && bytes > 0) {
         void *data = stoai_shim_block(context, bytes);
         if (data) return torch.from_blob(data, dim, sizes, strides, 0, type, device_type, device_index, result, 0, NULL, 0, give_back, context);
     }

@@ -2,6 +2,7 @@
 #include "runtime/aoti/model.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +53,8 @@ static stoa_status check_machine(const stoai_package *package, stoa_error *err)
     const char *machine = stoai_package_text(package, "machine", ""), *device = stoai_package_text(package, "device", "");
     if (uname(&system) == 0 && strcmp(machine, system.machine) != 0)
         return STOA_FAIL(err, STOA_ENOTSUP, "package: compiled for machine '%s', this is '%s'", machine, system.machine);
-    if (strcmp(device, "cpu") != 0)
-        return STOA_FAIL(err, STOA_ENOTSUP, "package: compiled for device '%s', only 'cpu' can be run by this build", device);
+    if (strcmp(device, "cpu") != 0 && strcmp(device, "cuda") != 0)
+        return STOA_FAIL(err, STOA_ENOTSUP, "package: compiled for device '%s', 'cpu' and 'cuda' can be run", device);
     return STOA_OK;
 }
 
@@ -64,6 +65,7 @@ static stoa_status choose_target(aoti_model *model, stoa_error *err)
     const size_t count = json_array_size(targets);
     const char *missing = NULL;
     STOA_TRY(check_machine(&model->package, err));
+    model->device_type = strcmp(stoai_package_text(&model->package, "device", "cpu"), "cuda") == 0 ? SHIM_CUDA : SHIM_CPU;
     if (!count) return STOA_FAIL(err, STOA_EFORMAT, "package: its manifest names 0 targets, at least 1 needed");
     char *flags = processor_flags();
     for (size_t i = 0; i < count && !model->target; i++) {
@@ -121,7 +123,7 @@ static stoa_status load_code(aoti_model *model, aoti_member *image, stoa_error *
     static const char *const ours[] = {"aoti_", "Sleef_", "torch_", "_ZN2at", "_ZN3c10", NULL};
     const bool linked = stoai_package_flag(&model->package, "link_libtorch");
     model->host = (aoti_host){stoai_shim_from_blob, stoai_shim_delete, NULL, NULL};
-    if (linked) STOA_TRY(stoai_aoti_libtorch(stoai_package_text(&model->package, "torch", "0"), &model->host, err));
+    if (linked) STOA_TRY(stoai_aoti_libtorch(stoai_package_text(&model->package, "torch", "0"), model->device_type, &model->host, err));
     STOA_TRY(stoai_image_bind(image->data, image->bytes, linked ? resolve_beside_libtorch : resolve_alone, NULL, err));
     const char *open_import = linked ? NULL : stoai_image_open_import(image->data, image->bytes, ours);
     if (open_import)
@@ -131,81 +133,7 @@ static stoa_status load_code(aoti_model *model, aoti_member *image, stoa_error *
     return find_functions(model, err);
 }
 
-/* ---- weights ----------------------------------------------------------------------------------------------------------- */
-
-static const json_t *find_weight(const json_t *table, const char *name)
-{
-    for (size_t i = 0; i < json_array_size(table); i++) {
-        const json_t *entry = json_array_get(table, i);
-        const char *has = json_string_value(json_object_get(entry, "name"));
-        if (has && strcmp(has, name) == 0) return entry;
-    }
-    return NULL;
-}
-
-static stoa_status make_weight(const aoti_model *model, const json_t *entry, const char *name, aoti_tensor *tensor, stoa_error *err)
-{
-    const json_t *shape = json_object_get(entry, "shape");
-    const char *dtype = json_string_value(json_object_get(entry, "dtype"));
-    const int32_t type = stoai_shim_type(dtype ? stoa_dtype_from_name(dtype) : STOA_DTYPE_NONE);
-    const uint64_t offset = (uint64_t)json_integer_value(json_object_get(entry, "offset"));
-    const int64_t dim = (int64_t)json_array_size(shape);
-    int64_t sizes[SHIM_RANK_MAX], strides[SHIM_RANK_MAX];
-    uint64_t count = 1;
-    if (type < 0 || dim > SHIM_RANK_MAX)
-        return STOA_FAIL(err, STOA_EFORMAT, "package: weight '%s' has dtype '%s' and %lld extents", name, dtype ? dtype : "none", (long long)dim);
-    for (int64_t i = dim; i-- > 0;) {
-        sizes[i] = json_integer_value(json_array_get(shape, (size_t)i));
-        strides[i] = (int64_t)count;
-        if (sizes[i] < 0 || (sizes[i] > 0 && count > model->weights.bytes / (uint64_t)sizes[i])) count = UINT64_MAX / 16;
-        else count *= (uint64_t)sizes[i];
-    }
-    const uint64_t bytes = count * stoai_shim_type_bytes(type);
-    if (offset > model->weights.bytes || bytes > model->weights.bytes - offset)
-        return STOA_FAIL(err, STOA_EFORMAT, "package: weight '%s' lies at %llu to %llu of %zu bytes", name, (unsigned long long)offset,
-                         (unsigned long long)(offset + bytes), model->weights.bytes);
-    if (model->host.from_blob((char *)model->weights.data + offset, dim, sizes, strides, 0, type, 0, -1, tensor))
-        return STOA_FAIL(err, STOA_ERUNTIME, "package: no tensor can be made of weight '%s'", name);
-    return STOA_OK;
-}
-
-static stoa_status load_weights(aoti_model *model, aoti_container container, stoa_error *err)
-{
-    const json_t *table = json_object_get(model->package.manifest, "constants");
-    size_t count = 0;
-    if (model->functions.ContainerGetNumConstants(container, &count)) return STOA_FAIL(err, STOA_ERUNTIME, "package: its weights cannot be counted");
-    model->constants = stoa_calloc(count + 1, sizeof *model->constants);
-    if (!model->constants) return STOA_FAIL(err, STOA_ENOMEM, "package: %zu weights", count);
-    model->constant_count = count;
-    for (size_t i = 0; i < count; i++) {
-        const char *name = NULL, *full = NULL;
-        if (model->functions.ContainerGetConstantName(container, i, &name) || model->functions.ContainerGetConstantOriginalFQN(container, i, &full))
-            return STOA_FAIL(err, STOA_ERUNTIME, "package: weight %zu has no name", i);
-        const json_t *entry = find_weight(table, full);
-        if (!entry) return STOA_FAIL(err, STOA_EFORMAT, "package: weight '%s' is not among the %zu of its manifest", full, json_array_size(table));
-        STOA_TRY(make_weight(model, entry, full, &model->constants[i].tensor, err));
-        const size_t bytes = strlen(name) + 1;
-        char *copy = stoa_alloc(bytes, 1); /* the name is the container's */
-        if (!copy) return STOA_FAIL(err, STOA_ENOMEM, "package: %zu bytes", bytes);
-        model->constants[i].name = memcpy(copy, name, bytes);
-    }
-    return STOA_OK;
-}
-
 /* ---- containers -------------------------------------------------------------------------------------------------------- */
-
-stoa_status stoai_aoti_container(const aoti_model *model, aoti_container *container, stoa_error *err)
-{
-    *container = NULL;
-    if (model->functions.ContainerCreateWithDevice(container, 1, "cpu", NULL))
-        return STOA_FAIL(err, STOA_ERUNTIME, "package: the model cannot be made");
-    if (!model->constants || !model->functions.ContainerUpdateUserManagedConstantBufferPairs(*container, model->constants, model->constant_count,
-                                                                                              false, true))
-        return STOA_OK;
-    model->functions.ContainerDelete(*container);
-    *container = NULL;
-    return STOA_FAIL(err, STOA_ERUNTIME, "package: the model does not take its %zu weights", model->constant_count);
-}
 
 /* A wrong count inside a run would end the process: it is compared here, once. */
 static stoa_status check_counts(const aoti_model *model, aoti_container container, stoa_error *err)
@@ -217,6 +145,20 @@ static stoa_status check_counts(const aoti_model *model, aoti_container containe
         return STOA_FAIL(err, STOA_EFORMAT, "package: its library takes %zu arguments and gives %zu results, its manifest says %u and 1", inputs,
                          outputs, model->argument_count);
     return STOA_OK;
+}
+
+stoa_status stoai_aoti_container(const aoti_model *model, const shim_context *context, aoti_container *container, stoa_error *err)
+{
+    char device[16] = "cpu";
+    if (context && context->device_type == SHIM_CUDA) snprintf(device, sizeof device, "cuda:%d", (int)context->device_index);
+    *container = NULL;
+    if (model->functions.ContainerCreateWithDevice(container, 1, device, NULL))
+        return STOA_FAIL(err, STOA_ERUNTIME, "package: the model cannot be made on '%s'", device);
+    const stoa_status status = check_counts(model, *container, err);
+    if (status == STOA_OK) return STOA_OK;
+    model->functions.ContainerDelete(*container);
+    *container = NULL;
+    return status;
 }
 
 static void count_arguments(aoti_model *model)
@@ -254,17 +196,11 @@ static stoa_status read_library(aoti_model *model, const aoti_archive *archive, 
 
 static stoa_status fill(aoti_model *model, const aoti_archive *archive, stoa_error *err)
 {
-    aoti_container container = NULL;
     STOA_TRY(read_manifest(model, archive, err));
     STOA_TRY(choose_target(model, err));
     count_arguments(model);
-    STOA_TRY(stoai_archive_read(archive, "/extra/", "/stoa.weights", "weights", &model->weights, err));
-    STOA_TRY(read_library(model, archive, err));
-    STOA_TRY(stoai_aoti_container(model, &container, err));
-    stoa_status status = check_counts(model, container, err);
-    if (status == STOA_OK) status = load_weights(model, container, err);
-    model->functions.ContainerDelete(container);
-    return status;
+    STOA_TRY(stoai_archive_read(archive, "/extra/", "/stoa.weights", "weights", &model->blob, err));
+    return read_library(model, archive, err);
 }
 
 stoa_status stoai_aoti_model_load(const void *data, size_t bytes, aoti_model **result, stoa_error *err)
@@ -273,6 +209,7 @@ stoa_status stoai_aoti_model_load(const void *data, size_t bytes, aoti_model **r
     *result = NULL;
     STOA_TRY(stoai_archive_open(data, bytes, &archive, err));
     aoti_model *model = stoa_calloc(1, sizeof *model);
+    if (model) pthread_mutex_init(&model->lock, NULL);
     const stoa_status status = model ? fill(model, &archive, err) : STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes", sizeof *model);
     stoai_archive_close(&archive);
     if (status == STOA_OK) *result = model;
@@ -283,13 +220,9 @@ stoa_status stoai_aoti_model_load(const void *data, size_t bytes, aoti_model **r
 void stoai_aoti_model_unload(aoti_model *model)
 {
     if (!model) return;
-    for (size_t i = 0; i < model->constant_count; i++) {
-        if (model->constants[i].tensor) model->host.delete_tensor(model->constants[i].tensor);
-        if (model->constants[i].name) stoa_free((void *)(uintptr_t)model->constants[i].name, strlen(model->constants[i].name) + 1);
-    }
-    if (model->constants) stoa_free(model->constants, (model->constant_count + 1) * sizeof *model->constants);
     if (model->library) dlclose(model->library);
-    stoa_free(model->weights.data, model->weights.bytes);
+    stoa_free(model->blob.data, model->blob.bytes);
+    pthread_mutex_destroy(&model->lock);
     stoai_package_deinit(&model->package);
     stoa_free(model, sizeof *model);
 }
@@ -301,56 +234,94 @@ static uint32_t rows_of(const stoa_tensor_schema *tensor, const uint32_t *rows)
     return tensor->axis == STOA_AXIS_ONE ? 1 : rows[tensor->axis];
 }
 
-static void *row_address(const stoa_tensor_schema *tensor, const stoa_bound *value, uint32_t first)
+/* An address for tensors without rows: libtorch takes NULL for "allocate", and looks where an address of a GPU lies. */
+static void *somewhere(const shim_context *context, const stoa_bound *inputs)
 {
-    static char nothing[64]; /* of tensors without rows: libtorch takes NULL for "allocate" */
+    static char nothing[64];
+    return context->device_type == SHIM_CPU ? nothing : inputs->data;
+}
+
+static void *row_address(const stoa_tensor_schema *tensor, const stoa_bound *value, uint32_t first, void *nothing)
+{
     const size_t skip = tensor->axis == STOA_AXIS_ONE ? 0 : first * stoa_dtype_bytes((stoa_dtype)value->dtype);
     return value->data ? (char *)value->data + skip : nothing;
 }
 
-static int32_t input_tensor(const aoti_model *model, const stoa_tensor_schema *tensor, const stoa_bound *values, uint32_t first,
-                            const uint32_t *rows, aoti_tensor *result)
+static int32_t input_tensor(const aoti_model *model, const shim_context *on, const stoa_tensor_schema *tensor, const stoa_bound *values,
+                            void *address, const uint32_t *rows, aoti_tensor *result)
 {
     int64_t sizes[SHIM_RANK_MAX], strides[SHIM_RANK_MAX], next = 1;
     const int64_t dim = tensor->rank + 1;
     stoai_package_memory_shape(tensor, sizes);
     sizes[tensor->rank] = stoai_package_pitch(tensor, values, rows_of(tensor, rows));
     for (int64_t i = dim; i-- > 0; next *= sizes[i]) strides[i] = next;
-    return model->host.from_blob(row_address(tensor, values, first), dim, sizes, strides, 0, stoai_shim_type(tensor->dtype), 0, -1, result);
+    return model->host.from_blob(address, dim, sizes, strides, 0, stoai_shim_type(tensor->dtype), on->device_type, on->device_index, result);
 }
 
-static int32_t make_arguments(const aoti_model *model, aoti_tensor *arguments, const stoa_bound *inputs, const stoa_bound *outputs,
-                              uint32_t first, const uint32_t *rows)
+static int32_t row_tensor(const aoti_model *model, const shim_context *on, void *address, int64_t n, int32_t type, aoti_tensor *result)
+{
+    const int64_t one = 1;
+    return model->host.from_blob(address, 1, &n, &one, 0, type, on->device_type, on->device_index, result);
+}
+
+static int32_t make_arguments(const aoti_model *model, const shim_context *on, aoti_tensor *arguments, const stoa_bound *inputs,
+                              const stoa_bound *outputs, uint32_t first, const uint32_t *rows)
 {
     const stoa_schema *schema = &model->package.schema;
-    const int64_t one = 1;
+    void *nothing = somewhere(on, inputs);
     int32_t failed = 0;
     for (uint32_t i = 0; i < schema->input_count; inputs += schema->inputs[i++].width)
-        failed |= input_tensor(model, &schema->inputs[i], inputs, first, rows, arguments++);
-    for (uint32_t axis = 0; axis < schema->axis_count; axis++) {
-        static char nothing[64];
-        const int64_t n = rows[axis];
-        if (model->package.carriers[axis] == PACKAGE_CARRIER_EXTRA)
-            failed |= model->host.from_blob(nothing, 1, &n, &one, 0, 0, 0, -1, arguments++);
-    }
+        failed |= input_tensor(model, on, &schema->inputs[i], inputs, row_address(&schema->inputs[i], inputs, first, nothing), rows,
+                               arguments++);
+    for (uint32_t axis = 0; axis < schema->axis_count; axis++)
+        if (model->package.carriers[axis] == PACKAGE_CARRIER_EXTRA) failed |= row_tensor(model, on, nothing, rows[axis], 0, arguments++);
     for (uint32_t i = 0; i < schema->output_count; i++) {
         const stoa_tensor_schema *tensor = &schema->outputs[i];
-        const int64_t n = rows_of(tensor, rows);
         for (uint32_t k = 0; k < tensor->width; k++, outputs++)
-            failed |= model->host.from_blob(row_address(tensor, outputs, first), 1, &n, &one, 0, stoai_shim_type(tensor->dtype), 0, -1, arguments++);
+            failed |= row_tensor(model, on, row_address(tensor, outputs, first, nothing), rows_of(tensor, rows), stoai_shim_type(tensor->dtype),
+                                 arguments++);
     }
     return failed;
+}
+
+/* Compiled code for a GPU copies what does not lie at 16 bytes, without a word: an output would be lost. */
+static stoa_status check_alignment(const stoa_bound *values, const stoa_tensor_schema *tensors, uint32_t count,
+                                   uint32_t first, stoa_error *err)
+{
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < tensors[i].width; k++, values++) {
+            const uintptr_t address = (uintptr_t)row_address(&tensors[i], values, first, NULL);
+            if (address % SHIM_CUDA_ALIGN)
+                return STOA_FAIL(err, STOA_EALIGN, "tensor '%s': value %u begins at an address %u bytes beyond a multiple of %d, which the compiled code needs",
+                                 tensors[i].name, k, (unsigned)(address % SHIM_CUDA_ALIGN), SHIM_CUDA_ALIGN);
+        }
+    return STOA_OK;
+}
+
+static bool has_rows(const aoti_model *model, const uint32_t *rows)
+{
+    for (uint32_t axis = 0; axis < model->package.schema.axis_count; axis++)
+        if (rows[axis]) return true;
+    return model->package.schema.axis_count == 0;
 }
 
 stoa_status stoai_aoti_call(const aoti_model *model, aoti_container container, shim_context *context, aoti_tensor *arguments,
                             const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows, stoa_error *err)
 {
+    const stoa_schema *schema = &model->package.schema;
+    void *stream = NULL;
     aoti_tensor result = NULL;
+    if (context->queue) {
+        if (!has_rows(model, rows)) return STOA_OK;
+        STOA_TRY(check_alignment(inputs, schema->inputs, schema->input_count, first, err));
+        STOA_TRY(check_alignment(outputs, schema->outputs, schema->output_count, first, err));
+        stream = stoa_queue_native(context->queue);
+    }
     context->message[0] = 0;
     memset(arguments, 0, model->argument_count * sizeof *arguments);
-    int32_t failed = make_arguments(model, arguments, inputs, outputs, first, rows);
+    int32_t failed = make_arguments(model, context, arguments, inputs, outputs, first, rows);
     if (!failed)
-        failed = model->functions.ContainerRunSingleThreaded(container, arguments, model->argument_count, &result, 1, NULL, NULL);
+        failed = model->functions.ContainerRunSingleThreaded(container, arguments, model->argument_count, &result, 1, stream, NULL);
     /* What the model took is NULL now. */
     for (uint32_t i = 0; i < model->argument_count; i++)
         if (arguments[i]) model->host.delete_tensor(arguments[i]);

@@ -3,6 +3,8 @@
 #ifndef STOAI_AOTI_MODEL_H
 #define STOAI_AOTI_MODEL_H
 
+#include <pthread.h>
+
 #include "runtime/aoti/archive.h"
 #include "runtime/aoti/shim.h"
 #include "runtime/package/package.h"
@@ -46,34 +48,66 @@ typedef struct aoti_host {
     void (*threads_set)(int count);
 } aoti_host;
 
+/* Weights on one device. */
+typedef struct aoti_weights {
+    struct aoti_weights *next;
+    stoa_device *device;             /* NULL: the host */
+    stoa_buffer *buffer;             /* NULL: they are the model's blob */
+    aoti_constant *constants;        /* [count + 1] */
+    size_t count;
+    uint32_t users;
+} aoti_weights;
+
 typedef struct aoti_model {
     stoai_package package;
     aoti_host host;
     aoti_functions functions;
     void *library;
     const char *target;              /* what the library was compiled for; of the manifest */
-    aoti_member weights;
-    aoti_constant *constants;        /* shared by all containers: user-managed, never copied */
-    size_t constant_count;
+    int32_t device_type;             /* SHIM_CPU or SHIM_CUDA */
+    aoti_member blob;                /* all weights, as the file has them */
+    pthread_mutex_t lock;            /* of the list */
+    aoti_weights *weights;
     uint32_t input_values, output_values, argument_count, tensor_count;
     stoa_capabilities capabilities;
     char summary[256];
 } aoti_model;
 
-/** Who serves a package that links libtorch; libtorch is loaded once, on demand.  errors ENOTSUP not found, or older than `torch` */
-stoa_status stoai_aoti_libtorch(const char *torch, aoti_host *host, stoa_error *err);
-/** The function that takes the place of libtorch's aoti_torch_empty_strided: memory from the running session's workspace. */
+/** Who serves a package that links libtorch; libtorch is loaded once, on demand.  errors ENOTSUP not found, without CUDA for a package
+ *  that needs it, or older than `torch` */
+stoa_status stoai_aoti_libtorch(const char *torch, int32_t device_type, aoti_host *host, stoa_error *err);
+/** The function that takes the place of libtorch's aoti_torch_empty_strided: memory from the running session's workspace or queue. */
 void *stoai_aoti_libtorch_empty(void);
 
 /** Load a package.  errors see runtime.h */
 stoa_status stoai_aoti_model_load(const void *data, size_t bytes, aoti_model **model, stoa_error *err);
 void stoai_aoti_model_unload(aoti_model *model);
 
-/** A container of its own, warm, with the model's weights.  errors ERUNTIME */
-stoa_status stoai_aoti_container(const aoti_model *model, aoti_container *container, stoa_error *err);
+/** A container of its own on the context's device, without weights; NULL is the host.  errors ERUNTIME; EFORMAT other counts than the
+ *  manifest's: a wrong one inside a run would end the process */
+stoa_status stoai_aoti_container(const aoti_model *model, const shim_context *context, aoti_container *container, stoa_error *err);
 
-/** Run the model on bound columns; `arguments` has room for argument_count handles. The context was entered. */
+/** Give a container the weights of the queue's device (NULL: the host), which are copied there for the first; and be one less that uses
+ *  them.  errors EFORMAT; ERUNTIME; ENOMEM; EDEVICE; the weights may be set nevertheless, and are given back   sync the copy is waited for */
+stoa_status stoai_aoti_weights_take(aoti_model *model, aoti_container container, stoa_queue *queue, aoti_weights **weights, stoa_error *err);
+void stoai_aoti_weights_give(aoti_model *model, aoti_weights *weights, stoa_queue *queue);
+
+/** Run the model on bound columns; `arguments` has room for argument_count handles. The context was entered.
+ *  errors ERUNTIME with the model's message; EALIGN on a GPU */
 stoa_status stoai_aoti_call(const aoti_model *model, aoti_container container, shim_context *context, aoti_tensor *arguments,
                             const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows, stoa_error *err);
+
+/* A device's primary context, as the code of a package needs it: current on the thread that calls it. */
+#define SHIM_CUDA_ALIGN 16
+typedef struct aoti_cuda {
+    int32_t ordinal;
+    void *context;                   /* NULL: none is held */
+} aoti_cuda;
+/** Hold a device's primary context.  errors ENOTSUP no driver; EDEVICE what the driver says */
+stoa_status stoai_aoti_cuda_open(int32_t ordinal, aoti_cuda *cuda, stoa_error *err);
+void stoai_aoti_cuda_close(aoti_cuda *cuda);
+/** Make it the thread's current one, and the one before again. Nothing when none is held. */
+void stoai_aoti_cuda_enter(const aoti_cuda *cuda);
+void stoai_aoti_cuda_leave(const aoti_cuda *cuda);
 
 #endif

@@ -66,12 +66,13 @@ size_t stoai_shim_extent_bytes(int64_t dim, const int64_t *sizes, const int64_t 
     return (size_t)(last + 1) * stoai_shim_type_bytes(type);
 }
 
-static int32_t make_with_storage(void *data, size_t bytes, bool is_block, int64_t dim, const int64_t *sizes, const int64_t *strides,
-                                 int64_t offset, int32_t type, shim_tensor **result)
+static int32_t make_with_storage(const shim_storage *what, int64_t dim, const int64_t *sizes, const int64_t *strides, int64_t offset,
+                                 int32_t type, shim_tensor **result)
 {
     shim_storage *storage = stoai_shim_storage_take();
     if (!storage) return stoai_shim_fail("more tensors at one time than when the session was planned");
-    *storage = (shim_storage){data, bytes, 0, is_block, stoai_shim_current() != NULL};
+    *storage = *what;
+    storage->is_counted = stoai_shim_current() != NULL;
     *result = make(storage, dim, sizes, strides, offset, type);
     if (*result) (*result)->is_first = true;
     else stoai_shim_storage_give(storage, stoai_shim_current());
@@ -81,10 +82,12 @@ static int32_t make_with_storage(void *data, size_t bytes, bool is_block, int64_
 int32_t stoai_shim_from_blob(void *data, int64_t dim, const int64_t *sizes, const int64_t *strides, int64_t offset, int32_t type,
                              int32_t device_type, int32_t device_index, shim_tensor **result)
 {
-    (void)device_index;
     *result = NULL;
-    if (device_type != 0) return stoai_shim_fail("a tensor on device type %d, only the host's (0) is served", device_type);
-    return make_with_storage(data, stoai_shim_extent_bytes(dim, sizes, strides, type), false, dim, sizes, strides, offset, type, result);
+    if (device_type != SHIM_CPU && device_type != SHIM_CUDA)
+        return stoai_shim_fail("a tensor on device type %d, the host's (0) and CUDA's (1) are served", device_type);
+    const shim_storage storage = {.data = data, .bytes = stoai_shim_extent_bytes(dim, sizes, strides, type), .device_type = device_type,
+                                  .device_index = device_index};
+    return make_with_storage(&storage, dim, sizes, strides, offset, type, result);
 }
 
 static int32_t from_blob_v2(void *data, int64_t dim, const int64_t *sizes, const int64_t *strides, int64_t offset, int32_t type,
@@ -100,16 +103,18 @@ static int32_t from_blob_v2(void *data, int64_t dim, const int64_t *sizes, const
 int32_t stoai_shim_empty(int64_t dim, const int64_t *sizes, const int64_t *strides, int32_t type, int32_t device_type,
                          int32_t device_index, shim_tensor **result)
 {
-    (void)device_index;
     *result = NULL;
     shim_context *context = stoai_shim_current();
     const size_t bytes = stoai_shim_extent_bytes(dim, sizes, strides, type);
-    if (device_type != 0) return stoai_shim_fail("a tensor on device type %d, only the host's (0) is served", device_type);
     if (!context) return stoai_shim_fail("an intermediate tensor outside of a run");
+    if (device_type != context->device_type || (device_index >= 0 && device_index != context->device_index))
+        return stoai_shim_fail("an intermediate tensor on device %d:%d, the session's is %d:%d", device_type, device_index, context->device_type,
+                               context->device_index);
     void *data = stoai_shim_block(context, bytes);
     if (!data) return stoai_shim_fail("%zu bytes of intermediate memory do not fit the workspace of %zu bytes", bytes, context->arena.bytes);
-    if (make_with_storage(data, bytes, true, dim, sizes, strides, 0, type, result) == 0) return 0;
-    return 1;
+    const shim_storage storage = {.data = data, .bytes = bytes, .is_block = true, .device_type = device_type,
+                                  .device_index = context->device_index};
+    return make_with_storage(&storage, dim, sizes, strides, 0, type, result);
 }
 
 static void let_go(shim_tensor *tensor)
@@ -170,9 +175,12 @@ static void walk(char *to, const int64_t *to_strides, const char *from, const in
              from ? from_strides + 1 : NULL, sizes + 1, dim - 1, bytes);
 }
 
+static bool on_host(const shim_tensor *t) { return t->storage->device_type == SHIM_CPU; }
+
 static int32_t copy(shim_tensor *self, shim_tensor *source, int32_t non_blocking)
 {
     (void)non_blocking;
+    if (!on_host(self) || !on_host(source)) return stoai_shim_fail("copy_ on a GPU is served by libtorch only; export with libtorch=True");
     if (self->dim != source->dim || self->type != source->type || memcmp(self->sizes, source->sizes, (size_t)self->dim * 8))
         return stoai_shim_fail("copy_ between tensors of different shape or type (%d and %d)", self->type, source->type);
     walk(self->data, self->strides, source->data, source->strides, self->sizes, self->dim, stoai_shim_type_bytes(self->type));
@@ -183,18 +191,19 @@ static int32_t clone(shim_tensor *self, shim_tensor **result)
 {
     int64_t strides[SHIM_RANK_MAX], next = 1;
     for (int64_t i = self->dim; i-- > 0; next *= self->sizes[i]) strides[i] = next;
-    if (stoai_shim_empty(self->dim, self->sizes, strides, self->type, 0, 0, result)) return 1;
+    if (stoai_shim_empty(self->dim, self->sizes, strides, self->type, self->storage->device_type, -1, result)) return 1;
     return copy(*result, self, 0);
 }
 
 static int32_t clone_strides(shim_tensor *self, shim_tensor **result)
 {
-    if (stoai_shim_empty(self->dim, self->sizes, self->strides, self->type, 0, 0, result)) return 1;
+    if (stoai_shim_empty(self->dim, self->sizes, self->strides, self->type, self->storage->device_type, -1, result)) return 1;
     return copy(*result, self, 0);
 }
 
 static int32_t zero(shim_tensor *self)
 {
+    if (!on_host(self)) return stoai_shim_fail("zero_ on a GPU is served by libtorch only; export with libtorch=True");
     walk(self->data, self->strides, NULL, NULL, self->sizes, self->dim, stoai_shim_type_bytes(self->type));
     return 0;
 }
@@ -208,8 +217,8 @@ static int32_t get_strides(shim_tensor *t, int64_t **result) { return *result = 
 static int32_t get_size(shim_tensor *t, int64_t axis, int64_t *result) { return *result = t->sizes[axis], 0; }
 static int32_t get_stride(shim_tensor *t, int64_t axis, int64_t *result) { return *result = t->strides[axis], 0; }
 static int32_t get_type(shim_tensor *t, int32_t *result) { return *result = t->type, 0; }
-static int32_t get_device_type(shim_tensor *t, int32_t *result) { return (void)t, *result = 0, 0; }
-static int32_t get_device_index(shim_tensor *t, int32_t *result) { return (void)t, *result = -1, 0; }
+static int32_t get_device_type(shim_tensor *t, int32_t *result) { return *result = t->storage->device_type, 0; }
+static int32_t get_device_index(shim_tensor *t, int32_t *result) { return *result = t->storage->device_index, 0; }
 static int32_t get_offset(shim_tensor *t, int64_t *result) { return *result = t->offset, 0; }
 static int32_t get_storage_bytes(shim_tensor *t, int64_t *result) { return *result = (int64_t)t->storage->bytes, 0; }
 static int32_t get_count(shim_tensor *t, int64_t *result)
@@ -282,5 +291,6 @@ void *stoai_shim_find(const char *name)
 {
     void *found = stoai_shim_lookup(tensor_functions, name);
     if (!found) found = stoai_shim_lookup(stoai_shim_products, name);
+    if (!found) found = stoai_shim_lookup(stoai_shim_guards_of_cuda, name);
     return found ? found : stoai_shim_find_math(name);
 }

@@ -6,8 +6,8 @@
 #ifndef STOAI_AOTI_SHIM_H
 #define STOAI_AOTI_SHIM_H
 
+#include "stoa/buffer.h"
 #include "stoa/dtype.h"
-#include "stoa/status.h"
 
 #define SHIM_RANK_MAX 8
 #define SHIM_BLOCKS_MAX 256u    /* of intermediate memory at one time */
@@ -23,7 +23,9 @@ typedef struct shim_storage {
     size_t bytes;
     uint32_t refs;
     bool is_block, is_counted;
+    int32_t device_type, device_index; /* PyTorch's numbers: 0 the host, 1 CUDA */
 } shim_storage;
+enum { SHIM_CPU = 0, SHIM_CUDA = 1 };
 
 /* An AtenTensorHandle points to one of these. */
 typedef struct shim_tensor {
@@ -37,15 +39,23 @@ typedef struct shim_tensor {
     struct shim_tensor *next;
 } shim_tensor;
 
-/* Blocks by address; first fit between them. While planning, addresses are offsets and the memory comes from the heap. */
+/* Blocks by address; first fit between them. While planning, addresses are offsets and the memory comes from the heap. On a GPU there
+ * is nothing to plan: each block is a buffer of the queue, from the framework's caching allocator. */
+typedef struct shim_block {
+    size_t offset, bytes;
+    void *data;
+    stoa_buffer *buffer;
+} shim_block;
 typedef struct shim_arena {
     char *base;              /* NULL: planning */
     size_t bytes, peak;
-    struct shim_block { size_t offset, bytes; void *data; } blocks[SHIM_BLOCKS_MAX];
+    shim_block blocks[SHIM_BLOCKS_MAX];
     uint32_t count;
 } shim_arena;
 
 struct shim_context {
+    stoa_queue *queue;       /* of a GPU; NULL: the host */
+    int32_t device_type, device_index;
     shim_arena arena;
     shim_tensor *tensors, *free_tensors;
     shim_storage *storages;
@@ -57,8 +67,9 @@ struct shim_context {
     char message[512];       /* of the first failure of the run */
 };
 
-/** Make a context with `tensors` objects over `bytes` of memory at `base`; base NULL plans.  errors ENOMEM */
-stoa_status stoai_shim_init(shim_context *context, void *base, size_t bytes, uint32_t tensors, stoa_error *err);
+/** Make a context with `tensors` objects over `bytes` of memory at `base`; base NULL plans, a queue of a GPU needs neither.
+ *  errors ENOMEM */
+stoa_status stoai_shim_init(shim_context *context, stoa_queue *queue, void *base, size_t bytes, uint32_t tensors, stoa_error *err);
 void stoai_shim_deinit(shim_context *context);
 
 /** The context of what runs on this thread from now on; NULL: none. Returns the one before. */
@@ -93,7 +104,7 @@ typedef struct shim_symbol {
     const char *name;
     void (*function)(void);
 } shim_symbol;
-extern const shim_symbol stoai_shim_products[];
+extern const shim_symbol stoai_shim_products[], stoai_shim_guards_of_cuda[];
 /** Vector functions of an instruction-set level of this build that the processor has; NULL when it is none of theirs. */
 void *stoai_shim_find_math(const char *name);
 

@@ -21,9 +21,12 @@ shim_context *stoai_shim_enter(shim_context *context)
 
 shim_context *stoai_shim_current(void) { return current; }
 
-stoa_status stoai_shim_init(shim_context *context, void *base, size_t bytes, uint32_t tensors, stoa_error *err)
+stoa_status stoai_shim_init(shim_context *context, stoa_queue *queue, void *base, size_t bytes, uint32_t tensors, stoa_error *err)
 {
     memset(context, 0, sizeof *context);
+    context->queue = queue;
+    context->device_type = queue ? SHIM_CUDA : SHIM_CPU;
+    context->device_index = queue ? stoa_device_place(stoa_queue_device(queue)).index : -1;
     context->arena.base = base;
     context->arena.bytes = base ? bytes : SIZE_MAX;
     context->tensor_capacity = tensors;
@@ -65,33 +68,46 @@ static int find_gap(const shim_arena *arena, size_t bytes, size_t *offset)
     return -1;
 }
 
+static bool take_of_arena(shim_arena *arena, shim_block *block, uint32_t *at)
+{
+    const int found = find_gap(arena, block->bytes, &block->offset);
+    if (found < 0) return false;
+    *at = (uint32_t)found;
+    block->data = arena->base ? arena->base + block->offset : stoa_alloc(block->bytes, BLOCK_ALIGN);
+    if (block->data && !arena->base) memset(block->data, 0, block->bytes); /* a plan runs on zeros: indices that it computes stay inside */
+    if (block->offset + block->bytes > arena->peak) arena->peak = block->offset + block->bytes;
+    return block->data != NULL;
+}
+
+static bool take_of_queue(shim_context *context, shim_block *block)
+{
+    if (stoa_buffer_create(context->queue, STOA_MEMORY_DEVICE, block->bytes, &block->buffer, NULL) != STOA_OK) return false;
+    block->data = stoa_buffer_data(block->buffer);
+    return true;
+}
+
 void *stoai_shim_block(shim_context *context, size_t bytes)
 {
     shim_arena *arena = &context->arena;
-    const size_t whole = (bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN + (bytes == 0) * BLOCK_ALIGN;
-    size_t offset = 0;
-    if (whole < bytes || arena->count == SHIM_BLOCKS_MAX) return NULL;
-    const int at = find_gap(arena, whole, &offset);
-    if (at < 0) return NULL;
-    void *data = arena->base ? arena->base + offset : stoa_alloc(whole, BLOCK_ALIGN);
-    if (!data) return NULL;
-    if (!arena->base) memset(data, 0, whole); /* a plan runs on zeros: indices that it computes stay inside */
-    memmove(&arena->blocks[at + 1], &arena->blocks[at], (arena->count - (uint32_t)at) * sizeof *arena->blocks);
-    arena->blocks[at].offset = offset;
-    arena->blocks[at].bytes = whole;
-    arena->blocks[at].data = data;
+    shim_block block = {.bytes = (bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN + (bytes == 0) * BLOCK_ALIGN};
+    uint32_t at = arena->count;
+    if (block.bytes < bytes || arena->count == SHIM_BLOCKS_MAX) return NULL;
+    if (!(context->queue ? take_of_queue(context, &block) : take_of_arena(arena, &block, &at))) return NULL;
+    memmove(&arena->blocks[at + 1], &arena->blocks[at], (arena->count - at) * sizeof *arena->blocks);
+    arena->blocks[at] = block;
     arena->count++;
-    if (offset + whole > arena->peak) arena->peak = offset + whole;
-    return data;
+    return block.data;
 }
 
 void stoai_shim_unblock(shim_context *context, void *data)
 {
     shim_arena *arena = &context->arena;
     for (uint32_t i = 0; i < arena->count; i++) {
-        if (arena->blocks[i].data != data) continue;
-        if (!arena->base) stoa_free(data, arena->blocks[i].bytes);
-        memmove(&arena->blocks[i], &arena->blocks[i + 1], (arena->count - i - 1) * sizeof *arena->blocks);
+        shim_block *block = &arena->blocks[i];
+        if (block->data != data) continue;
+        if (block->buffer) stoa_buffer_release(block->buffer); /* behind what was enqueued on it */
+        else if (!arena->base) stoa_free(data, block->bytes);
+        memmove(block, block + 1, (arena->count - i - 1) * sizeof *block);
         arena->count--;
         return;
     }
