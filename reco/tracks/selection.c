@@ -2,7 +2,9 @@
 #include "reco/tracks/selection.h"
 
 #include "reco/check.h"
+#include "reco/tracks/pack.h"
 #include "reco/tracks/track_kernels.h"
+#include "reco/vector_levels.h"
 #include "stoa/algo.h"
 
 #include <math.h>
@@ -24,21 +26,11 @@ STOA_KERNEL(reco_tracks_mask, reco_preselection)
     }
 }
 
-/* One loop a column: each is a plain gather with one stream out, and the compiler can vectorise what has a
- * root. */
-#define FEATURE_COPY(column, in)                                                                     \
-    do {                                                                                             \
-        float *out_ = f->column;                                                                     \
-        const float *in_ = (in);                                                                     \
-        STOA_FOR(i, grid, rows) out_[i] = in_[index[i]];                                             \
-    } while (0)
-#define FEATURE_ROOT(column, in)                                                                     \
-    do {                                                                                             \
-        float *out_ = f->column;                                                                     \
-        const float *in_ = (in);                                                                     \
-        STOA_FOR(i, grid, rows) out_[i] = in_[index[i]];                                             \
-        STOA_FOR(i, grid, rows) out_[i] = sqrtf(out_[i]);                                            \
-    } while (0)
+RECO_VECTOR_LEVELS void take_roots(float *STOA_RESTRICT column, uint32_t first, uint32_t rows, uint32_t step)
+{
+    if (STOA_ALONE) first = 0, step = 1; /* known to the compiler */
+    for (uint32_t i = first; i < rows; i += step) column[i] = sqrtf(column[i]);
+}
 
 STOA_KERNEL(reco_tracks_features, reco_features)
 {
@@ -48,23 +40,26 @@ STOA_KERNEL(reco_tracks_features, reco_features)
     const uint32_t rows = rows_below(args->count, f->head.rows);
     const float *cov = t->covariance.data, *state = t->state.data;
     const int64_t cs = t->covariance.stride, ss = t->state.stride;
-    FEATURE_COPY(chi2, t->chi2);
-    FEATURE_ROOT(dz_error, cov + COV_ZIP_ZIP * cs);
-    FEATURE_ROOT(dxy_error, cov + COV_TIP_TIP * cs);
-    FEATURE_COPY(eta, t->eta);
+    enum { ROOTS = 5, FLOATS = 15 };
+    const pack_column columns[FLOATS] = {{cov + COV_ZIP_ZIP * cs, f->dz_error}, /* of these the root */
+                                         {cov + COV_TIP_TIP * cs, f->dxy_error},
+                                         {cov + COV_PHI_PHI * cs, f->phi_error},
+                                         {cov + COV_QPT_QPT * cs, f->q_over_pt_error},
+                                         {cov + COV_COT_COT * cs, f->cot_theta_error},
+                                         {t->chi2, f->chi2},
+                                         {t->eta, f->eta},
+                                         {t->pt, f->pt},
+                                         {state + RECO_STATE_PHI * ss, f->phi},
+                                         {state + RECO_STATE_ZIP * ss, f->dz_bs},
+                                         {state + RECO_STATE_TIP * ss, f->dxy_bs},
+                                         {cov + COV_COT_ZIP * cs, f->cov_cot_theta_dz},
+                                         {cov + COV_TIP_QPT * cs, f->cov_dxy_q_over_pt},
+                                         {cov + COV_PHI_TIP * cs, f->cov_phi_dxy},
+                                         {cov + COV_PHI_QPT * cs, f->cov_phi_q_over_pt}};
+    pack_columns(grid, columns, FLOATS, index, rows, t->head.rows);
+    for (uint32_t c = 0; c < ROOTS; c++) take_roots(columns[c].out, grid.index, rows, grid.size);
     STOA_FOR(i, grid, rows) f->hits[i] = (float)track_hits(t->hitOffsets, index[i]);
-    FEATURE_COPY(phi, state + RECO_STATE_PHI * ss);
-    FEATURE_ROOT(phi_error, cov + COV_PHI_PHI * cs);
-    FEATURE_COPY(pt, t->pt);
-    FEATURE_ROOT(q_over_pt_error, cov + COV_QPT_QPT * cs);
-    FEATURE_COPY(dz_bs, state + RECO_STATE_ZIP * ss);
-    FEATURE_COPY(dxy_bs, state + RECO_STATE_TIP * ss);
     STOA_FOR(i, grid, rows) f->layers[i] = (float)t->nLayers[index[i]];
-    FEATURE_ROOT(cot_theta_error, cov + COV_COT_COT * cs);
-    FEATURE_COPY(cov_cot_theta_dz, cov + COV_COT_ZIP * cs);
-    FEATURE_COPY(cov_dxy_q_over_pt, cov + COV_TIP_QPT * cs);
-    FEATURE_COPY(cov_phi_dxy, cov + COV_PHI_TIP * cs);
-    FEATURE_COPY(cov_phi_q_over_pt, cov + COV_PHI_QPT * cs);
 }
 
 STOA_KERNEL(reco_tracks_derive, reco_derivation)
@@ -125,13 +120,6 @@ STOA_KERNEL(reco_tracks_score_mask, reco_selection)
     }
 }
 
-#define GATHER_COLUMN(type, to, from)                                                                \
-    do {                                                                                             \
-        type *out_ = (to);                                                                           \
-        const type *in_ = (from);                                                                    \
-        STOA_FOR(i, grid, rows) out_[i] = in_[index[i]];                                             \
-    } while (0)
-
 /* hitOffsets gets the number of hits of each track; the scan that follows makes offsets of them. */
 STOA_KERNEL(reco_tracks_gather, reco_track_gather)
 {
@@ -139,17 +127,21 @@ STOA_KERNEL(reco_tracks_gather, reco_track_gather)
     const tracks_soa *o = &args->out;
     const uint32_t *index = args->index;
     const uint32_t rows = rows_below(args->count, o->head.rows);
+    enum { STATES = 5, COVARIANCES = 15, FLOATS = 3 + STATES + COVARIANCES };
+    pack_column columns[FLOATS] = {{t->chi2, o->chi2}, {t->eta, o->eta}, {t->pt, o->pt}};
+    for (int c = 0; c < STATES; c++) {
+        const pack_column column = {t->state.data + c * t->state.stride, o->state.data + c * o->state.stride};
+        columns[3 + c] = column;
+    }
+    for (int c = 0; c < COVARIANCES; c++) {
+        const pack_column column = {t->covariance.data + c * t->covariance.stride,
+                                    o->covariance.data + c * o->covariance.stride};
+        columns[3 + STATES + c] = column;
+    }
     if (grid.index == 0) *o->nTracks = (int32_t)rows;
-    GATHER_COLUMN(uint8_t, o->quality, t->quality);
-    GATHER_COLUMN(float, o->chi2, t->chi2);
-    GATHER_COLUMN(int8_t, o->nLayers, t->nLayers);
-    GATHER_COLUMN(float, o->eta, t->eta);
-    GATHER_COLUMN(float, o->pt, t->pt);
-    for (int c = 0; c < 5; c++)
-        GATHER_COLUMN(float, o->state.data + c * o->state.stride, t->state.data + c * t->state.stride);
-    for (int c = 0; c < 15; c++)
-        GATHER_COLUMN(float, o->covariance.data + c * o->covariance.stride,
-                      t->covariance.data + c * t->covariance.stride);
+    pack_columns(grid, columns, FLOATS, index, rows, t->head.rows);
+    STOA_FOR(i, grid, rows) o->quality[i] = t->quality[index[i]];
+    STOA_FOR(i, grid, rows) o->nLayers[i] = t->nLayers[index[i]];
     STOA_FOR(i, grid, rows) o->hitOffsets[i] = track_hits(t->hitOffsets, index[i]);
 }
 

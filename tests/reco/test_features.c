@@ -330,6 +330,77 @@ static void test_errors(void **state)
     assert_int_equal(reco_tracks_select(f->queue, &select, &err), STOA_EINVAL);
 }
 
+/* ---- Many rows: vectors of them, however far apart the kept ones lie. ---- */
+
+enum { MANY = 1003 }; /* no multiple of a vector */
+
+static void *bind_many(const stoa_layout *layout, stoa_view_head *head)
+{
+    const stoa_place host = {STOA_PLACE_HOST, 0};
+    size_t bytes;
+    assert_int_equal(stoa_layout_bytes(layout, MANY, &bytes, NULL), STOA_OK);
+    void *blob = aligned_alloc(STOA_LAYOUT_ALIGN_BYTES, bytes);
+    assert_non_null(blob);
+    memset(blob, 0, bytes);
+    assert_int_equal(stoa_layout_bind(layout, MANY, blob, bytes, host, head, NULL), STOA_OK);
+    return blob;
+}
+
+static void same_bits(float a, float b, const char *what, uint32_t row)
+{
+    if (memcmp(&a, &b, sizeof a) != 0) fail_msg("%s of row %u: %.9g, %.9g expected", what, row, (double)a, (double)b);
+}
+
+static void check_packed(const tracks_soa *t, const tracks_soa *o, const track_features_soa *f, const uint32_t *index, uint32_t count)
+{
+    const int64_t ts = t->covariance.stride, os = o->covariance.stride;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t row = index[i];
+        same_bits(f->chi2[i], t->chi2[row], "chi2", row);
+        same_bits(f->dz_error[i], sqrtf(t->covariance.data[14 * ts + row]), "dz_error", row);
+        same_bits(f->cov_phi_q_over_pt[i], t->covariance.data[2 * ts + row], "cov_phi_q_over_pt", row);
+        same_bits(o->pt[i], t->pt[row], "pt", row);
+        for (int c = 0; c < 5; c++)
+            same_bits(o->state.data[c * o->state.stride + i], t->state.data[c * t->state.stride + row], "state", row);
+        for (int c = 0; c < 15; c++) same_bits(o->covariance.data[c * os + i], t->covariance.data[c * ts + row], "covariance", row);
+    }
+}
+
+static void test_many_rows(void **state)
+{
+    static const uint32_t kept_of_1000[] = {1000, 900, 500, 60, 3, 0};
+    fixture *f = *state;
+    tracks_soa t, o;
+    track_features_soa features;
+    void *const blobs[] = {bind_many(&tracks_soa_layout, &t.head), bind_many(&tracks_soa_layout, &o.head),
+                           bind_many(&track_features_soa_layout, &features.head)};
+    uint32_t index[MANY], seed = 5;
+    *t.nTracks = MANY;
+    for (uint32_t i = 0; i < MANY; i++) {
+        t.chi2[i] = 0.5f + (float)i;
+        t.pt[i] = 7.0f * (float)i;
+        for (int c = 0; c < 5; c++) t.state.data[c * t.state.stride + i] = (float)(c + 1) / (float)(i + 1);
+        for (int c = 0; c < 15; c++) t.covariance.data[c * t.covariance.stride + i] = (float)(c + 1) * (float)(i + 2);
+    }
+    for (size_t k = 0; k < sizeof kept_of_1000 / sizeof *kept_of_1000; k++) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < MANY; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            if ((seed >> 8) % 1000 < kept_of_1000[k]) index[count++] = i;
+        }
+        tracks_soa_const in;
+        size_t bytes;
+        assert_int_equal(stoa_layout_bytes(&tracks_soa_layout, MANY, &bytes, NULL), STOA_OK);
+        assert_int_equal(stoa_layout_bind_const(&tracks_soa_layout, MANY, blobs[0], bytes, (stoa_place){STOA_PLACE_HOST, 0}, &in.head, NULL), STOA_OK);
+        const reco_features fill = {in, index, &count, features, 0};
+        const reco_track_gather gather = {in, index, &count, o};
+        assert_int_equal(reco_tracks_features(f->queue, &fill, NULL), STOA_OK);
+        assert_int_equal(reco_tracks_gather(f->queue, &gather, NULL), STOA_OK);
+        check_packed(&t, &o, &features, index, count);
+    }
+    for (int k = 0; k < 3; k++) free(blobs[k]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +410,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_select_and_gather, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dxy_ramp, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gather_hits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_derived, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
     };
