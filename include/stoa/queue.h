@@ -28,6 +28,14 @@ typedef enum stoa_queue_kind {
 /** Work for the host, run when the queue reaches it. Must not call functions on the same queue. */
 typedef void (*stoa_host_task)(void *user);
 
+/** A framework's own queue of host tasks, for stoa_queue_wrap on the host. `enqueue` takes `task` and runs `task(task_user)` once,
+ *  after all that it took before, on any thread, at once or later; what it refuses with a status it never runs. */
+typedef struct stoa_host_executor {
+    uint32_t struct_size;
+    stoa_status (*enqueue)(void *user, stoa_host_task task, void *task_user, stoa_error *err);
+    void *user;
+} stoa_host_executor;
+
 /** A kernel written once in C: the host runs `host`, another back end looks `name` up among its compiled kernels.
  *  Kernels must not allocate, lock or fail; what can be wrong is checked before the launch. */
 typedef struct stoa_kernel {
@@ -49,15 +57,17 @@ typedef struct stoa_kernel {
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_create(stoa_device *device, stoa_queue_kind kind, stoa_queue **queue,
                                                        stoa_error *err);
 
-/** Put a queue around a native handle of the caller's (cudaStream_t). The host back end has no native queues: ENOTSUP.
- *  owns borrows `native` until destroy, which leaves it alone   threads any   errors ENOTSUP; EINVAL; ENOMEM   since 0.1 */
+/** Put a queue around a native handle of the caller's: cudaStream_t; on the host a stoa_host_executor *, which is then handed one
+ *  task for each entry and starts no thread.
+ *  owns borrows `native` until destroy, which leaves it alone   threads any
+ *  errors EINVAL no executor, or one of another struct_size; EPLACE stream of another device; ENOMEM; ELIMIT   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_wrap(stoa_device *device, void *native, stoa_queue **queue, stoa_error *err);
 
 /** Finish what is enqueued, then destroy; NULL is a no-op.
  *  owns takes `queue`   sync waits for the queue (a wrapped one too)   threads none may use it   errors none   since 0.1 */
 STOA_API void stoa_queue_destroy(stoa_queue *queue);
 
-/** The native handle (cudaStream_t), NULL on the host.
+/** The native handle: cudaStream_t; on the host the stoa_host_executor that was wrapped, else NULL.
  *  owns borrowed   threads any   errors none   since 0.1 */
 STOA_API void *stoa_queue_native(const stoa_queue *queue);
 /** The device of a queue.   owns borrowed   threads any   errors none   since 0.1 */

@@ -230,6 +230,83 @@ static void destroy_finishes_what_is_enqueued(void **state)
     stoa_buffer_release(buffer);
 }
 
+/* An application's executor: a list of tasks that runs when the test says so, or takes none. */
+typedef struct task_list {
+    struct { stoa_host_task run; void *user; } task[256];
+    uint32_t taken, done;
+    bool at_once, refuses;
+} task_list;
+
+static void run_tasks(task_list *self)
+{
+    for (; self->done < self->taken; self->done++) self->task[self->done].run(self->task[self->done].user);
+}
+
+static stoa_status take_task(void *user, stoa_host_task task, void *task_user, stoa_error *err)
+{
+    task_list *self = user;
+    if (self->refuses) return STOA_FAIL(err, STOA_ENOMEM, "the list of tasks is full");
+    self->task[self->taken].run = task;
+    self->task[self->taken++].user = task_user;
+    if (self->at_once) run_tasks(self);
+    return STOA_OK;
+}
+
+static void an_executor_runs_the_entries_of_its_queue(void **state)
+{
+    if (!device_is_host()) return; /* other devices wrap streams: streams_of_the_application */
+    fixture *self = *state;
+    for (int at_once = 0; at_once < 2; at_once++) {
+        task_list list = {.at_once = at_once};
+        stoa_host_executor executor = {sizeof executor, take_task, &list};
+        stoa_queue *queue;
+        stoa_event *event;
+        stoa_error err;
+        bool idle, done;
+        unsigned char from[4] = {1, 2, 3, 4}, to[4] = {0};
+        OK(stoa_queue_wrap(self->device, &executor, &queue, NULL));
+        assert_ptr_equal(stoa_queue_native(queue), &executor);
+        assert_int_equal(stoa_queue_get_kind(queue), STOA_QUEUE_ASYNC);
+        OK(stoa_event_create(self->device, &event, NULL));
+
+        const uint64_t allocations = stoa_alloc_count();
+        OK(stoa_queue_fill(queue, to, 9, 4, NULL));
+        OK(stoa_queue_copy(queue, to, from, 2, NULL));
+        OK(stoa_event_record(event, queue, NULL));
+        list.refuses = true;
+        assert_int_equal(stoa_queue_fill(queue, to, 7, 4, &err), STOA_ENOMEM);
+        assert_string_equal(err.message, "the list of tasks is full");
+        list.refuses = false;
+        assert_int_equal(stoa_alloc_count(), allocations);
+
+        assert_int_equal(list.taken, 2);
+        OK(stoa_queue_is_idle(queue, &idle, NULL));
+        OK(stoa_event_is_done(event, &done, NULL));
+        assert_true(idle == at_once && done == at_once && to[0] == at_once);
+        run_tasks(&list);
+        OK(stoa_queue_wait(queue, NULL)); /* the entry that was refused is not waited for */
+        OK(stoa_event_wait(event, NULL));
+        assert_true(to[0] == 1 && to[1] == 2 && to[2] == 9 && to[3] == 9);
+        stoa_event_destroy(event);
+        stoa_queue_destroy(queue);
+    }
+}
+
+static void executors_that_are_none(void **state)
+{
+    if (!device_is_host()) return;
+    fixture *self = *state;
+    stoa_host_executor executor = {sizeof executor, NULL, NULL};
+    stoa_queue *made = self->queue[0];
+    stoa_error err;
+    assert_int_equal(stoa_queue_wrap(self->device, NULL, &made, &err), STOA_EINVAL);
+    assert_null(made);
+    assert_int_equal(stoa_queue_wrap(self->device, &executor, &made, &err), STOA_EINVAL);
+    executor = (stoa_host_executor){4, take_task, NULL};
+    assert_int_equal(stoa_queue_wrap(self->device, &executor, &made, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "4 given"));
+}
+
 static void argument_errors_name_both_values(void **state)
 {
     fixture *self = *state;
@@ -242,7 +319,6 @@ static void argument_errors_name_both_values(void **state)
     assert_non_null(strstr(err.message, "7"));
     assert_int_equal(stoa_queue_create(NULL, STOA_QUEUE_ASYNC, &made, &err), STOA_EINVAL);
     assert_int_equal(stoa_queue_create(self->device, STOA_QUEUE_ASYNC, NULL, &err), STOA_EINVAL);
-    if (device_is_host()) assert_int_equal(stoa_queue_wrap(self->device, &byte, &made, &err), STOA_ENOTSUP);
     assert_null(made);
     assert_int_equal(stoa_queue_enqueue(queue, NULL, NULL, &err), STOA_EINVAL);
     assert_int_equal(stoa_queue_copy(queue, &byte, NULL, 1, &err), STOA_EINVAL);
@@ -309,6 +385,8 @@ int main(void)
         CASE(full_ring_keeps_the_order_and_allocates_nothing),
         CASE(arguments_of_the_largest_size),
         CASE(destroy_finishes_what_is_enqueued),
+        CASE(an_executor_runs_the_entries_of_its_queue),
+        CASE(executors_that_are_none),
         CASE(argument_errors_name_both_values),
         CASE(the_device_describes_itself),
         CASE(places_that_see_each_other),

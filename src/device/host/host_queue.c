@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Host queues and events. A blocking queue runs each operation in the caller's thread. An async one hands it
- * to its worker through a ring of preallocated entries: one producer (the header allows one thread at a
- * time), one consumer, two semaphores that count full and free entries. Enqueueing takes no lock and no
- * memory.
+ * on through a ring of preallocated entries: one producer (the header allows one thread at a time), one
+ * consumer, and a semaphore that counts free entries. Enqueueing takes no lock and no memory. The consumer is
+ * the queue's worker, who waits for a semaphore that counts full entries, or the application's executor, who
+ * is handed a task for each entry.
  */
 #include <errno.h>
 #include <semaphore.h>
@@ -38,6 +39,7 @@ typedef struct host_queue {
     ring_entry *ring; /* NULL: a blocking queue, and nothing below is used */
     uint32_t write_index, read_index;
     sem_t full, empty;
+    stoa_host_executor *executor; /* NULL: `worker` consumes */
     pthread_t worker;
 } host_queue;
 
@@ -70,40 +72,64 @@ static void run_op(const host_op *op)
     }
 }
 
+/* Run the entry that is next and free it; nothing of the queue is touched after that. */
+static op_kind run_entry(host_queue *self)
+{
+    const host_op *op = &self->ring[self->read_index].op;
+    const op_kind kind = op->kind;
+    run_op(op);
+    self->read_index = (self->read_index + 1) % RING_ENTRIES;
+    stoai_timeline_advance(self->timeline);
+    sem_post(&self->empty);
+    return kind;
+}
+
 static void *work(void *user)
 {
     host_queue *self = user;
-    for (op_kind kind = OP_TASK; kind != OP_STOP;) {
-        wait_semaphore(&self->full);
-        const host_op *op = &self->ring[self->read_index].op;
-        kind = op->kind;
-        run_op(op);
-        self->read_index = (self->read_index + 1) % RING_ENTRIES;
-        stoai_timeline_advance(self->timeline);
-        sem_post(&self->empty);
-    }
+    do wait_semaphore(&self->full);
+    while (run_entry(self) != OP_STOP);
     return NULL;
 }
 
-/* Run the operation, or put it into the ring with a copy of a kernel's arguments. */
-static void submit(host_queue *self, const host_op *op, size_t args_bytes)
+static void run_executor_task(void *user)
+{
+    (void)run_entry(user);
+}
+
+/* Tell the consumer of one entry more. */
+static stoa_status announce(host_queue *self, stoa_error *err)
+{
+    if (self->executor) return self->executor->enqueue(self->executor->user, run_executor_task, self, err);
+    sem_post(&self->full);
+    return STOA_OK;
+}
+
+/* Run the operation, or put it into the ring with a copy of a kernel's arguments. What an executor refuses was never given: the
+ * count of points is for the queue's user, who only reads it after this. */
+static stoa_status submit(host_queue *self, const host_op *op, size_t args_bytes, stoa_error *err)
 {
     if (!self->ring) {
         stoai_timeline_give(self->timeline);
         run_op(op);
         stoai_timeline_advance(self->timeline);
-        return;
+        return STOA_OK;
     }
     wait_semaphore(&self->empty);
     ring_entry *entry = &self->ring[self->write_index];
-    self->write_index = (self->write_index + 1) % RING_ENTRIES;
     entry->op = *op;
     if (args_bytes) {
         memcpy(entry->args, op->as.kernel.args, args_bytes);
         entry->op.as.kernel.args = entry->args;
     }
+    const stoa_status status = announce(self, err);
+    if (status != STOA_OK) {
+        sem_post(&self->empty);
+        return status;
+    }
+    self->write_index = (self->write_index + 1) % RING_ENTRIES;
     stoai_timeline_give(self->timeline);
-    sem_post(&self->full);
+    return STOA_OK;
 }
 
 /* The worker takes no signals: they are the application's, and its handlers expect its own threads. */
@@ -128,24 +154,30 @@ static stoa_status make_ring(host_queue *self, stoa_error *err)
     memset(self->ring, 0, bytes); /* pages are touched here, not in the first events */
     sem_init(&self->full, 0, 0);
     sem_init(&self->empty, 0, RING_ENTRIES);
-    stoa_status status = start_worker(self, err);
-    if (status == STOA_OK) return STOA_OK;
-    sem_destroy(&self->full);
-    sem_destroy(&self->empty);
-    stoa_free(self->ring, bytes);
-    self->ring = NULL;
-    return status;
+    return STOA_OK;
 }
 
-stoa_status stoai_host_queue_create(void *ctx, stoa_queue_kind kind, void **queue, stoa_error *err)
+static void free_ring(host_queue *self)
+{
+    if (!self->ring) return;
+    sem_destroy(&self->full);
+    sem_destroy(&self->empty);
+    stoa_free(self->ring, RING_ENTRIES * sizeof(ring_entry));
+}
+
+static stoa_status make_queue(stoai_host *host, stoa_queue_kind kind, stoa_host_executor *executor, void **queue,
+                              stoa_error *err)
 {
     host_queue *self = stoa_calloc(1, sizeof *self);
     if (!self) return STOA_FAIL(err, STOA_ENOMEM, "host queue: %zu bytes wanted, none left", sizeof *self);
-    self->host = ctx;
-    stoa_status status = stoai_host_timeline_take(ctx, &self->timeline, err);
+    self->host = host;
+    self->executor = executor;
+    stoa_status status = stoai_host_timeline_take(host, &self->timeline, err);
     if (status == STOA_OK && kind == STOA_QUEUE_ASYNC) status = make_ring(self, err);
+    if (status == STOA_OK && kind == STOA_QUEUE_ASYNC && !executor) status = start_worker(self, err);
     if (status != STOA_OK) {
-        if (self->timeline) stoai_host_timeline_return(ctx, self->timeline);
+        free_ring(self);
+        if (self->timeline) stoai_host_timeline_return(host, self->timeline);
         stoa_free(self, sizeof *self);
         return status;
     }
@@ -153,32 +185,45 @@ stoa_status stoai_host_queue_create(void *ctx, stoa_queue_kind kind, void **queu
     return STOA_OK;
 }
 
+stoa_status stoai_host_queue_create(void *ctx, stoa_queue_kind kind, void **queue, stoa_error *err)
+{
+    return make_queue(ctx, kind, NULL, queue, err);
+}
+
 stoa_status stoai_host_queue_wrap(void *ctx, void *native, void **queue, stoa_error *err)
 {
-    (void)ctx;
-    (void)native;
-    (void)queue;
-    return STOA_FAIL(err, STOA_ENOTSUP, "device 'host' has no native queues to wrap");
+    stoa_host_executor *executor = native;
+    if (!executor) return STOA_FAIL(err, STOA_EINVAL, "wrapped host queue: NULL executor");
+    if (executor->struct_size < sizeof *executor)
+        return STOA_FAIL(err, STOA_EINVAL, "wrapped host queue: executor's struct_size %u given, %zu needed",
+                         (unsigned)executor->struct_size, sizeof *executor);
+    if (!executor->enqueue) return STOA_FAIL(err, STOA_EINVAL, "wrapped host queue: executor without enqueue");
+    return make_queue(ctx, STOA_QUEUE_ASYNC, executor, queue, err);
+}
+
+/* The consumer leaves the ring alone once it has stopped, or when all entries are free again. */
+static void stop_consumer(host_queue *self)
+{
+    if (self->executor) {
+        for (uint32_t i = 0; i < RING_ENTRIES; i++) wait_semaphore(&self->empty);
+        return;
+    }
+    (void)submit(self, &(host_op){.kind = OP_STOP}, 0, NULL);
+    pthread_join(self->worker, NULL);
 }
 
 void stoai_host_queue_destroy(void *queue)
 {
     host_queue *self = queue;
-    if (self->ring) {
-        submit(self, &(host_op){.kind = OP_STOP}, 0);
-        pthread_join(self->worker, NULL);
-        sem_destroy(&self->full);
-        sem_destroy(&self->empty);
-        stoa_free(self->ring, RING_ENTRIES * sizeof(ring_entry));
-    }
+    if (self->ring) stop_consumer(self);
+    free_ring(self);
     stoai_host_timeline_return(self->host, self->timeline);
     stoa_free(self, sizeof *self);
 }
 
 void *stoai_host_queue_native(void *queue)
 {
-    (void)queue;
-    return NULL;
+    return ((const host_queue *)queue)->executor;
 }
 
 stoa_status stoai_host_queue_wait(void *queue, stoa_error *err)
@@ -199,35 +244,28 @@ stoa_status stoai_host_queue_is_idle(void *queue, bool *idle, stoa_error *err)
 
 stoa_status stoai_host_queue_enqueue(void *queue, stoa_host_task task, void *user, stoa_error *err)
 {
-    (void)err;
-    submit(queue, &(host_op){.kind = OP_TASK, .as.task = {task, user}}, 0);
-    return STOA_OK;
+    return submit(queue, &(host_op){.kind = OP_TASK, .as.task = {task, user}}, 0, err);
 }
 
 stoa_status stoai_host_queue_launch(void *queue, const stoa_kernel *kernel, const void *args, stoa_error *err)
 {
     if (!kernel->host) return STOA_FAIL(err, STOA_ENOTSUP, "kernel '%s' has no host form", kernel->name);
     host_op op = {.kind = OP_KERNEL, .as.kernel = {kernel->host, kernel->args_bytes ? args : NULL}};
-    submit(queue, &op, kernel->args_bytes);
-    return STOA_OK;
+    return submit(queue, &op, kernel->args_bytes, err);
 }
 
 stoa_status stoai_host_queue_copy_2d(void *queue, void *dst, size_t dst_pitch_bytes, const void *src,
                                      size_t src_pitch_bytes, size_t width_bytes, size_t height,
                                      stoa_error *err)
 {
-    (void)err;
     host_op op = {.kind = OP_COPY,
                   .as.copy = {dst, src, dst_pitch_bytes, src_pitch_bytes, width_bytes, height}};
-    submit(queue, &op, 0);
-    return STOA_OK;
+    return submit(queue, &op, 0, err);
 }
 
 stoa_status stoai_host_queue_fill(void *queue, void *dst, uint8_t value, size_t bytes, stoa_error *err)
 {
-    (void)err;
-    submit(queue, &(host_op){.kind = OP_FILL, .as.fill = {dst, bytes, value}}, 0);
-    return STOA_OK;
+    return submit(queue, &(host_op){.kind = OP_FILL, .as.fill = {dst, bytes, value}}, 0, err);
 }
 
 /* An event is one word, so that it may be asked from any thread while it is recorded again: the number of a
@@ -299,11 +337,9 @@ stoa_status stoai_host_event_wait(void *event, stoa_error *err)
 /* The point is read now and goes into the ring: what happens to the event later does not matter here. */
 stoa_status stoai_host_queue_wait_event(void *queue, void *event, stoa_error *err)
 {
-    (void)err;
     host_queue *self = queue;
     stoai_timeline *timeline;
     uint64_t point;
     if (!load_point(event, &timeline, &point) || timeline == self->timeline) return STOA_OK;
-    submit(self, &(host_op){.kind = OP_WAIT, .as.wait = {timeline, point}}, 0);
-    return STOA_OK;
+    return submit(self, &(host_op){.kind = OP_WAIT, .as.wait = {timeline, point}}, 0, err);
 }
