@@ -155,17 +155,18 @@ void cli_binding_deinit(cli_binding *binding)
     *binding = (cli_binding){0};
 }
 
-stoa_status cli_bind_inputs(const cli_binding *binding, const stoa_schema *schema, stoa_session *session,
+stoa_status cli_bind_inputs(const cli_binding *binding, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror,
                             stoa_error *err)
 {
-    for (uint32_t i = 0; i < binding->input_count; i++)
-        STOA_TRY(stoa_session_bind(session, schema->inputs[i].name,
-                                   stoa_tensor_of(binding->inputs[i].columns, binding->inputs[i].count),
-                                   err));
+    for (uint32_t i = 0; i < binding->input_count; i++) {
+        const cli_input *input = &binding->inputs[i];
+        STOA_TRY(cli_mirror_add(mirror, input->columns, input->count, false, err));
+        STOA_TRY(stoa_session_bind(session, schema->inputs[i].name, stoa_tensor_of(input->columns, input->count), err));
+    }
     return STOA_OK;
 }
 
-stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session,
+stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror,
                              stoa_error *err)
 {
     for (uint32_t i = 0; i < schema->output_count; i++) {
@@ -183,6 +184,7 @@ stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_se
         for (uint32_t k = 0; status == STOA_OK && k < tensor->width; k++)
             columns[k] = stoa_column_over((char *)data + k * stride * stoa_dtype_bytes(tensor->dtype),
                                           tensor->dtype, reco_table_rows(out), 1, host_place);
+        if (status == STOA_OK) status = cli_mirror_add(mirror, columns, tensor->width, true, err);
         if (status == STOA_OK)
             status = stoa_session_bind(session, tensor->name, stoa_tensor_of(columns, tensor->width), err);
         free(columns);

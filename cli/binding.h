@@ -5,6 +5,7 @@
 #define STOA_CLI_BINDING_H
 
 #include "cli.h"
+#include "mirror.h"
 #include "reco/io/table.h"
 
 /* Columns of one input, in the order that the model takes them. */
@@ -28,11 +29,11 @@ typedef struct cli_binding {
 stoa_status cli_binding_init(cli_binding *binding, const stoa_schema *schema, const reco_table *table,
                              const char *columns, stoa_error *err);
 void cli_binding_deinit(cli_binding *binding);
-/* Bind the inputs of a session on the host. */
-stoa_status cli_bind_inputs(const cli_binding *binding, const stoa_schema *schema, stoa_session *session,
+/* Bind the inputs of a session, where they lie or to their mirror. */
+stoa_status cli_bind_inputs(const cli_binding *binding, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror,
                             stoa_error *err);
-/* Add the outputs to a table, `name` or `name_0..` when wider, and bind them. */
-stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session,
+/* Add the outputs to a table, `name` or `name_0..` when wider, and bind them likewise. */
+stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror,
                              stoa_error *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `stoa run`: inference over a file's columns. The columns are bound where the reader put them; nothing is
- * repacked. */
+ * repacked. A GPU gets them beforehand and gives the outputs back afterwards; the times are those of the passes alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,7 @@ typedef struct run_state {
     stoa_model *model;
     reco_table *in, *out;
     cli_binding binding;
+    cli_mirror mirror;
     stoa_device *device;
     stoa_queue *queue;
     stoa_session *session;
@@ -44,17 +45,14 @@ static stoa_status open_session(const run_options *options, run_state *state, st
     stoa_session_options session_options = STOA_SESSION_OPTIONS_INIT;
     session_options.allow_copies = options->allow_copies;
     STOA_TRY(stoa_device_open(options->device, &state->device, err));
-    if (stoa_device_place(state->device).type != STOA_PLACE_HOST)
-        return STOA_FAIL(err, STOA_ENOTSUP,
-                         "run on device '%s': a file's columns lie on the host and their upload is not built",
-                         options->device);
     STOA_TRY(stoa_queue_create(state->device, STOA_QUEUE_BLOCKING, &state->queue, err));
+    state->mirror.queue = state->queue;
     STOA_TRY(stoa_session_create(state->model, state->queue,
                                  options->batch && options->batch < rows ? options->batch : rows,
                                  &session_options, &state->session, err));
-    STOA_TRY(cli_bind_inputs(&state->binding, schema, state->session, err));
+    STOA_TRY(cli_bind_inputs(&state->binding, schema, state->session, &state->mirror, err));
     STOA_TRY(reco_table_create(rows, &state->out, err));
-    return cli_bind_outputs(state->out, schema, state->session, err);
+    return cli_bind_outputs(state->out, schema, state->session, &state->mirror, err);
 }
 
 /* One pass over all rows, in batches when asked to; the last one may be short. */
@@ -77,6 +75,7 @@ static stoa_status run_all(const run_options *options, run_state *state, stoa_er
 {
     state->times_us = calloc(options->repeat, sizeof *state->times_us);
     if (!state->times_us) return STOA_FAIL(err, STOA_ENOMEM, "--repeat %u: no memory", options->repeat);
+    STOA_TRY(cli_mirror_copy(&state->mirror, false, err));
     const uint64_t before = stoa_alloc_count();
     for (uint32_t r = 0; r < options->repeat; r++) {
         const double begin_us = cli_now_us();
@@ -84,6 +83,7 @@ static stoa_status run_all(const run_options *options, run_state *state, stoa_er
         state->times_us[r] = cli_now_us() - begin_us;
     }
     state->allocations = stoa_alloc_count() - before;
+    STOA_TRY(cli_mirror_copy(&state->mirror, true, err));
     state->stats.struct_size = sizeof state->stats;
     return stoa_session_get_stats(state->session, &state->stats, err);
 }
@@ -115,11 +115,12 @@ static int report(const run_options *options, run_state *state)
     const double median_us = (t[options->repeat / 2] + t[(options->repeat - 1) / 2]) / 2;
     const uint32_t rows = state->binding.rows;
     if (options->json)
-        return cli_json(json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:I, s:f, s:f, s:I}", "runtime",
+        return cli_json(json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:f, s:f, s:I}", "runtime",
                                   stoa_model_runtime(state->model), "device", options->device, "rows",
                                   (json_int_t)rows, "inputs", describe_inputs(state), "outputs",
                                   cli_json_tensors(schema->outputs, schema->output_count), "copies",
-                                  cli_json_copies(state->stats.copy_calls, state->stats.copy_bytes),
+                                  cli_json_copies(state->stats.copy_calls, state->stats.copy_bytes), "transfers",
+                                  cli_json_copies(state->mirror.copy_calls, state->mirror.copy_bytes),
                                   "allocations_in_run", (json_int_t)state->allocations, "median_us",
                                   median_us, "min_us", min_us, "repeat", (json_int_t)options->repeat));
     printf("%u rows on %s by %s: median %.3f us, min %.3f us", rows, options->device,
@@ -128,6 +129,9 @@ static int report(const run_options *options, run_state *state)
     printf("\ncopies %llu (%llu bytes), allocations in run %llu\n",
            (unsigned long long)state->stats.copy_calls, (unsigned long long)state->stats.copy_bytes,
            (unsigned long long)state->allocations);
+    if (state->mirror.copy_calls)
+        printf("transfers %llu (%llu bytes), of the file's columns to the device and back\n",
+               (unsigned long long)state->mirror.copy_calls, (unsigned long long)state->mirror.copy_bytes);
     if (options->out) printf("written: %s (%u columns)\n", options->out, reco_table_column_count(state->out));
     return CLI_DONE;
 }
@@ -135,6 +139,7 @@ static int report(const run_options *options, run_state *state)
 static void state_deinit(run_state *state)
 {
     stoa_session_destroy(state->session);
+    cli_mirror_deinit(&state->mirror);
     stoa_queue_destroy(state->queue);
     stoa_device_close(state->device);
     cli_binding_deinit(&state->binding);

@@ -51,9 +51,9 @@ def stoa(*args, env=None):
     )
 
 
-def stoa_json(*args):
+def stoa_json(*args, env=None):
     """The one object that --json prints; None, with a failed check, when it is anything else."""
-    done = stoa(*args, "--json")
+    done = stoa(*args, "--json", env=env)
     try:
         result = json.loads(done.stdout)
     except ValueError:
@@ -234,6 +234,26 @@ def worst(found, expected):
     return max((abs(f - e) / (abs(e) + 1e-6) for f, e in zip(found, expected)), default=0.0)
 
 
+def run_on_gpu(model, table, out):
+    """The same by the fake driver (tests/fake_cuda): the file's columns are copied there and back, and counted."""
+    driver = BUILD / "tests" / "fake_cuda" / "lib"
+    if not driver.exists():
+        return skip("run --device cuda:0", "the fake driver is not in this build: no nvcc")
+    expected = read_csv(out)
+    fake = {"LD_LIBRARY_PATH": str(driver), "STOA_PLUGIN_PATH": str(BUILD / "src")}
+    options = ["--in", table, "--columns", "a,b,c", "--out", out]
+    result = stoa_json("run", model, *options, "--device", "cuda:0", "--batch", 300, env=fake)
+    if not result:
+        return None
+    error = worst(
+        [float(r[f"y_{k}"]) for r in read_csv(out) for k in range(2)],
+        [float(r[f"y_{k}"]) for r in expected for k in range(2)],
+    )
+    check("run --device cuda:0: the host's scores, rtol 1e-6", error < 1e-6, error)
+    check("run --device cuda:0: 5 columns copied, none by the session", result["transfers"]["calls"] == 5
+          and result["copies"]["calls"] == 0 and result["allocations_in_run"] == 0, result["transfers"])
+
+
 def test_run(work, runtimes):
     if not runtimes.get("native"):
         return skip("run", "the native runtime is not in this build")
@@ -262,6 +282,7 @@ def test_run(work, runtimes):
             "run: no copy, no allocation",
             result["copies"] == {"calls": 0, "bytes": 0} and result["allocations_in_run"] == 0,
         )
+    run_on_gpu(model, table, out)
     has_keys(
         "run",
         result,
