@@ -111,6 +111,37 @@ static void check_kind(const puppi_fixture *f, uint32_t row, uint32_t k)
     assert_int_equal(f->puppi.quality[row], kinds[k].quality_out);
 }
 
+/* So many rows that the columns go past the caches; the words end where their memory ends, and rows behind the last stay as they are. */
+static void test_large(void **state)
+{
+    puppi_fixture f = *(puppi_fixture *)*state;
+    enum { EVENTS = 78001, ROWS = EVENTS * KINDS, BEHIND = 40 };
+    const stoa_block blocks[] = {{"puppi", &puppi_soa_layout, ROWS + BEHIND, 0, NULL},
+                                 {"crossings", &crossings_soa_layout, EVENTS + 1, 0, NULL}};
+    uint64_t *words = malloc(sizeof *words * (ROWS + EVENTS)), *to = words;
+    uint32_t *header = malloc(sizeof *header * EVENTS);
+    stoa_collection *memory;
+    assert_true(words && header);
+    PUPPI_OK(&f, stoa_collection_create(f.queue, STOA_MEMORY_DEVICE, blocks, 2, &memory, &f.err));
+    PUPPI_OK(&f, stoa_collection_view(memory, "puppi", &f.puppi.head, &f.err));
+    PUPPI_OK(&f, stoa_collection_view(memory, "crossings", &f.crossings.head, &f.err));
+    for (uint32_t e = 0; e < EVENTS; e++) {
+        header[e] = (uint32_t)(to - words);
+        *to++ = reco_scout_header(9, e % (RECO_SCOUT_BX_MAX + 1), KINDS);
+        for (uint32_t k = 0; k < KINDS; k++)
+            *to++ = reco_puppi_word(kinds[k].pt, kinds[k].eta, kinds[k].phi, kinds[k].pid, kinds[k].z0_or_weight, kinds[k].dxy,
+                                    kinds[k].quality);
+    }
+    for (uint32_t i = ROWS; i < ROWS + BEHIND; i++) f.puppi.pt[i] = f.puppi.quality[i] = 77;
+    const reco_scout_unpack args = {words, header, EVENTS, ROWS, 0, f.puppi, f.crossings};
+    PUPPI_OK(&f, reco_scout_unpack_enqueue(f.queue, &args, &f.err));
+    for (uint32_t i = 0; i < ROWS; i++) check_kind(&f, i, i % KINDS);
+    for (uint32_t i = ROWS; i < ROWS + BEHIND; i++) assert_true(f.puppi.pt[i] > 76.0f && f.puppi.quality[i] == 77);
+    stoa_collection_destroy(memory);
+    free(header);
+    free(words);
+}
+
 /* Crossings of 0, 1, 8, 8, .. candidates, more words than a block: every place of a kind in the vectors. */
 static void test_kinds_and_padding(void **state)
 {
@@ -212,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_real_puppi),
         cmocka_unit_test(test_kinds_and_padding),
+        cmocka_unit_test(test_large),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_muons),
     };
