@@ -22,7 +22,7 @@ static const struct {
     {"mlp", bench_mlp, true, "both models below, and the cost of a call and of a cold start"},
     {"mlp_30_64_64_1", bench_mlp, false, "30 inputs, ReLU 64, ReLU 64, sigmoid 1, n = 1 to a million rows"},
     {"mlp_17_32_32_32_1", bench_mlp, false, "17 inputs, ReLU 32, 32, 32, sigmoid 1"},
-    {"vertices", bench_vertices, true, "density vertex finder, generated events of 30 to 200 vertices"},
+    {"vertices", bench_vertices, true, "density and divisive vertex finder, generated events of 30 to 200 vertices"},
     {"forest", bench_forest, true, "boosted forests, 31 features: 100 trees of depth 6, 300 of depth 8"},
     {"compaction", bench_compaction, true, "compaction and gather of a column against memcpy"},
     {"clue", bench_clue, true, "CLUE: points of growing number and density, bunch crossings one by one and batched"},
