@@ -108,5 +108,15 @@ STOA_API uint32_t stoa_model_plan_count(const stoa_model *model);
 /** The index-th step as text, NULL past the end.   owns borrowed until destroy   threads any   errors NULL   since 0.1 */
 STOA_API const char *stoa_model_plan_step(const stoa_model *model, uint32_t index);
 
+/** Takes text piece by piece; false when it can take no more. */
+typedef bool (*stoa_text_sink)(void *user, const char *text, size_t bytes);
+
+/** Write the model as a C11 file that needs nothing but libm: the function `name` over columns, described at its top. The rounding of
+ *  sums and functions is its compiler's, so results differ from a session's in the last bits.
+ *  owns borrows all during the call   threads any   errors ENOTSUP the runtime has no such form, or not of a step or tensor of this
+ *  model, which is named; EINVAL `name` is no C identifier; EIO the sink refused   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_model_emit_c(const stoa_model *model, const char *name, stoa_text_sink sink, void *user,
+                                                       stoa_error *err);
+
 STOA_END_DECLS
 #endif

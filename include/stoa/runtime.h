@@ -59,6 +59,8 @@ typedef struct stoa_runtime_api {
     /* Optional: `run` on another device than the host, of rows [0, min(*counts[axis], rows_max[axis])); the counts lie there. */
     stoa_status (*run_counted)(void *instance, const stoa_bound *inputs, const stoa_bound *outputs, const uint32_t *const *counts,
                                const uint32_t *rows_max, stoa_error *err);
+    /* Optional: stoa_model_emit_c, its arguments checked. */
+    stoa_status (*emit_c)(const void *model, const char *name, stoa_text_sink sink, void *user, stoa_error *err);
 } stoa_runtime_api;
 
 /** Whether a table that may be older than this header has a slot. */

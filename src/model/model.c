@@ -20,7 +20,8 @@ static stoa_status choose_runtime(const char *path, const stoa_model_options *op
     const char *name = extension ? stoai_runtime_of_extension(extension) : NULL;
     if (name) return stoa_runtime_find(name, api, err);
     *api = NULL;
-    return STOA_FAIL(err, STOA_ENOTSUP, "model '%s': no runtime of this build reads '%s' files", path, extension ? extension : "");
+    return STOA_FAIL(err, STOA_ENOTSUP, "model '%s': no runtime of this build reads '%s' files", path,
+                     extension ? extension : "");
 }
 
 static stoa_status check_options(const stoa_model_options *options, stoa_error *err)
@@ -51,8 +52,8 @@ static stoa_status load(const stoa_runtime_api *api, const void *data, size_t by
     return STOA_OK;
 }
 
-stoa_status stoa_model_load_memory(const void *data, size_t bytes, const stoa_model_options *options, stoa_model **model,
-                                   stoa_error *err)
+stoa_status stoa_model_load_memory(const void *data, size_t bytes, const stoa_model_options *options,
+                                   stoa_model **model, stoa_error *err)
 {
     if (!model) return STOA_FAIL(err, STOA_EINVAL, "model: result pointer is NULL");
     *model = NULL;
@@ -69,7 +70,8 @@ static stoa_status io_error(const char *path, const char *what, stoa_error *err)
     return stoa_error_set(err, STOA_EIO, code, STOA_HERE, "model '%s': %s: %s", path, what, strerror(code));
 }
 
-/* Reads the whole file: a runtime wants it in one piece. The file may change size meanwhile; what was there at fstat counts. */
+/* Reads the whole file: a runtime wants it in one piece. The file may change size meanwhile; what was there at fstat
+ * counts. */
 static stoa_status read_file(const char *path, void **data, size_t *bytes, stoa_error *err)
 {
     *data = NULL;
@@ -83,7 +85,8 @@ static stoa_status read_file(const char *path, void **data, size_t *bytes, stoa_
         status = STOA_FAIL(err, STOA_EIO, "model '%s': not a regular file", path);
     } else {
         *bytes = (size_t)info.st_size;
-        if (!(*data = stoa_alloc(*bytes, 64))) status = STOA_FAIL(err, STOA_ENOMEM, "model '%s': %zu bytes", path, *bytes);
+        if (!(*data = stoa_alloc(*bytes, 64)))
+            status = STOA_FAIL(err, STOA_ENOMEM, "model '%s': %zu bytes", path, *bytes);
     }
     for (size_t done = 0; status == STOA_OK && done < *bytes;) {
         const ssize_t got = read(file, (char *)*data + done, *bytes - done);
@@ -148,6 +151,26 @@ const stoa_capabilities *stoa_model_capabilities(const stoa_model *model)
 const char *stoa_model_runtime(const stoa_model *model)
 {
     return model->api->name;
+}
+
+static bool is_identifier(const char *text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", rest[] = "0123456789";
+    if (!*text || !strchr(letters, *text)) return false;
+    for (; *text; text++)
+        if (!strchr(letters, *text) && !strchr(rest, *text)) return false;
+    return true;
+}
+
+stoa_status stoa_model_emit_c(const stoa_model *model, const char *name, stoa_text_sink sink, void *user,
+                              stoa_error *err)
+{
+    if (!model || !name || !sink)
+        return STOA_FAIL(err, STOA_EINVAL, "emit C: %s is NULL", !model ? "model" : !name ? "name" : "sink");
+    if (!is_identifier(name)) return STOA_FAIL(err, STOA_EINVAL, "emit C: '%s' given, an identifier needed", name);
+    if (!STOA_RUNTIME_HAS(model->api, emit_c))
+        return STOA_FAIL(err, STOA_ENOTSUP, "emit C: runtime '%s' does not write its models as C", model->api->name);
+    return model->api->emit_c(model->handle, name, sink, user, err);
 }
 
 const char *stoa_model_plan_step(const stoa_model *model, uint32_t index)

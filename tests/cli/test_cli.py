@@ -355,6 +355,10 @@ def test_inspect(model, table):
     has_keys("inspect", result, "inputs", "outputs", "parameters", "flop_per_row", "groups")
     check("inspect: 8 parameters", result["parameters"] == 8, result["parameters"])
     check("inspect: columns bind in place", result["binding"][0]["in_place"], result["binding"])
+    source = model.with_suffix(".c")
+    stoa_json("inspect", model, "--emit-c", source)
+    check("inspect: emitted C names its function", f"void {model.stem}(" in source.read_text())
+    fails("inspect: no such folder", 1, "STOA_EIO", "inspect", model, "--emit-c", model.parent / "none" / "model.c")
 
 
 def test_acts(work, runtimes):

@@ -93,24 +93,29 @@ INLINE vf v_min(vf a, vf b) { return v_select((a < b) | (a != a), a, b); }
 
 /* ------------------------------------------------------------------------------------- F64, I32, I64: scalar */
 
-INLINE double f64_mod(double x, double y)
-{
-    const double r = fmod(x, y);
-    return r != 0.0 && (r < 0.0) != (y < 0.0) ? r + y : r;
-}
-INLINE double f64_elu(double x, double alpha) { return x < 0.0 ? alpha * expm1(x) : x; }
-INLINE double f64_sigmoid(double x)
-{
-    const double z = exp(-fabs(x));
-    return (x < 0.0 ? z : 1.0) / (1.0 + z);
-}
-INLINE double f64_softplus(double x) { return (x > 0.0 ? x : 0.0) + log1p(exp(-fabs(x))) + (x != x ? x : 0.0); }
-INLINE double f64_clip(double x, double low, double high)
-{
-    x = x < low ? low : x;
-    return x > high ? high : x;
-}
-INLINE double f64_hard_sigmoid(double x, double alpha, double beta) { return f64_clip(alpha * x + beta, 0.0, 1.0); }
+/* In a list, as F64_MAP is: emit_c.c writes both into files as text. */
+#define F64_FUNCTIONS(X)                                                                                  \
+    X(double f64_mod(double x, double y)                                                                  \
+    {                                                                                                     \
+        const double r = fmod(x, y);                                                                      \
+        return r != 0.0 && (r < 0.0) != (y < 0.0) ? r + y : r;                                            \
+    })                                                                                                    \
+    X(double f64_elu(double x, double alpha) { return x < 0.0 ? alpha * expm1(x) : x; })                  \
+    X(double f64_sigmoid(double x)                                                                        \
+    {                                                                                                     \
+        const double z = exp(-fabs(x));                                                                   \
+        return (x < 0.0 ? z : 1.0) / (1.0 + z);                                                           \
+    })                                                                                                    \
+    X(double f64_softplus(double x) { return (x > 0.0 ? x : 0.0) + log1p(exp(-fabs(x))) + (x != x ? x : 0.0); }) \
+    X(double f64_clip(double x, double low, double high)                                                  \
+    {                                                                                                     \
+        x = x < low ? low : x;                                                                            \
+        return x > high ? high : x;                                                                       \
+    })                                                                                                    \
+    X(double f64_hard_sigmoid(double x, double alpha, double beta) { return f64_clip(alpha * x + beta, 0.0, 1.0); })
+#define F64_DEFINE(...) INLINE __VA_ARGS__
+F64_FUNCTIONS(F64_DEFINE)
+#undef F64_DEFINE
 
 #define F64_MAP(X)                                                                                        \
     X(ADD, a + b) X(SUB, a - b) X(MUL, a * b) X(DIV, a / b) X(POW, pow(a, b)) X(MOD, f64_mod(a, b))            \

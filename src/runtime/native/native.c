@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "runtime/native/emit_c.h"
 #include "runtime/native/lower.h"
 #include "runtime/native/native_device.h"
 #include "stoa/memory.h"
@@ -213,6 +214,12 @@ static stoa_status run_counted(void *handle, const stoa_bound *inputs, const sto
     return stoai_native_device_run(&instance->device, &call, counts, err);
 }
 
+static stoa_status emit_c(const void *handle, const char *name, stoa_text_sink sink, void *user, stoa_error *err)
+{
+    const native_model *model = handle;
+    return stoai_native_emit_c(&model->plan, &model->schema, name, sink, user, err);
+}
+
 const stoa_runtime_api stoai_native_api = {
     .struct_size = sizeof(stoa_runtime_api),
     .abi = STOA_RUNTIME_ABI,
@@ -229,4 +236,5 @@ const stoa_runtime_api stoai_native_api = {
     .close = close_instance,
     .run = run,
     .run_counted = run_counted,
+    .emit_c = emit_c,
 };

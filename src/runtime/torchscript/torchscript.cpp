@@ -167,7 +167,7 @@ uint64_t run_allocations(const void *handle)
 
 extern "C" const stoa_runtime_api stoai_torchscript_api = {
     sizeof(stoa_runtime_api), STOA_RUNTIME_ABI, "torchscript", ".pt",     probe, load_model, unload,         schema, capabilities,
-    plan_step,                workspace,        open_instance, close_instance, run,   run_allocations, nullptr};
+    plan_step,                workspace,        open_instance, close_instance, run,   run_allocations, nullptr, nullptr};
 
 }  // namespace
 }  // namespace stoai
