@@ -11,6 +11,7 @@
 
 #define ROWS 19u
 #define VALUES_MAX 4096u
+#define AXES_MAX 8u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -45,20 +46,26 @@ static void run(void *model)
     static stoa_bound in[VALUES_MAX], out[VALUES_MAX];
     const stoa_schema *schema = stoai_native_api.schema(model);
     const uint32_t inputs = width_of(schema->inputs, schema->input_count), outputs = width_of(schema->outputs, schema->output_count);
-    const uint32_t all = ROWS, one = 1;
+    uint32_t all[AXES_MAX], one[AXES_MAX];
+    stoa_error err;
     size_t bytes = 0;
     void *instance = NULL;
-    if (inputs == UINT32_MAX || outputs == UINT32_MAX) return;
-    if (stoai_native_api.workspace(model, (stoa_place){STOA_PLACE_HOST, 0}, &all, &bytes, NULL) != STOA_OK) abort();
+    if (inputs == UINT32_MAX || outputs == UINT32_MAX || schema->axis_count > AXES_MAX) return;
+    for (uint32_t i = 0; i < schema->axis_count; i++) {
+        all[i] = ROWS;
+        one[i] = 1;
+    }
+    if (stoai_native_api.workspace(model, (stoa_place){STOA_PLACE_HOST, 0}, all, &bytes, NULL) != STOA_OK) abort();
     if (bytes > (size_t)1 << 26) return;
     void *workspace = stoa_alloc(bytes, 256);
     double *memory = stoa_calloc((size_t)(inputs + outputs) * ROWS, sizeof *memory);
     if (!workspace || !memory) abort();
     bind(schema->inputs, schema->input_count, memory, in);
     bind(schema->outputs, schema->output_count, memory + (size_t)inputs * ROWS, out);
-    if (stoai_native_api.open(model, host_queue(), workspace, bytes, &all, &instance, NULL) != STOA_OK) abort();
-    if (stoai_native_api.run(instance, in, out, 0, &all, NULL) != STOA_OK) abort();
-    if (stoai_native_api.run(instance, in, out, ROWS - 1, &one, NULL) != STOA_OK) abort();
+    if (stoai_native_api.open(model, host_queue(), workspace, bytes, all, &instance, NULL) != STOA_OK) abort();
+    /* Row numbers are any: those that are beyond their axis fail the run, and nothing else does. */
+    if (stoai_native_api.run(instance, in, out, 0, all, &err) != STOA_OK && err.status != STOA_ERUNTIME) abort();
+    if (stoai_native_api.run(instance, in, out, ROWS - 1, one, &err) != STOA_OK && err.status != STOA_ERUNTIME) abort();
     stoai_native_api.close(instance);
     stoa_free(memory, (size_t)(inputs + outputs) * ROWS * sizeof *memory);
     stoa_free(workspace, bytes);
