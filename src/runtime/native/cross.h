@@ -59,8 +59,8 @@ static void step_gather(const tile *t, const native_step *s)
     }
 }
 
-/* So many columns at a time: their sums do not wait for each other. */
-#define SCATTER_COLUMNS 8
+/* So many columns at a time: their sums do not wait for each other, and all pointers fit into registers. */
+#define SCATTER_COLUMNS 4
 
 /* Rows one after the other, since several may name the same; what stays the same from row to row stays in registers. U: type of
  * wrapping arithmetic. */
