@@ -36,6 +36,16 @@ static const char *const model_files[] = {"hlt_high_purity.onnx", NULL, "hlt_hig
 static const char *const vertexings[] = {"density", "divisive"};
 static const char *const working_points[] = {"loose", "tight", "highpurity"};
 
+/* Network and forest were trained on errors like CMS's; on another detector's tracks cuts are what is left. */
+static void choose_selector(hlt_command *command, reco_events_source source)
+{
+    if (command->selector) return;
+    command->job.selector = source == RECO_EVENTS_PHYSLITE && !command->model ? HLT_SELECTOR_CUTS : HLT_SELECTOR_DNN;
+    command->selector = selectors[command->job.selector];
+    if (command->job.selector == HLT_SELECTOR_CUTS)
+        cli_note("PHYSLITE tracks: selected by cuts, for the network knows CMS's errors; --selector chooses");
+}
+
 static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error *err)
 {
     char path[2 * PATH_MAX];
@@ -92,8 +102,9 @@ static void report_failures(const hlt_state *state)
 
 static stoa_status set_up(hlt_command *command, hlt_state *state, stoa_error *err)
 {
-    STOA_TRY(load_model(command, state, err));
     STOA_TRY(hlt_input_read(&state->input, command->in, err));
+    choose_selector(command, state->input.source);
+    STOA_TRY(load_model(command, state, err));
     choose_scales(command, state->input.source);
     STOA_TRY(output_make_dir(command->out, err));
     return hlt_job_create(&command->job, state->input.events, state->input.count, &state->job, err);
@@ -314,12 +325,12 @@ static stoa_status write_files(const hlt_command *command, hlt_state *state, sto
 int verb_hlt(int argc, char **argv)
 {
     hlt_command c = {
-        .selector = "dnn", .vertexing = "density", .working_point = "highpurity", .job = HLT_OPTIONS_INIT,
+        .vertexing = "density", .working_point = "highpurity", .job = HLT_OPTIONS_INIT,
         .errmax = NAN,     .eps = NAN,             .argc = argc,                  .argv = argv};
     c.job.progress = progress;
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
-        {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest or none (dnn)"},
+        {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest or none (dnn; PHYSLITE cuts)"},
         {"model", CLI_TEXT, &c.model, "FILE", "model of dnn (.onnx, .pt2, .pt) or forest (.forest) (the installed one)"},
         {"runtime", CLI_TEXT, &c.runtime, "NAME", "of dnn: auto, native, aoti, torchscript, onnxruntime (by the file)"},
         {"allow-copies", CLI_FLAG, &c.job.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
@@ -355,8 +366,10 @@ int verb_hlt(int argc, char **argv)
     int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
     if (!c.out) return cli_usage("hlt", "no --out DIR given");
-    if ((code = cli_choose("hlt", "selector", c.selector, selectors, 4, &value)) != CLI_CONTINUE) return code;
-    c.job.selector = (hlt_selector)value;
+    if (c.selector) {
+        if ((code = cli_choose("hlt", "selector", c.selector, selectors, 4, &value)) != CLI_CONTINUE) return code;
+        c.job.selector = (hlt_selector)value;
+    }
     if ((code = cli_choose("hlt", "vertexing", c.vertexing, vertexings, 2, &value)) != CLI_CONTINUE) return code;
     c.job.vertexing = (hlt_vertexing)value;
     if ((code = cli_choose("hlt", "working-point", c.working_point, working_points, 3, &value)) != CLI_CONTINUE) return code;

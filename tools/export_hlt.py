@@ -24,7 +24,8 @@ MODEL = pathlib.Path(__file__).resolve().parents[1] / "models/hlt_high_purity.on
 def selector(path):
     """The network of the .onnx file as a module."""
     weights = {item.name: torch.from_numpy(numpy_helper.to_array(item).copy()) for item in onnx.load(path).graph.initializer}
-    net = Selector(np.ones((2, len(FEATURES)), np.float32))  # for its shape; its numbers are replaced
+    widths = [weights[name].numel() for name in sorted(weights) if name.startswith("bias_")][:-1]
+    net = Selector(np.ones((2, len(FEATURES)), np.float32), widths)  # for its shape; its numbers are replaced
     for name in ("low", "high", "mean", "scale"):
         getattr(net, name).copy_(weights[name][0])
     with torch.no_grad():

@@ -22,6 +22,7 @@ import numpy as np
 CHAINS = {"today": ("--vertexing", "divisive", "--vertices-first"), "studied": ("--vertexing", "divisive"), "device": ()}
 SELECTORS = ("dnn", "cuts", "forest", "none")
 PILEUPS = {0: 10, 50: 1, 140: 1, 200: 1}  # and how many times the events asked
+NEIGHBOURS = (0.07, 0.04, 0.02, 0.015, 0.01)  # cm, of the density finder; the first is CMS's
 BINS = {"pt": np.array([0.9, 1.2, 1.6, 2.2, 3, 5, 8, 14, 30]), "eta": np.linspace(-4, 4, 17), "nHits": np.arange(3.5, 12)}
 COLOURS = {"dnn": "#0072b2", "cuts": "#d55e00", "forest": "#009e73", "none": "#888888"}
 
@@ -126,6 +127,16 @@ def equal_efficiency(stoa, out, sample, lines):
         result.append({"selector": selector, "score_min": tracks["score"][order][last - 1], "efficiency": cuts["efficiency"],
                        "fake_rate": fake, "fake_rate_cuts": cuts["fake_rate"], "ratio": cuts["fake_rate"] / fake})
     return result
+
+
+def neighbour_scan(stoa, out, pileup, sample):
+    """The density finder with neighbours nearer than CMS's, behind the network."""
+    lines = []
+    for eps in NEIGHBOURS:
+        _, tracks, vertices = job(stoa, sample.path, out / "run", "dnn", "device", "--eps", eps)
+        rows = (tracks["track"] + sample.first[tracks["event"].astype(int)]).astype(int)
+        lines.append({"pileup": pileup, "eps_cm": eps} | vertex_measures(sample, tracks, rows, vertices))
+    return lines
 
 
 def real(stoa, out, path):
@@ -235,7 +246,7 @@ def main():
     stoa, out = options.stoa.resolve(), options.out
     data = pathlib.Path(os.environ.get("STOA_DATA") or pathlib.Path(__file__).resolve().parents[2] / "shared" / "data")
     out.mkdir(parents=True, exist_ok=True)
-    lines, equal, stems = [], [], []
+    lines, equal, scan, stems = [], [], [], []
     for pileup, times in PILEUPS.items():
         sample = Sample(stoa, out, pileup, options.events * times)
         more, seen = simulated(stoa, out, pileup, sample)
@@ -243,8 +254,10 @@ def main():
         stems += [picture(out, pileup, name, seen) for name in BINS]
         if pileup:
             equal += [{"pileup": pileup} | line for line in equal_efficiency(stoa, out, sample, more)]
+            scan += neighbour_scan(stoa, out, pileup, sample)
     times = stages(lines)
-    parts = {"Simulated events": lines, "At the efficiency of the cuts (today's chain)": equal, "Time by stage, an event": times}
+    parts = {"Simulated events": lines, "At the efficiency of the cuts (today's chain)": equal, "Density finder by --eps": scan,
+             "Time by stage, an event": times}
     if (data / "tracks" / "physlite_tracks.csv").exists():
         parts["ATLAS PHYSLITE tracks"] = real(stoa, out, data / "tracks" / "physlite_tracks.csv")
     if (data / "l1tracks").exists():

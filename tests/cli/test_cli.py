@@ -653,6 +653,9 @@ def test_physlite(work):
         f"vertices on PHYSLITE: AMVF's primary within 1 mm in {hits} of {len(events)} events, 85 % needed",
         hits >= 0.85 * len(events),
     )
+    result = stoa_json("hlt", tracks, "--no-pictures", "--out", work / "physlite_cuts")
+    check("hlt on PHYSLITE: by cuts unless another selector is named",
+          result and result["selector"] == "cuts" and result["efficiency"] > 0.85 and result["fake_rate"] < 0.1, result)
     result = stoa_json("hlt", tracks, "--selector", "none", "--no-pictures", "--out", work / "physlite")
     if result:
         check(
