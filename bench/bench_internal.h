@@ -22,6 +22,7 @@ typedef struct bench_result {
 
 typedef struct bench {
     const char *dir;
+    const char *device; /* of the benchmarks that measure one: "host", "cuda:0" */
     bool quick;     /* fewer rounds and rows: for tests, not for figures */
     bool terminal;  /* progress goes to stderr */
     bool cold_done; /* the cold-start figures are taken: they can be taken once a process */
@@ -43,6 +44,7 @@ void bench_copy(bench *run, const char *name);
 void bench_unpack(bench *run, const char *name);
 void bench_clue(bench *run, const char *name);
 void bench_scout(bench *run, const char *name);
+void bench_device(bench *run, const char *name);
 void bench_products(bench *run, const char *name);
 
 /* ---- Timing. ---- */

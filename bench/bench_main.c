@@ -30,19 +30,21 @@ static const struct {
     {"copy", bench_copy, true, "columns in place against gather, run and copy back, by every runtime"},
     {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
     {"scout", bench_scout, true, "the L1-scouting job by stage, ns per crossing"},
+    {"device", bench_device, false, "an empty kernel, and the algorithms' bandwidth against a plain copy, on --device"},
     {"products", bench_products, true, "matrix products and convolution of the AOTInductor runtime"},
 };
 #define BENCHMARK_COUNT (sizeof benchmarks / sizeof *benchmarks)
 
 static void help(void)
 {
-    puts("usage: stoa bench [NAME..] --out DIR [--json] [--quick]\n"
+    puts("usage: stoa bench [NAME..] --out DIR [--device D] [--json] [--quick]\n"
          "Benchmarks beside their peers: CSV, plots and index.html in DIR; all of them without a "
          "NAME.\n\nbenchmarks:");
     for (size_t i = 0; i < BENCHMARK_COUNT; i++)
         printf("  %-18s %s\n", benchmarks[i].name, benchmarks[i].summary);
     puts("\noptions:\n"
          "  --out DIR   where the files go; made when missing\n"
+         "  --device D  host or cuda:N, of 'device' (host)\n"
          "  --json      print {\"results\": [{name, contender, n, median_ns, min_ns, ratio}]}; ns per call\n"
          "  --quick     few rounds and rows: to try, not to compare\n"
          "  --help      this text\n\n"
@@ -114,13 +116,14 @@ static void run_all(bench *run, int count, char **names)
 
 int stoa_bench_main(int argc, char **argv)
 {
-    enum { OUT = 1, JSON, QUICK, HELP };
+    enum { OUT = 1, DEVICE, JSON, QUICK, HELP };
     static const struct option options[] = {{"out", required_argument, NULL, OUT},
+                                            {"device", required_argument, NULL, DEVICE},
                                             {"json", no_argument, NULL, JSON},
                                             {"quick", no_argument, NULL, QUICK},
                                             {"help", no_argument, NULL, HELP},
                                             {NULL, 0, NULL, 0}};
-    bench run = {.sample_ns = 3e6, .terminal = isatty(STDERR_FILENO) != 0};
+    bench run = {.device = "host", .sample_ns = 3e6, .terminal = isatty(STDERR_FILENO) != 0};
     bool json = false;
     int option;
     cpu_set_t before;
@@ -129,6 +132,7 @@ int stoa_bench_main(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == HELP) return help(), 0;
         if (option == OUT) run.dir = optarg;
+        else if (option == DEVICE) run.device = optarg;
         else if (option == JSON) json = true;
         else if (option == QUICK) run.quick = true;
         else return usage("unknown option, or one without its value: ", argv[optind - 1]);

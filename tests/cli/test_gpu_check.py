@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/gpu-check: on the fake driver it goes through; a test that fails, is skipped for no known reason or is missing makes it fail, as
+do a missing device, a sanitizer's finding and a missing program that nothing works without."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+SOURCE = pathlib.Path(os.environ["STOA_SOURCE_DIR"])
+BUILD = pathlib.Path(os.environ["STOA_BUILD_DIR"])
+FAKE_DRIVER = BUILD / "tests/fake_cuda/lib"
+failures = 0
+
+
+def check(name, good, text=""):
+    global failures
+    failures += not good
+    print(f"{'ok' if good else 'FAILED'}  {name}{'' if good else ': ' + text}", flush=True)
+
+
+def gpu_check(folder, *options, build=BUILD, fake=True, path=None):
+    """Its exit code, its steps by name, its output."""
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(FAKE_DRIVER) if fake else "", "PATH": path or os.environ["PATH"]}
+    ran = subprocess.run([sys.executable, SOURCE / "tools/gpu-check", "--out", folder / "out", "--build", build, "--quick", *options],
+                         capture_output=True, text=True, env=environment)
+    summary = json.loads((folder / "out/summary.json").read_text())
+    return ran.returncode, {s["step"]: s for s in summary["steps"]}, ran.stdout + ran.stderr
+
+
+def write_program(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def tests_are_judged(folder):
+    """A build folder of tests that do what they are called."""
+    script = folder / "do"
+    write_program(script, "#!/bin/sh\necho it says $1\ncase $1 in pass) exit 0;; skip) exit 77;; esac\nexit 1\n")
+    cases = {"passes": "pass", "fails": "fail", "skips": "skip", "test_alpaka": "skip"}
+    lines = [f'add_test({name} "{script}" {what})\nset_tests_properties({name} PROPERTIES SKIP_RETURN_CODE 77)' for name, what in cases.items()]
+    (folder / "CTestTestfile.cmake").write_text("\n".join([*lines, f'add_test(is_missing "{folder}/no_such_program")']) + "\n")
+    os.environ.pop("STOA_ALPAKA", None)
+    for tests, good in (("passes", True), ("passes|test_alpaka", True), ("passes|fails", False), ("passes|skips", False),
+                        ("passes|is_missing", False), ("there_is_none", False)):
+        code, steps, output = gpu_check(folder, "--steps", "tests", "--tests", f"^({tests})$", build=folder)
+        check(f"tests {tests}: {'good' if good else 'a failure'}", (code == 0) == good, output)
+        for name in tests.split("|")[1:] if not good else []:
+            check(f"names {name}", steps.get(name, {}).get("status") == "failed", output)
+
+
+def sanitizers_are_heard(folder):
+    """compute-sanitizer is played by a script that finds something, or not, in the programs it runs."""
+    for code_of_sanitizer in (0, 99):
+        write_program(folder / "compute-sanitizer", f'#!/bin/sh\nshift 4\n"$@" > /dev/null || exit 1\nexit {code_of_sanitizer}\n')
+        code, steps, output = gpu_check(folder, "--steps", "sanitize", path=f"{folder}:{os.environ['PATH']}")
+        ran = [name for name in steps if name.startswith(("memcheck", "racecheck"))]
+        check(f"sanitizer with exit {code_of_sanitizer}", (code == 0) == (code_of_sanitizer == 0) and len(ran) >= 8, output)
+
+
+def devices_are_needed(folder):
+    code, steps, output = gpu_check(folder, "--steps", "machine", fake=False)
+    check("no device is a failure with its reason", code == 1 and "no driver" in steps["device"]["text"], output)
+    code, steps, output = gpu_check(folder, "--steps", "machine")
+    machine = json.loads((folder / "out/machine.json").read_text())
+    check("the machine line names the device", code == 0 and any(d["name"] == "cuda:0" for d in machine["devices"]), output)
+
+
+def programs_are_needed(folder):
+    empty = folder / "empty"
+    empty.mkdir()
+    code, steps, output = gpu_check(folder, path=str(empty))
+    missing = {name for name, step in steps.items() if step["status"] == "failed"}
+    check("all that is missing is named at once", code == 1 and {"cmake", "ninja", "cc", "pkg-config"} <= missing, output)
+
+
+def it_goes_through(folder):
+    """All steps but configuring and compiling, which this build has behind it."""
+    code, steps, output = gpu_check(folder, "--steps", "machine,tests,bench,streams", "--tests", "^gpu_test_(queue|algo)$")
+    check("goes through on the fake driver", code == 0 and steps["tests_gpu"]["text"] == "2 passed", output)
+    for name in ("machine.json", "summary.csv", "tests_gpu.xml", "streams.csv", "bench/device.csv"):
+        check(f"leaves {name}", (folder / "out" / name).exists(), output)
+
+
+def main():
+    if not FAKE_DRIVER.exists():
+        print("skip: this build has no CUDA back end")
+        return 77
+    for part in (tests_are_judged, sanitizers_are_heard, devices_are_needed, programs_are_needed, it_goes_through):
+        with tempfile.TemporaryDirectory() as folder:
+            part(pathlib.Path(folder))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
