@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the five algorithms share: how many rows there are. */
+/* What the algorithms share: how many rows there are, and the tiles of those that many blocks do. */
 #ifndef STOA_ALGO_ROWS_H
 #define STOA_ALGO_ROWS_H
 
@@ -13,7 +13,29 @@ STOA_DEVICE uint32_t algo_rows(const uint32_t *count, uint32_t capacity)
     return *count < capacity ? *count : capacity;
 }
 
+/* A tile is ALGO_TILE rows. A first launch leaves the sum of each tile, a second one does the tiles from the sums before. */
+enum { ALGO_TILE = 2048 };
+
+STOA_DEVICE uint32_t algo_tile_end(uint32_t first, uint32_t rows)
+{
+    return rows - first < ALGO_TILE ? rows : first + ALGO_TILE;
+}
+
+/* For all workers of a block: the sum of sums[first .. end). */
+STOA_DEVICE uint32_t algo_sum(stoa_grid grid, const uint32_t *sums, uint32_t first, uint32_t end)
+{
+    uint32_t mine = 0, all;
+    for (uint32_t i = first + grid.index; i < end; i += grid.size) mine += sums[i];
+    (void)stoa_block_scan(grid, mine, &all);
+    return all;
+}
+
 #ifndef __CUDACC__
+static inline int algo_is_host(const stoa_queue *queue)
+{
+    return stoa_device_place(stoa_queue_device(queue)).type == STOA_PLACE_HOST;
+}
+
 #define ALGO_NEED(err, what, pointer)                                                                 \
     do {                                                                                              \
         if (!(pointer)) return STOA_FAIL((err), STOA_EINVAL, "%s: '%s' is NULL", (what), #pointer);   \

@@ -1,26 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "algo_rows.h"
 
-/* A tile of one row a worker at a time; the value is read before the write, as `in` may be `out`. */
-STOA_KERNEL_BLOCK(stoa_algo_scan, stoa_scan)
+/* Rows [first, end), one row a worker at a time, from the sum before them; returns the sum behind them. The value is read before
+ * the write, as `in` may be `out`. */
+STOA_DEVICE uint32_t scan_rows(stoa_grid grid, const stoa_scan *args, uint32_t first, uint32_t end, uint32_t sum)
 {
-    const uint32_t rows = algo_rows(args->count, args->capacity);
     const uint32_t *in = args->in;
     uint32_t *out = args->out;
     const uint32_t inclusive = !args->exclusive;
-    uint32_t sum = 0;
-    for (uint32_t tile = 0; tile < rows; tile += grid.size) {
-        const uint32_t i = tile + grid.index;
-        const uint32_t value = i < rows ? in[i] : 0;
+    for (uint32_t at = first; at < end; at += grid.size) {
+        const uint32_t i = at + grid.index;
+        const uint32_t value = i < end ? in[i] : 0;
         uint32_t all;
         const uint32_t before = sum + stoa_block_scan(grid, value, &all);
-        if (i < rows) out[i] = inclusive ? before + value : before;
+        if (i < end) out[i] = inclusive ? before + value : before;
         sum += all;
+    }
+    return sum;
+}
+
+STOA_KERNEL_BLOCK(stoa_algo_scan, stoa_scan)
+{
+    (void)scan_rows(grid, args, 0, algo_rows(args->count, args->capacity), 0);
+}
+
+typedef struct wide_scan {
+    stoa_scan scan;
+    uint32_t *sums; /* of each tile */
+} wide_scan;
+
+STOA_KERNEL_TILES(stoa_algo_scan_sums, wide_scan)
+{
+    const uint32_t rows = algo_rows(args->scan.count, args->scan.capacity);
+    for (uint32_t tile = grid.block; tile * ALGO_TILE < rows; tile += grid.blocks) {
+        const uint32_t first = tile * ALGO_TILE, sum = algo_sum(grid, args->scan.in, first, algo_tile_end(first, rows));
+        if (grid.index == 0) args->sums[tile] = sum;
+    }
+}
+
+STOA_KERNEL_TILES(stoa_algo_scan_tiles, wide_scan)
+{
+    const uint32_t rows = algo_rows(args->scan.count, args->scan.capacity);
+    uint32_t sum = 0, known = 0; /* of the tiles before `known` */
+    for (uint32_t tile = grid.block; tile * ALGO_TILE < rows; known = tile, tile += grid.blocks) {
+        const uint32_t first = tile * ALGO_TILE;
+        sum += algo_sum(grid, args->sums, known, tile);
+        (void)scan_rows(grid, &args->scan, first, algo_tile_end(first, rows), sum);
     }
 }
 
 #ifndef __CUDACC__
-stoa_status stoa_algo_scan(stoa_queue *queue, const stoa_scan *args, stoa_error *err)
+static stoa_status check_scan(const stoa_queue *queue, const stoa_scan *args, stoa_error *err)
 {
     ALGO_NEED(err, "scan", queue);
     ALGO_NEED(err, "scan", args);
@@ -31,6 +61,27 @@ stoa_status stoa_algo_scan(stoa_queue *queue, const stoa_scan *args, stoa_error 
         ALGO_NEED(err, "scan", args->count);
         ALGO_NEED(err, "scan", args->out);
     }
+    return STOA_OK;
+}
+
+stoa_status stoa_algo_scan(stoa_queue *queue, const stoa_scan *args, stoa_error *err)
+{
+    STOA_TRY(check_scan(queue, args, err));
     return stoa_queue_launch(queue, &stoa_algo_scan_kernel, args, err);
+}
+
+stoa_status stoa_algo_scan_wide(stoa_queue *queue, const stoa_scan *args, uint32_t *scratch, stoa_error *err)
+{
+    STOA_TRY(check_scan(queue, args, err));
+    if (args->capacity > 0) ALGO_NEED(err, "scan", scratch);
+    if (algo_is_host(queue)) return stoa_queue_launch(queue, &stoa_algo_scan_kernel, args, err);
+    const wide_scan wide = {*args, scratch};
+    STOA_TRY(stoa_queue_launch(queue, &stoa_algo_scan_sums_kernel, &wide, err));
+    return stoa_queue_launch(queue, &stoa_algo_scan_tiles_kernel, &wide, err);
+}
+
+uint32_t stoa_algo_wide_words(uint32_t capacity)
+{
+    return capacity / ALGO_TILE + 1;
 }
 #endif

@@ -145,6 +145,39 @@ static void test_scan(void **state)
             }
 }
 
+/* The forms for many rows give what the others give, whatever the scratch held. */
+static void test_wide(void **state)
+{
+    fixture *f = *state;
+    assert_true(stoa_algo_wide_words(ROWS_MAX) <= ROWS_MAX);
+    for (uint32_t s = 0; s < SIZES; s++)
+        for (uint32_t exclusive = 0; exclusive <= 1; exclusive++) {
+            const uint32_t rows = f->rows = sizes[s];
+            uint32_t sum = 0, expected = 0;
+            memset(f->scratch, 0xA5, sizeof f->scratch);
+            for (uint32_t i = 0; i < rows; i++) {
+                f->a[i] = random_bits();
+                f->b[i] = exclusive ? sum : sum + f->a[i];
+                sum += f->a[i];
+                f->mask[i] = (uint8_t)(random_bits() % 3);
+            }
+            const stoa_scan scan = {f->a, &f->rows, ROWS_MAX, exclusive, f->a};
+            assert_int_equal(stoa_algo_scan_wide(f->queue, &scan, f->scratch, NULL), STOA_OK);
+            assert_memory_equal(f->a, f->b, rows * sizeof *f->a);
+            for (uint32_t i = 0; i < rows; i++)
+                if (f->mask[i]) f->b[expected++] = i;
+            f->found = 99;
+            const stoa_compact compact = {f->mask, &f->rows, ROWS_MAX, f->c, &f->found};
+            assert_int_equal(stoa_algo_compact_wide(f->queue, &compact, f->scratch, NULL), STOA_OK);
+            assert_int_equal(f->found, expected);
+            assert_memory_equal(f->c, f->b, expected * sizeof *f->c);
+        }
+    stoa_error err;
+    const stoa_scan scan = {f->a, &f->rows, ROWS_MAX, 0, f->a};
+    assert_int_equal(stoa_algo_scan_wide(f->queue, &scan, NULL, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "'scratch' is NULL"));
+}
+
 static void test_gather(void **state)
 {
     fixture *f = *state;
@@ -259,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_compact_forms),
         cmocka_unit_test_setup_teardown(test_counts_are_clipped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_scan, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_wide, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_gather, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_histogram, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sort, set_up, tear_down),
