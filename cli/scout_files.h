@@ -71,6 +71,10 @@ enum {
     SCOUT_FEATURE_NUMBERS = SCOUT_CLUSTER_NUMBERS + RECO_CLUSTER_MEMBERS * RECO_CLUSTER_NUMBERS + RECO_CLUSTER_MEMBERS
 };
 
+/* The tables in `dir`, by name. */
+enum { SCOUT_TABLES = 5 };
+extern const char *const scout_table_names[SCOUT_TABLES];
+
 /* Open the tables in `dir`; the truth of `input` is read where it lies beside it. `features` NULL: none. */
 stoa_status scout_sink_open(scout_sink *sink, const char *dir, const char *input, const char *features, stoa_error *err);
 /* scout_options.deliver, with the sink for `user`. */

@@ -18,16 +18,17 @@ typedef struct table_file {
     FILE **file;
     const char *name, *header;
 } table_file;
-enum { TABLES = 5 };
+enum { TABLES = SCOUT_TABLES };
+const char *const scout_table_names[SCOUT_TABLES] = {"orbits.csv", "taus.csv", "clusters.csv", "w3pi.csv", "selected.csv"};
 
 static void list_tables(scout_sink *s, table_file tables[TABLES])
 {
     const table_file list[TABLES] = {
-        {&s->orbits, "orbits.csv", NULL},
-        {&s->taus, "taus.csv", "orbit,bx,pt,eta,phi,cone_pt,id,pt_factor"},
-        {&s->clusters, "clusters.csv", "orbit,bx,members,pt,eta,phi,mass,score,tau_pt,tau_z,tau_charge"},
-        {&s->w3pi, "w3pi.csv", "orbit,bx,mass,pt_sum"},
-        {&s->selected, "selected.csv", "orbit,bx,by_tau,by_cluster,by_w3pi"}};
+        {&s->orbits, scout_table_names[0], NULL},
+        {&s->taus, scout_table_names[1], "orbit,bx,pt,eta,phi,cone_pt,id,pt_factor"},
+        {&s->clusters, scout_table_names[2], "orbit,bx,members,pt,eta,phi,mass,score,tau_pt,tau_z,tau_charge"},
+        {&s->w3pi, scout_table_names[3], "orbit,bx,mass,pt_sum"},
+        {&s->selected, scout_table_names[4], "orbit,bx,by_tau,by_cluster,by_w3pi"}};
     memcpy(tables, list, sizeof list);
 }
 

@@ -2,6 +2,7 @@
 /* `stoa scout`: the L1-scouting tau job over a file of raw words, or over what comes in by TCP. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "scale_out/parts.h"
 #include "scout_files.h"
 
 #define CLUSTER_MODEL "scout_taus.onnx"
@@ -267,6 +269,94 @@ static void destroy(scout_state *state)
     scout_sink_deinit(&state->sink);
 }
 
+/* ---- Several files: each is a part, of which ranks take the next. ---- */
+
+static stoa_status make_part(const scout_command *c, parts *shared, uint64_t number, const char *file, stoa_error *err)
+{
+    scout_command one = *c;
+    scout_state state = {.socket = -1};
+    one.in = file;
+    one.no_pictures = true;
+    one.hdf5 = false;
+    STOA_TRY(parts_begin(shared, number, &one.out, err));
+    stoa_status status = run(&one, &state, err);
+    if (status == STOA_OK) status = write_files(&one, &state, err);
+    destroy(&state);
+    return status == STOA_OK ? parts_finish(shared, number, err) : status;
+}
+
+static stoa_status make_parts(const scout_command *c, parts *shared, char **files, uint64_t count, stoa_error *err)
+{
+    uint64_t number;
+    STOA_TRY(parts_take(shared, count, &number, err));
+    while (number < count) {
+        STOA_TRY(make_part(c, shared, number, files[number], err));
+        STOA_TRY(parts_take(shared, count, &number, err));
+    }
+    return STOA_OK;
+}
+
+/* Tables one behind the other, in the order of the files, and the sums of the summaries. */
+static stoa_status merge_parts(const scout_command *c, parts *shared, uint64_t count, json_t **sum, stoa_error *err)
+{
+    for (int t = 0; !c->no_tables && t < SCOUT_TABLES; t++) STOA_TRY(parts_merge_table(shared, count, scout_table_names[t], err));
+    if (c->hdf5 && !c->no_tables) STOA_TRY(scout_tables_to_hdf5(c->out, err));
+    STOA_TRY(parts_sum_summaries(shared, count, "events", sum, err));
+    json_object_set_new(*sum, "threads", json_integer(c->job.threads));
+    json_object_set_new(*sum, "streams", json_integer(c->job.streams));
+    json_object_set_new(*sum, "ranks", json_integer(shared->ranks->count));
+    json_object_set_new(*sum, "files", json_integer((json_int_t)count));
+    json_object_del(*sum, "tau_id_by_pt"); /* means over other numbers than events */
+    json_object_del(*sum, "truth");
+    STOA_TRY(output_summary(c->out, *sum, err));
+    parts_remove(shared);
+    return STOA_OK;
+}
+
+static int run_files(const scout_command *c, ranks *group, int argc, char **argv, int first)
+{
+    parts shared;
+    json_t *sum = NULL;
+    stoa_error err;
+    const uint64_t count = (uint64_t)(argc - first);
+    stoa_status status = parts_open(&shared, group, c->out, argc, argv, 1, &err);
+    if (status == STOA_OK) {
+        if (shared.found)
+            cli_note("%llu of %llu parts are there from an earlier run of this command", (unsigned long long)shared.found,
+                     (unsigned long long)count);
+        status = ranks_agree(group, make_parts(c, &shared, argv + first, count, &err), &err);
+        if (status == STOA_OK && ranks_is_first(group)) status = merge_parts(c, &shared, count, &sum, &err);
+    }
+    parts_close(&shared);
+    if (status == STOA_OK && sum && c->json) return cli_json(sum);
+    if (status == STOA_OK && sum)
+        printf("L1 scouting: %llu files on %u ranks: %lld events, %lld taus, %lld clusters, %lld selected\nwritten to %s\n",
+               (unsigned long long)count, group->count, json_integer_value(json_object_get(sum, "events")),
+               json_integer_value(json_object_get(sum, "taus")), json_integer_value(json_object_get(sum, "clusters")),
+               json_integer_value(json_object_get(sum, "selected")), c->out);
+    json_decref(sum);
+    return status == STOA_OK ? CLI_DONE : cli_fail(&err);
+}
+
+static int run_file(const scout_command *c, char *file)
+{
+    scout_command one = *c;
+    scout_state state = {.socket = -1};
+    stoa_error err;
+    int code;
+    one.in = file;
+    stoa_status status = run(&one, &state, &err);
+    if (status == STOA_OK) status = write_files(&one, &state, &err);
+    if (status != STOA_OK)
+        code = cli_fail(&err);
+    else if (one.json)
+        code = cli_json(describe(&one, &state));
+    else
+        print_table(&one, &state), code = CLI_DONE;
+    destroy(&state);
+    return code;
+}
+
 int verb_scout(int argc, char **argv)
 {
     scout_command c = {.job = SCOUT_OPTIONS_INIT, .input = RECO_SCOUT_OPTIONS_INIT};
@@ -299,10 +389,12 @@ int verb_scout(int argc, char **argv)
         {"json", CLI_FLAG, &c.json, NULL, "one JSON object on standard output"},
     };
     const cli_syntax syntax = CLI_SYNTAX(
-        "scout", "FILE|tcp:PORT --out DIR ", 1, 1,
+        "scout", "FILE..|tcp:PORT --out DIR ", 1, INT_MAX,
         "The L1-scouting tau job: raw words to PUPPI candidates, taus, W -> 3 pi and clusters, their networks, and the "
         "crossings selected, in place on one queue a stream. tcp:PORT waits on the loopback for a sender of dth256 "
-        "blocks.",
+        "blocks.\n"
+        "Several files are one input; under 'mpirun -n R' the ranks share them out, and the same command again goes on where "
+        "ranks died.",
         "stoa scout words.raw --out results --threads 2 --streams 4", options);
     int first;
     stoa_error err;
@@ -315,16 +407,13 @@ int verb_scout(int argc, char **argv)
         return cli_usage("scout", "--threads and --streams: 0 given, at least 1 needed");
     if (c.tau_model && c.tau_weights)
         return cli_usage("scout", "--tau-model and --tau-weights given, one of them possible");
-    c.in = argv[first];
-    scout_state state = {.socket = -1};
-    stoa_status status = run(&c, &state, &err);
-    if (status == STOA_OK) status = write_files(&c, &state, &err);
-    if (status != STOA_OK)
-        code = cli_fail(&err);
-    else if (c.json)
-        code = cli_json(describe(&c, &state));
+    ranks group;
+    if (ranks_open(&group, &err) != STOA_OK) return cli_fail(&err);
+    const bool is_shared = argc - first > 1 || group.api;
+    if (is_shared && (c.features || !strncmp(argv[first], "tcp:", 4)))
+        code = cli_usage("scout", "--features and tcp: take one input and one process: %d and %u given", argc - first, group.count);
     else
-        print_table(&c, &state), code = CLI_DONE;
-    destroy(&state);
+        code = is_shared ? run_files(&c, &group, argc, argv, first) : run_file(&c, argv[first]);
+    ranks_close(&group);
     return code;
 }

@@ -191,3 +191,45 @@ stoa_status parts_merge_table(parts *self, uint64_t count, const char *name, sto
     const stoa_status closed = output_close(out, self->dir, name, status == STOA_OK ? err : NULL);
     return status == STOA_OK ? closed : status;
 }
+
+/* `share` of `one`: its weight over that of all parts so far. A mean of means so weighted is the mean. */
+static void add_summary(json_t *sum, json_t *one, double share)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(one, key, value)
+    {
+        json_t *old = json_object_get(sum, key);
+        if (json_is_object(old) && json_is_object(value))
+            add_summary(old, value, share);
+        else if (json_is_integer(old) && json_is_integer(value))
+            json_object_set_new(sum, key, json_integer(json_integer_value(old) + json_integer_value(value)));
+        else if (json_is_real(old) && json_is_real(value))
+            json_object_set_new(sum, key, json_real((1 - share) * json_real_value(old) + share * json_real_value(value)));
+        else
+            json_object_set(sum, key, value);
+    }
+}
+
+stoa_status parts_sum_summaries(parts *self, uint64_t count, const char *weight, json_t **sum, stoa_error *err)
+{
+    double total = 0;
+    *sum = json_object();
+    for (uint64_t k = 0; k < count; k++) {
+        json_error_t why;
+        char *path = output_path(parts_path(self, k), "summary.json");
+        json_t *one = path ? json_load_file(path, 0, &why) : NULL;
+        free(path);
+        if (!one || !*sum) {
+            json_decref(one);
+            json_decref(*sum);
+            *sum = NULL;
+            return STOA_FAIL(err, STOA_EIO, "'%s': its summary.json cannot be read", self->path);
+        }
+        const double mine = (double)json_integer_value(json_object_get(one, weight));
+        total += mine;
+        add_summary(*sum, one, total > 0 ? mine / total : 0);
+        json_decref(one);
+    }
+    return STOA_OK;
+}

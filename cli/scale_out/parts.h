@@ -17,6 +17,7 @@
 #ifndef STOA_CLI_PARTS_H
 #define STOA_CLI_PARTS_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "scale_out/ranks.h"
@@ -45,6 +46,9 @@ STOA_MUST_CHECK stoa_status parts_finish(parts *self, uint64_t number, stoa_erro
 const char *parts_path(parts *self, uint64_t number);
 /* dir/name: the tables of that name of all parts, one header. */
 STOA_MUST_CHECK stoa_status parts_merge_table(parts *self, uint64_t count, const char *name, stoa_error *err);
+/* The sums of the parts' summary.json: whole numbers are added, others are means weighted by `weight`, a whole number of theirs;
+ * texts are the last part's. The caller's to release; NULL on failure. */
+STOA_MUST_CHECK stoa_status parts_sum_summaries(parts *self, uint64_t count, const char *weight, json_t **sum, stoa_error *err);
 /* Remove the folder with all parts, when they are merged. */
 void parts_remove(parts *self);
 void parts_close(parts *self);

@@ -20,6 +20,7 @@ STOA = BUILD / "cli" / "stoa"
 PLUGIN = BUILD / "cli" / "scale_out" / "libstoa_mpi.so"
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 TIMEOUT = 240
+SCOUT_TABLES = ["orbits.csv", "taus.csv", "clusters.csv", "w3pi.csv", "selected.csv"]
 
 failures = 0
 
@@ -74,14 +75,14 @@ def kill_a_rank(job, parts):
     return False
 
 
-def test_job(work, verb, events, tables, pictures, *words):
+def test_job(work, verb, inputs, tables, pictures, *words):
     """Files of 2 and 3 ranks are those of one process; a job that lost a rank goes on where it was."""
     one = work / f"{verb}_one"
-    alone = stoa(verb, events, *words, "--out", one, "--json")
+    alone = stoa(verb, *inputs, *words, "--out", one, "--json")
     check(f"{verb}: one process", alone.returncode == 0, alone.stderr)
     for ranks in (2, 3):
         many = work / f"{verb}_{ranks}"
-        done = run_ranks(ranks, verb, events, *words, "--out", many, "--json")
+        done = run_ranks(ranks, verb, *inputs, *words, "--out", many, "--json")
         if done.returncode:
             check(f"{verb}: {ranks} ranks", False, done.stderr)
             continue
@@ -90,7 +91,7 @@ def test_job(work, verb, events, tables, pictures, *words):
         check(f"{verb}: {ranks} ranks are told", json.loads(done.stdout)["ranks"] == ranks)
         check(f"{verb}: {ranks} ranks, no parts left", not (many / "parts").exists())
     lost = work / f"{verb}_lost"
-    command = (verb, events, *words, "--no-pictures", "--out", lost)
+    command = (verb, *inputs, *words, "--no-pictures", "--out", lost)
     job = subprocess.Popen(mpirun(2, *command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **AS_ROOT})
     killed = kill_a_rank(job, lost / "parts")
     message = job.communicate(timeout=TIMEOUT)[1]
@@ -98,8 +99,21 @@ def test_job(work, verb, events, tables, pictures, *words):
     done = run_ranks(3, *command)
     check(f"{verb}: the command again goes on", done.returncode == 0 and "from an earlier run" in done.stderr, done.stderr)
     check(f"{verb}: and gives the same files", not (other := same_files(one, lost, tables)), other)
-    other_words = run_ranks(2, verb, events, *words, "--no-pictures", "--out", lost, "--streams", 2)
+    other_words = run_ranks(2, verb, *inputs, *words, "--no-pictures", "--out", lost, "--streams", 2)
     check(f"{verb}: another command begins anew", other_words.returncode == 0 and "earlier run" not in other_words.stderr, other_words.stderr)
+
+
+def test_files(work, words):
+    """Tables of several files are those of each, one behind the other; counts are sums."""
+    each = [json.loads(stoa("scout", path, "--no-pictures", "--out", work / path.stem, "--json").stdout) for path in words[:2]]
+    both = json.loads(stoa("scout", *words[:2], "--out", work / "both", "--json").stdout)
+    for key in ("events", "candidates", "clusters", "taus", "selected", "orbits"):
+        check(f"scout: {key} of two files are the sum", both[key] == each[0][key] + each[1][key], both[key])
+    for name in SCOUT_TABLES:
+        first, second = ((work / path.stem / name).read_text() for path in words[:2])
+        check(f"scout: {name} of two files", (work / "both" / name).read_text() == first + second.split("\n", 1)[1])
+    done = stoa("scout", *words[:2], "--features", work / "f", "--out", work / "x")
+    check("scout: features of two files are refused", done.returncode == 2 and "--features" in done.stderr, done.stderr)
 
 
 def test_failures(work, events):
@@ -122,7 +136,13 @@ def main():
         made = stoa("generate", "hlt", "--events", 150, "--seed", 6, "--pileup", 140, "--out", events)
         check("events", made.returncode == 0, made.stderr)
         test_failures(work, events)
-        test_job(work, "hlt", events, ["tracks.csv", "vertices.csv"], ["roc.dat", "score.dat", "event_tracks.dat"], "--selector", "forest")
+        test_job(work, "hlt", [events], ["tracks.csv", "vertices.csv"], ["roc.dat", "score.dat", "event_tracks.dat"], "--selector", "forest")
+        words = [work / f"words_{seed}.raw" for seed in range(6)]
+        for seed, path in enumerate(words):
+            made = stoa("generate", "scout", "--events", 40000, "--seed", seed, "--out", path)
+            check(f"words {seed}", made.returncode == 0, made.stderr)
+        test_job(work, "scout", words, SCOUT_TABLES, [])
+        test_files(work, words)
     print(f"{failures} checks failed")
     return 1 if failures else 0
 
