@@ -4,8 +4,8 @@
     for p in 200:700:11 140:400:12 50:400:13 10:300:14; do IFS=: read pileup events seed <<< $p
         build/release/cli/stoa generate hlt --events $events --seed $seed --pileup $pileup --out out/train_$pileup.npz; done
     build/release/cli/stoa generate hlt --events 20 --seed 99 --pileup 200 --out out/test_200.npz
-    .venv/bin/python tools/train_hlt.py --train out/train_*0.npz --test out/test_200.npz \
-        --out models/hlt_high_purity.onnx
+    .venv/bin/python tools/train_hlt.py --train out/train_200.npz out/train_140.npz out/train_50.npz out/train_10.npz \
+        --test out/test_200.npz --out models/hlt_high_purity.onnx
 
 Without --train the model that is there is judged, beside plain cuts on chi2, hits and impact parameter, on simulated and real tracks:
 
