@@ -13,7 +13,7 @@ Without --train the model that is there is judged, beside plain cuts on chi2, hi
 
 The net is 20 -> 64 -> 64 -> 1, ReLU and sigmoid, on the 17 features of CMS's selector in their order. The model itself makes its 20
 inputs of them: log10 of what is positive, |dxy| also as a logarithm, |eta|, and the covariances as correlations; then clamps and
-normalisation. A covariance spans orders of magnitude, a correlation does not: that alone halves the fakes. Duplicates are left out of
+normalisation. A covariance spans orders of magnitude, a correlation does not. Duplicates are left out of
 the training and counted as wrong in the evaluation.
 """
 import argparse
