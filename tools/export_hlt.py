@@ -17,7 +17,7 @@ from onnx import numpy_helper
 import stoa
 from train_hlt import FEATURES, Selector
 
-SCORE_TOLERANCE = 5e-6  # absolute, of a probability: float32 sums in another order, another logarithm and exp
+SCORE_TOLERANCE = 2e-5  # absolute, of a probability: float32 sums in another order, another logarithm and exp, quotients under a steep slope
 MODEL = pathlib.Path(__file__).resolve().parents[1] / "models/hlt_high_purity.onnx"
 
 
