@@ -31,6 +31,7 @@ static const struct {
     {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
     {"scout", bench_scout, true, "the L1-scouting job by stage, ns per crossing"},
     {"device", bench_device, false, "an empty kernel, and the algorithms' bandwidth against a plain copy, on --device"},
+    {"device_copy", bench_device_copy, false, "columns of --device in place against read out, format, move back and run"},
     {"products", bench_products, true, "matrix products and convolution of the AOTInductor runtime"},
 };
 #define BENCHMARK_COUNT (sizeof benchmarks / sizeof *benchmarks)
@@ -44,7 +45,7 @@ static void help(void)
         printf("  %-18s %s\n", benchmarks[i].name, benchmarks[i].summary);
     puts("\noptions:\n"
          "  --out DIR   where the files go; made when missing\n"
-         "  --device D  host or cuda:N, of 'device' (host)\n"
+         "  --device D  host or cuda:N, of 'device' and 'device_copy' (host)\n"
          "  --json      print {\"results\": [{name, contender, n, median_ns, min_ns, ratio}]}; ns per call\n"
          "  --quick     few rounds and rows: to try, not to compare\n"
          "  --help      this text\n\n"

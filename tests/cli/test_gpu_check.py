@@ -79,7 +79,7 @@ def it_goes_through(folder):
     """All steps but configuring and compiling, which this build has behind it."""
     code, steps, output = gpu_check(folder, "--steps", "machine,tests,bench,streams", "--tests", "^gpu_test_(queue|algo)$")
     check("goes through on the fake driver", code == 0 and steps["tests_gpu"]["text"] == "2 passed", output)
-    for name in ("machine.json", "summary.csv", "tests_gpu.xml", "streams.csv", "bench/device.csv"):
+    for name in ("machine.json", "summary.csv", "tests_gpu.xml", "streams.csv", "bench/device.csv", "bench/device_copy.csv"):
         check(f"leaves {name}", (folder / "out" / name).exists(), output)
 
 
