@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "generate/random.h"
 #include "reco/vertexing/divisive.h"
 
 #include <math.h>
@@ -28,23 +29,14 @@ typedef struct fixture {
     int32_t ndof[VERTICES];
 } fixture;
 
-static uint64_t random_state = 20260917; /* the seed of every test here */
-
-static double uniform(void)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(random_state >> 11) / 9007199254740992.0;
-}
-
-static double normal(void)
-{
-    const double a = uniform() + 1e-300, b = uniform();
-    return sqrt(-2.0 * log(a)) * cos(6.283185307179586 * b);
-}
+static reco_random numbers; /* of each test anew, by its seed */
+static double uniform(void) { return reco_random_uniform(&numbers); }
+static double normal(void) { return reco_random_normal(&numbers); }
 
 static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof *f);
+    numbers = reco_random_stream(20260917, 0);
     if (!f || stoa_device_open("host", &f->device, NULL) != STOA_OK) return -1;
     if (stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, NULL) != STOA_OK) return -1;
     f->workspace_bytes = reco_divisive_workspace_bytes(TRACKS);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "generate/random.h"
 #include "reco/vertexing/density.h"
 
 #include <math.h>
@@ -37,31 +38,14 @@ typedef struct fixture {
     result got, expected;
 } fixture;
 
-static uint64_t random_state = 20260401; /* the seed of every test here */
-
-static double uniform(void)
-{
-    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(random_state >> 11) / 9007199254740992.0;
-}
-
-static double normal(void)
-{
-    const double a = uniform() + 1e-300, b = uniform();
-    return sqrt(-2.0 * log(a)) * cos(6.283185307179586 * b);
-}
-
-static int poisson(double mean)
-{
-    const double limit = exp(-mean);
-    int n = -1;
-    for (double product = 1.0; product > limit; n++) product *= uniform();
-    return n;
-}
+static reco_random numbers; /* of each test anew, by its seed */
+static double uniform(void) { return reco_random_uniform(&numbers); }
+static double normal(void) { return reco_random_normal(&numbers); }
 
 static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof *f);
+    numbers = reco_random_stream(20260401, 0);
     stoa_error err;
     if (!f || stoa_device_open("host", &f->device, &err) != STOA_OK) return -1;
     if (stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, &err) != STOA_OK) return -1;
@@ -277,9 +261,9 @@ static void compare(const fixture *f, const reference *r, int number)
 static void generate(event *in, double vertices_mean, double step)
 {
     in->count = 0;
-    const int vertices = poisson(vertices_mean);
+    const int vertices = (int)reco_random_poisson(&numbers, vertices_mean);
     for (int v = 0; v <= vertices; v++) {
-        const int noise = v == vertices, tracks = noise ? poisson(10) + poisson(10) : poisson(10);
+        const int noise = v == vertices, tracks = (int)reco_random_poisson(&numbers, noise ? 20 : 10);
         const double center = 3.5 * normal();
         for (int t = 0; t < tracks && in->count < TRACKS_MAX; t++) {
             const double error = noise ? 0.03 : 0.005 + 0.02 * uniform();
