@@ -96,7 +96,7 @@ const void *stoai_registry_find(stoai_registry *registry, const char *name)
 }
 
 /* Everything the library relies on later, so that no call site needs to look at a slot again. */
-static stoa_status check(const stoai_registry *registry, const stoai_table *table, const char *origin, stoa_error *err)
+static stoa_status check_table(const stoai_registry *registry, const stoai_table *table, const char *origin, stoa_error *err)
 {
     if (table->struct_size < registry->bytes)
         return STOA_FAIL(err, STOA_EABI, "%s from %s: struct_size %u given, %zu needed", registry->kind, origin, (unsigned)table->struct_size,
@@ -116,7 +116,7 @@ static stoa_status check(const stoai_registry *registry, const stoai_table *tabl
     return STOA_OK;
 }
 
-static stoa_status add(stoai_registry *registry, const stoai_table *table, stoa_error *err)
+static stoa_status add_table(stoai_registry *registry, const stoai_table *table, stoa_error *err)
 {
     if (stoai_registry_find(registry, table->name))
         return STOA_FAIL(err, STOA_ENAME, "%s '%s' is registered already", registry->kind, table->name);
@@ -131,24 +131,24 @@ static stoa_status add(stoai_registry *registry, const stoai_table *table, stoa_
 stoa_status stoai_registry_add(stoai_registry *registry, const void *table, stoa_error *err)
 {
     if (!table) return STOA_FAIL(err, STOA_EINVAL, "%s: NULL table given", registry->kind);
-    STOA_TRY(check(registry, table, "the application", err));
+    STOA_TRY(check_table(registry, table, "the application", err));
     pthread_mutex_lock(&registry->lock);
-    const stoa_status status = add(registry, table, err);
+    const stoa_status status = add_table(registry, table, err);
     pthread_mutex_unlock(&registry->lock);
     return status;
 }
 
-static stoa_status load(stoai_registry *registry, const char *name, const void **result, stoa_error *err)
+static stoa_status load_table(stoai_registry *registry, const char *name, const void **result, stoa_error *err)
 {
     char path[1024];
     void *entry;
     STOA_TRY(open_plugin(registry, name, path, sizeof path, &entry, err));
     const stoai_table *table = registry->enter(entry);
     if (!table) return STOA_FAIL(err, STOA_EABI, "%s '%s': %s cannot serve ABI %u", registry->kind, name, path, (unsigned)registry->abi);
-    STOA_TRY(check(registry, table, path, err));
+    STOA_TRY(check_table(registry, table, path, err));
     if (strcmp(table->name, name) != 0)
         return STOA_FAIL(err, STOA_EABI, "%s '%s': %s calls itself '%s'", registry->kind, name, path, table->name);
-    STOA_TRY(add(registry, table, err));
+    STOA_TRY(add_table(registry, table, err));
     *result = table;
     return STOA_OK;
 }
@@ -157,7 +157,7 @@ stoa_status stoai_registry_load(stoai_registry *registry, const char *name, cons
 {
     pthread_mutex_lock(&registry->lock);
     *table = stoai_registry_find(registry, name);
-    const stoa_status status = *table ? STOA_OK : load(registry, name, table, err);
+    const stoa_status status = *table ? STOA_OK : load_table(registry, name, table, err);
     pthread_mutex_unlock(&registry->lock);
     return status;
 }

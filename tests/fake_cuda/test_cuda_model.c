@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "fake_cuda.h"
+#include "nothing_left.h"
 #include "stoa/memory.h"
 #include "stoa/session.h"
 #include "unit/device_under_test.h"
@@ -78,8 +78,7 @@ static int tear_down(void **state)
     stoa_buffer_release(self->memory);
     stoa_queue_destroy(self->queue);
     stoa_device_close(self->device);
-    assert_int_equal(fake_cuda_live(), 0);
-    if (fake_cuda_violations()) fail_msg("%u violations, the first: %s", fake_cuda_violations(), fake_cuda_first_violation());
+    assert_nothing_left();
     return 0;
 }
 

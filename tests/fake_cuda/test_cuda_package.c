@@ -12,7 +12,7 @@
 #include <string.h>
 #include <zip.h>
 
-#include "fake_cuda.h"
+#include "nothing_left.h"
 #include "stoa/stoa.h"
 
 #define OK(call) assert_int_equal((call), STOA_OK)
@@ -124,8 +124,7 @@ static int tear_down(void **state)
     stoa_buffer_release(self.shared);
     stoa_queue_destroy(self.queue);
     stoa_device_close(self.device);
-    assert_int_equal(fake_cuda_live(), 0);
-    if (fake_cuda_violations()) fail_msg("%u violations, the first: %s", fake_cuda_violations(), fake_cuda_first_violation());
+    assert_nothing_left();
     return 0;
 }
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "fake_cuda.h"
+#include "nothing_left.h"
 #include "stoa/algo.h"
 #include "stoa/memory.h"
 #include "unit/device_kernels.h"
@@ -46,8 +46,7 @@ static int tear_down(void **state)
     stoa_queue_destroy(self->queue);
     stoa_queue_destroy(self->other);
     stoa_device_close(self->device);
-    assert_int_equal(fake_cuda_live(), 0);
-    if (fake_cuda_violations()) fail_msg("%u violations, the first: %s", fake_cuda_violations(), fake_cuda_first_violation());
+    assert_nothing_left();
     return 0;
 }
 
