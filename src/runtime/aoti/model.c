@@ -220,6 +220,7 @@ stoa_status stoai_aoti_model_load(const void *data, size_t bytes, aoti_model **r
 void stoai_aoti_model_unload(aoti_model *model)
 {
     if (!model) return;
+    stoai_aoti_weights_unload(model);
     if (model->library) dlclose(model->library);
     stoa_free(model->blob.data, model->blob.bytes);
     pthread_mutex_destroy(&model->lock);

@@ -91,6 +91,8 @@ stoa_status stoai_aoti_container(const aoti_model *model, const shim_context *co
  *  them.  errors EFORMAT; ERUNTIME; ENOMEM; EDEVICE; the weights may be set nevertheless, and are given back   sync the copy is waited for */
 stoa_status stoai_aoti_weights_take(aoti_model *model, aoti_container container, stoa_queue *queue, aoti_weights **weights, stoa_error *err);
 void stoai_aoti_weights_give(aoti_model *model, aoti_weights *weights, stoa_queue *queue);
+/** The end of the host's, with the model: no session is left, so no other device has any. */
+void stoai_aoti_weights_unload(aoti_model *model);
 
 /** Run the model on bound columns; `arguments` has room for argument_count handles. The context was entered.
  *  errors ERUNTIME with the model's message; EALIGN on a GPU */

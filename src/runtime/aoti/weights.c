@@ -134,12 +134,13 @@ stoa_status stoai_aoti_weights_take(aoti_model *model, aoti_container container,
     return STOA_FAIL(err, STOA_ERUNTIME, "package: the model does not take its %zu weights", weights->count);
 }
 
-/* The queue that made the buffer may be gone: the memory goes back in the order of the one that used it last. */
+/* Those of the host take no memory of their own and stay with the model: the next session finds them. On a device the queue that made
+ * the buffer may be gone: the memory goes back in the order of the one that used it last. */
 void stoai_aoti_weights_give(aoti_model *model, aoti_weights *weights, stoa_queue *queue)
 {
     if (!weights) return;
     pthread_mutex_lock(&model->lock);
-    const bool last = --weights->users == 0;
+    const bool last = --weights->users == 0 && weights->device;
     if (last) {
         aoti_weights **link = &model->weights;
         while (*link != weights) link = &(*link)->next;
@@ -147,6 +148,13 @@ void stoai_aoti_weights_give(aoti_model *model, aoti_weights *weights, stoa_queu
     }
     pthread_mutex_unlock(&model->lock);
     if (!last) return;
-    if (weights->buffer) (void)!stoa_buffer_set_queue(weights->buffer, queue, NULL); /* of the same device */
+    (void)!stoa_buffer_set_queue(weights->buffer, queue, NULL); /* of the same device */
     destroy(model, weights);
+}
+
+void stoai_aoti_weights_unload(aoti_model *model)
+{
+    aoti_weights *weights = find(model, NULL);
+    model->weights = NULL;
+    if (weights) destroy(model, weights);
 }
