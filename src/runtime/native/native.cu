@@ -240,29 +240,15 @@ STEP_PART void map_f64(const native_step *s, T a, T b, void *out)
 
 #define INT_CLIP(a, low, high) ((a) < (low) ? (low) : (a) > (high) ? (high) : (a))
 
-#define T int32_t
-#define U uint32_t
-#define INT_OF_DOUBLE(x) f64_to_i32(x)
-STEP_PART void map_i32(const native_step *s, T a, T b, void *out)
-{
-    const T low = f64_to_i32(s->low), high = s->high >= 0x1p31 ? INT32_MAX : f64_to_i32(s->high);
-    switch (s->op) {
-        INT_MAP(MAP_CASE)
-        INT_TO_I32_MAP(MAP_TO_I32_CASE)
-        MAP_CASE(CLIP, INT_CLIP(a, low, high))
-    default: break;
-    }
-}
-#undef INT_OF_DOUBLE
-#undef U
-#undef T
+STOA_DEVICE int32_t int_of(double x, int32_t) { return f64_to_i32(x); }
+STOA_DEVICE int64_t int_of(double x, int64_t) { return f64_to_i64(x); }
 
-#define T int64_t
-#define U uint64_t
-#define INT_OF_DOUBLE(x) f64_to_i64(x)
-STEP_PART void map_i64(const native_step *s, T a, T b, void *out)
+/* U is T without a sign. */
+#define INT_OF_DOUBLE(x) int_of(x, T())
+template <class T, class U> STEP_PART void map_int(const native_step *s, T a, T b, void *out)
 {
-    const T low = f64_to_i64(s->low), high = s->high >= 0x1p63 ? INT64_MAX : f64_to_i64(s->high);
+    const double beyond = (double)((U)1 << (8 * sizeof(T) - 1));
+    const T low = INT_OF_DOUBLE(s->low), high = s->high >= beyond ? (T)((U)-1 >> 1) : INT_OF_DOUBLE(s->high);
     switch (s->op) {
         INT_MAP(MAP_CASE)
         INT_TO_I32_MAP(MAP_TO_I32_CASE)
@@ -271,8 +257,6 @@ STEP_PART void map_i64(const native_step *s, T a, T b, void *out)
     }
 }
 #undef INT_OF_DOUBLE
-#undef U
-#undef T
 
 template <class T> STOA_DEVICE T operand(const place &p, const native_operand *o, uint32_t i, uint32_t row)
 {
@@ -328,8 +312,8 @@ STOA_DEVICE void step_map(const place &p, const native_step *s, stoa_grid grid)
             break;
         }
         case NATIVE_F64: MAP_CELL(double, map_f64); break;
-        case NATIVE_I32: MAP_CELL(int32_t, map_i32); break;
-        case NATIVE_I64: MAP_CELL(int64_t, map_i64); break;
+        case NATIVE_I32: MAP_CELL(int32_t, (map_int<int32_t, uint32_t>)); break;
+        case NATIVE_I64: MAP_CELL(int64_t, (map_int<int64_t, uint64_t>)); break;
         }
     }
 }
