@@ -49,8 +49,9 @@ bench: build  ## the benchmarks beside their peers: CSV, plots and a page in out
 physics: build  ## tables and pictures of the HLT job: three chains, four selectors, simulated and real tracks
 	@.venv/bin/python tools/hlt_physics.py build/$(PRESET)/cli/stoa $(OUT)/physics
 
-format:  ## clang-format over all sources
-	@git ls-files '*.c' '*.h' '*.hpp' '*.cpp' | grep -v tensor_each.h | xargs clang-format -i
+format: setup  ## clang-format over all sources, in the version of requirements/format.txt
+	@.venv/bin/pip install -q --disable-pip-version-check -r requirements/format.txt
+	@git ls-files '*.c' '*.h' '*.hpp' '*.cpp' '*.cu' '*.cuh' | grep -v tensor_each.h | xargs .venv/bin/clang-format -i
 
 clean:  ## remove what building made (.venv stays)
 	@rm -rf build $(OUT)

@@ -38,7 +38,7 @@ typedef struct contender {
     stoa_model *model;
     stoa_session *session;
     bench_eager *eager; /* in place of a session */
-    float *memory;      /* of all columns */
+    float *memory; /* of all columns */
     uint32_t rows;
     double load_ns, calls_ns[CALLS], steady_ns, steady_min_ns;
     double session_bytes, copied_bytes, threads; /* a further session; of all calls; started */
@@ -146,7 +146,12 @@ static bool start(contender *c, const char *network, uint32_t rows, int file, st
 /* PyTorch itself, on a row-major tensor. */
 static bool start_eager(contender *c, const char *network, uint32_t rows)
 {
-    *c = (contender){.name = "eager", .rows = rows, .load_ns = NAN, .session_bytes = NAN, .threads = NAN, .copied_bytes = NAN,
+    *c = (contender){.name = "eager",
+                     .rows = rows,
+                     .load_ns = NAN,
+                     .session_bytes = NAN,
+                     .threads = NAN,
+                     .copied_bytes = NAN,
                      .eager = bench_eager_start(network, rows)};
     if (!c->eager) return false;
     c->calls_ns[0] = c->eager->times_ns[0];
@@ -164,8 +169,12 @@ static void stop(contender *c)
 
 static void write_line(bench *run, FILE *out, const char *network, uint64_t parameters, const contender *c, double native_ns)
 {
-    bench_result result = {.n = c->rows, .median_ns = c->steady_ns, .min_ns = c->steady_min_ns, .ratio = c->steady_ns / native_ns,
-                           .gflops = NAN, .peak_fraction = NAN};
+    bench_result result = {.n = c->rows,
+                           .median_ns = c->steady_ns,
+                           .min_ns = c->steady_min_ns,
+                           .ratio = c->steady_ns / native_ns,
+                           .gflops = NAN,
+                           .peak_fraction = NAN};
     snprintf(result.name, sizeof result.name, "aot_%s", network);
     snprintf(result.contender, sizeof result.contender, "%s", c->name);
     bench_add(run, &result);
@@ -227,10 +236,12 @@ static void plot(bench *run)
     FILE *out = bench_create(run, "aot.gp");
     if (!out) return;
     fputs("set terminal png size 900,560 noenhanced\nset output 'aot.png'\nset datafile separator ','\nset logscale xy\nset grid\n"
-          "set xlabel 'parameters (MLPs)'\nset ylabel 'us per call of 100 rows, steady'\nset key top left\nplot ", out);
+          "set xlabel 'parameters (MLPs)'\nset ylabel 'us per call of 100 rows, steady'\nset key top left\nplot ",
+          out);
     static const char *const names[] = {"native", "aoti", "aoti_libtorch", "torchscript", "eager"};
     for (int i = 0; i < 5; i++)
-        fprintf(out, "%s'< grep \"^mlp.*,%s,\" aot.csv' using 4:($5/1e3) with linespoints lw 2 pt 7 title '%s'", i ? ", " : "", names[i], names[i]);
+        fprintf(out, "%s'< grep \"^mlp.*,%s,\" aot.csv' using 4:($5/1e3) with linespoints lw 2 pt 7 title '%s'", i ? ", " : "", names[i],
+                names[i]);
     fputs("\n", out);
     fclose(out);
     if (bench_gnuplot(run, "aot.gp")) bench_list(run, "aot.png");

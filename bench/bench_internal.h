@@ -89,8 +89,7 @@ uint64_t bench_rss_kib(void);
 /* ---- Results and files. ---- */
 void bench_add(bench *run, const bench_result *result);
 /* Add the tasks' results; the ratio is to the task named "native". flop is that of a call, 0: none. */
-void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count,
-                     double flop);
+void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count, double flop);
 /* The last result is that of the FMA loop in the same rounds: its rate is the peak that the `count` results are measured by. */
 void bench_set_peak(bench *run, uint32_t count);
 /* All results whose name begins with the prefix, as a table. */

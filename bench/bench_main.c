@@ -41,8 +41,7 @@ static void help(void)
     puts("usage: stoa bench [NAME..] --out DIR [--device D] [--json] [--quick]\n"
          "Benchmarks beside their peers: CSV, plots and index.html in DIR; all of them without a "
          "NAME.\n\nbenchmarks:");
-    for (size_t i = 0; i < BENCHMARK_COUNT; i++)
-        printf("  %-18s %s\n", benchmarks[i].name, benchmarks[i].summary);
+    for (size_t i = 0; i < BENCHMARK_COUNT; i++) printf("  %-18s %s\n", benchmarks[i].name, benchmarks[i].summary);
     puts("\noptions:\n"
          "  --out DIR   where the files go; made when missing\n"
          "  --device D  host or cuda:N, of 'device' and 'device_copy' (host)\n"
@@ -67,26 +66,21 @@ static size_t find(const char *name)
     return i;
 }
 
-static json_t *json_number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
+static json_t *json_number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
 static int print_json(const bench *run)
 {
     json_t *results = json_array(), *root = json_object();
     for (size_t i = 0; i < run->result_count; i++) {
         const bench_result *result = &run->results[i];
-        json_t *line =
-            json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "name", result->name, "contender", result->contender,
-                      "n", (json_int_t)result->n, "median_ns", json_number(result->median_ns), "min_ns",
-                      json_number(result->min_ns), "ratio", json_number(result->ratio));
+        json_t *line = json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "name", result->name, "contender", result->contender, "n",
+                                 (json_int_t)result->n, "median_ns", json_number(result->median_ns), "min_ns", json_number(result->min_ns),
+                                 "ratio", json_number(result->ratio));
         if (isfinite(result->gflops)) json_object_set_new(line, "gflops", json_real(result->gflops));
         json_array_append_new(results, line);
     }
     json_object_set_new(root, "results", results);
-    const bool printed =
-        json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(7)) == 0 && puts("") >= 0;
+    const bool printed = json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(7)) == 0 && puts("") >= 0;
     json_decref(root);
     return printed && fflush(stdout) == 0 ? 0 : 1;
 }
@@ -118,12 +112,9 @@ static void run_all(bench *run, int count, char **names)
 int stoa_bench_main(int argc, char **argv)
 {
     enum { OUT = 1, DEVICE, JSON, QUICK, HELP };
-    static const struct option options[] = {{"out", required_argument, NULL, OUT},
-                                            {"device", required_argument, NULL, DEVICE},
-                                            {"json", no_argument, NULL, JSON},
-                                            {"quick", no_argument, NULL, QUICK},
-                                            {"help", no_argument, NULL, HELP},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"out", required_argument, NULL, OUT}, {"device", required_argument, NULL, DEVICE},
+                                            {"json", no_argument, NULL, JSON},     {"quick", no_argument, NULL, QUICK},
+                                            {"help", no_argument, NULL, HELP},     {NULL, 0, NULL, 0}};
     bench run = {.device = "host", .sample_ns = 3e6, .terminal = isatty(STDERR_FILENO) != 0};
     bool json = false;
     int option;

@@ -134,8 +134,8 @@ static void time_clue(bench *run, FILE *out, clue_run *r, const char *name, uint
         return;
     }
     bench_add_tasks(run, name, n, &task, 1, 0);
-    fprintf(out, "%s,native,%llu,%u,%.3f,%.3f,%.4f\n", name, (unsigned long long)n, points, 1e-3 * task.median_ns,
-            1e-3 * task.min_ns, 1e-3 * task.median_ns / points);
+    fprintf(out, "%s,native,%llu,%u,%.3f,%.3f,%.4f\n", name, (unsigned long long)n, points, 1e-3 * task.median_ns, 1e-3 * task.min_ns,
+            1e-3 * task.median_ns / points);
 }
 
 static void points_of(bench *run, FILE *out, clue_run *r, uint32_t points, uint32_t clump)

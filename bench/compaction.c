@@ -113,8 +113,7 @@ static void time_rows(bench *run, FILE *out, uint32_t rows)
 {
     selection s = {0};
     bench_progress(run, "compaction", rows);
-    if (!make(&s, rows) || !is_right(&s))
-        bench_fail(run, "compaction, n = %u: no memory, or a wrong result", rows);
+    if (!make(&s, rows) || !is_right(&s)) bench_fail(run, "compaction, n = %u: no memory, or a wrong result", rows);
     else {
         bench_task tasks[] = {{"native", run_native, &s, 0, 0},
                               {"compact", run_compact, &s, 0, 0},
@@ -142,7 +141,6 @@ void bench_compaction(bench *run, const char *name)
     FILE *out = bench_create(run, "compaction.csv");
     if (!out) return;
     fputs("name,contender,n,median_ns,min_ns,ns_per_row,ratio,gbytes_per_s\n", out);
-    for (uint32_t rows = 10000; rows <= (run->quick ? 100000u : 10000000u); rows *= 10)
-        time_rows(run, out, rows);
+    for (uint32_t rows = 10000; rows <= (run->quick ? 100000u : 10000000u); rows *= 10) time_rows(run, out, rows);
     if (fclose(out) != 0) bench_fail(run, "compaction.csv: %s", strerror(errno));
 }

@@ -58,8 +58,7 @@ static bool native_prepare(void *self, const mlp_case *mlp, char *why)
     const stoa_place place = stoa_device_place(n->device);
     const uint32_t inputs = mlp->spec->widths[0], rows = mlp->rows ? mlp->rows : 1;
     for (uint32_t f = 0; f < inputs && f < COLUMNS_MAX; f++)
-        columns[f] =
-            stoa_column_over_const(mlp->columns + (size_t)f * mlp->pitch, STOA_FLOAT32, rows, 1, place);
+        columns[f] = stoa_column_over_const(mlp->columns + (size_t)f * mlp->pitch, STOA_FLOAT32, rows, 1, place);
     out = stoa_column_over(mlp->out, STOA_FLOAT32, rows, 1, place);
     stoa_session_destroy(n->session);
     n->session = NULL;

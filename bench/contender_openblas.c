@@ -46,9 +46,7 @@ INLINE float exp_near(float x)
     const float whole = (clipped * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to nearest */
     const float r = (clipped - whole * 0.693359375f) + whole * 2.12194440e-4f;
     const float p =
-        1.0f +
-        r * (1.0f + r * (0.5f + r * (1.66666667e-1f +
-                                     r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
+        1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
     const int32_t bits = ((int32_t)whole + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
@@ -60,15 +58,9 @@ INLINE void sigmoid_body(float *restrict out, const float *restrict x, float bia
     for (uint32_t r = 0; r < rows; r++) out[r] = 1.0f / (1.0f + exp_near(-(x[r] + bias)));
 }
 
-WIDE static void relu_wide(float *x, const float *bias, uint32_t rows, uint32_t width)
-{
-    relu_body(x, bias, rows, width);
-}
+WIDE static void relu_wide(float *x, const float *bias, uint32_t rows, uint32_t width) { relu_body(x, bias, rows, width); }
 
-WIDE static void sigmoid_wide(float *out, const float *x, float bias, uint32_t rows)
-{
-    sigmoid_body(out, x, bias, rows);
-}
+WIDE static void sigmoid_wide(float *out, const float *x, float bias, uint32_t rows) { sigmoid_body(out, x, bias, rows); }
 
 static void relu(const blas *b, float *x, const float *bias, uint32_t rows, uint32_t width)
 {
@@ -136,13 +128,12 @@ static void run_tile(const blas *b, uint32_t first, uint32_t rows)
         const int inputs = (int)spec->widths[l], outputs = (int)spec->widths[l + 1];
         float *out = b->tile[l % 2];
         if (outputs == 1) {
-            bench_openblas.sgemv(CblasRowMajor, CblasNoTrans, (int)rows, inputs, 1.0f, in, pitch, b->weight[l], 1,
-                        0.0f, out, 1);
+            bench_openblas.sgemv(CblasRowMajor, CblasNoTrans, (int)rows, inputs, 1.0f, in, pitch, b->weight[l], 1, 0.0f, out, 1);
             sigmoid(b, b->mlp.out + first, out, b->mlp.weights->bias[l][0], rows);
             return;
         }
-        bench_openblas.sgemm(CblasRowMajor, l == 0 ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)rows, outputs,
-                    inputs, 1.0f, in, pitch, b->weight[l], outputs, 0.0f, out, outputs);
+        bench_openblas.sgemm(CblasRowMajor, l == 0 ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)rows, outputs, inputs, 1.0f, in, pitch,
+                             b->weight[l], outputs, 0.0f, out, outputs);
         relu(b, out, b->mlp.weights->bias[l], rows, (uint32_t)outputs);
         in = out;
         pitch = outputs;
@@ -176,18 +167,9 @@ static bool blas_prepare(void *self, const mlp_case *mlp, char *why)
     (void)self, (void)mlp, (void)why;
     return false;
 }
-static void blas_run(void *self)
-{
-    (void)self;
-}
-static void blas_close(void *self)
-{
-    (void)self;
-}
-const char *mlp_openblas_kernels(void)
-{
-    return "none";
-}
+static void blas_run(void *self) { (void)self; }
+static void blas_close(void *self) { (void)self; }
+const char *mlp_openblas_kernels(void) { return "none"; }
 #endif
 
 const mlp_contender mlp_openblas = {"openblas_tiled", blas_open, blas_prepare, blas_run, blas_close, true};

@@ -42,10 +42,8 @@ static void *load_library(char *why)
         if (!library) snprintf(why, MLP_WHY, "STOA_ONNXRUNTIME: %.400s", dlerror());
         return library;
     }
-    const char *pattern =
-        STOA_BENCH_SOURCE_DIR "/.venv/lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*";
-    snprintf(why, MLP_WHY,
-             "no libonnxruntime.so: set STOA_ONNXRUNTIME to it, or install onnxruntime into .venv");
+    const char *pattern = STOA_BENCH_SOURCE_DIR "/.venv/lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*";
+    snprintf(why, MLP_WHY, "no libonnxruntime.so: set STOA_ONNXRUNTIME to it, or install onnxruntime into .venv");
     if (glob(pattern, 0, NULL, &found) == 0) {
         library = dlopen(found.gl_pathv[0], RTLD_NOW | RTLD_LOCAL);
         if (!library) snprintf(why, MLP_WHY, "%.400s", dlerror());
@@ -82,9 +80,7 @@ static void ort_close(void *self)
 }
 
 static void drop_line(void *user, int severity, const char *category, const char *id, const char *location, const char *text)
-{
-    (void)user, (void)severity, (void)category, (void)id, (void)location, (void)text;
-}
+{ (void)user, (void)severity, (void)category, (void)id, (void)location, (void)text; }
 
 static bool ort_open(const mlp_case *mlp, void **self, char *why)
 {
@@ -122,15 +118,9 @@ static bool prepare(ort *o, const mlp_case *mlp, const float *input, char *why)
            make_tensor(o, mlp->out, mlp->rows, mlp->spec->widths[mlp->spec->layers], &o->output, why);
 }
 
-static bool ort_prepare(void *self, const mlp_case *mlp, char *why)
-{
-    return prepare(self, mlp, mlp->row_major, why);
-}
+static bool ort_prepare(void *self, const mlp_case *mlp, char *why) { return prepare(self, mlp, mlp->row_major, why); }
 
-static bool packed_prepare(void *self, const mlp_case *mlp, char *why)
-{
-    return prepare(self, mlp, mlp->packed, why);
-}
+static bool packed_prepare(void *self, const mlp_case *mlp, char *why) { return prepare(self, mlp, mlp->packed, why); }
 
 static void ort_run(void *self)
 {
@@ -149,5 +139,4 @@ static void packed_run(void *self)
 }
 
 const mlp_contender mlp_ort = {"onnxruntime", ort_open, ort_prepare, ort_run, ort_close, true};
-const mlp_contender mlp_ort_packed = {"onnxruntime_packed", ort_open,  packed_prepare,
-                                      packed_run,           ort_close, true};
+const mlp_contender mlp_ort_packed = {"onnxruntime_packed", ort_open, packed_prepare, packed_run, ort_close, true};

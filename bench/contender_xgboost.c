@@ -21,8 +21,8 @@ typedef struct xgboost {
     int (*create)(void *const *matrices, uint64_t count, void **booster);
     int (*load)(void *booster, const char *path);
     int (*set)(void *booster, const char *name, const char *value);
-    int (*predict)(void *booster, const char *array, const char *config, void *matrix, const uint64_t **shape,
-                   uint64_t *rank, const float **out);
+    int (*predict)(void *booster, const char *array, const char *config, void *matrix, const uint64_t **shape, uint64_t *rank,
+                   const float **out);
     int (*release)(void *booster);
 } xgboost;
 
@@ -31,8 +31,8 @@ static bool find_symbols(xgboost *x, void *library)
     struct {
         const char *name;
         void *to;
-    } const symbols[] = {{"XGBGetLastError", &x->last_error},       {"XGBoosterCreate", &x->create},
-                         {"XGBoosterLoadModel", &x->load},          {"XGBoosterSetParam", &x->set},
+    } const symbols[] = {{"XGBGetLastError", &x->last_error},        {"XGBoosterCreate", &x->create},
+                         {"XGBoosterLoadModel", &x->load},           {"XGBoosterSetParam", &x->set},
                          {"XGBoosterPredictFromDense", &x->predict}, {"XGBoosterFree", &x->release}};
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
         void *symbol = dlsym(library, symbols[i].name);
@@ -70,9 +70,7 @@ static bool xgboost_open(const mlp_case *mlp, void **self, char *why)
     xgboost *x = calloc(1, sizeof *x);
     *self = x;
     if (!x || !load_library(x, why)) return false;
-    if (x->create(NULL, 0, &x->booster) == 0 && x->load(x->booster, mlp->path) == 0 &&
-        x->set(x->booster, "nthread", "1") == 0)
-        return true;
+    if (x->create(NULL, 0, &x->booster) == 0 && x->load(x->booster, mlp->path) == 0 && x->set(x->booster, "nthread", "1") == 0) return true;
     snprintf(why, MLP_WHY, "%.400s", x->last_error());
     return false;
 }

@@ -38,7 +38,8 @@ typedef struct way {
 static void gather(const way *w)
 {
     if (!w->row_major) {
-        for (uint32_t k = 0; k < WIDTH; k++) memcpy(w->tensor + (size_t)k * w->rows, w->columns + (size_t)k * w->pitch, w->rows * sizeof(float));
+        for (uint32_t k = 0; k < WIDTH; k++)
+            memcpy(w->tensor + (size_t)k * w->rows, w->columns + (size_t)k * w->pitch, w->rows * sizeof(float));
         return;
     }
     for (uint32_t k = 0; k < WIDTH; k++)
@@ -127,8 +128,14 @@ static void time_rows(bench *run, FILE *out, stoa_queue *queue, stoa_model *cons
     for (uint32_t i = 0; i < TASKS && status == STOA_OK; i++) {
         if (!models[i / 2]) continue;
         way *w = &ways[count];
-        *w = (way){.model = models[i / 2], .columns = columns, .tensor = bench_alloc(sizeof(float) * WIDTH * rows), .rows = rows, .pitch = pitch,
-                   .result = bench_alloc(sizeof(float) * rows), .score = bench_alloc(sizeof(float) * rows), .copies = i % 2 != 0};
+        *w = (way){.model = models[i / 2],
+                   .columns = columns,
+                   .tensor = bench_alloc(sizeof(float) * WIDTH * rows),
+                   .rows = rows,
+                   .pitch = pitch,
+                   .result = bench_alloc(sizeof(float) * rows),
+                   .score = bench_alloc(sizeof(float) * rows),
+                   .copies = i % 2 != 0};
         tasks[count++] = (bench_task){w->copies ? runtimes[i / 2].copy_name : runtimes[i / 2].name, run_way, w, 0, 0};
         if (!w->tensor || !w->result || !w->score) status = STOA_FAIL(&err, STOA_ENOMEM, "no memory for %u rows", rows);
         else status = bind_way(w, queue, &err);
@@ -150,7 +157,8 @@ static void plot(bench *run)
     FILE *out = bench_create(run, "copy.gp");
     if (!out) return;
     fputs("set terminal png size 800,560 noenhanced\nset output 'copy.png'\nset datafile separator ','\nset logscale xy\nset grid\n"
-          "set xlabel 'rows'\nset ylabel 'ns per row'\nset title 'columns in place (lines) and through a tensor (dashed)'\nplot ", out);
+          "set xlabel 'rows'\nset ylabel 'ns per row'\nset title 'columns in place (lines) and through a tensor (dashed)'\nplot ",
+          out);
     for (int i = 0; i < TASKS; i++)
         fprintf(out, "%s'< grep \",%s,\" copy.csv' using 3:6 with linespoints lw 2 pt 7 dt %d lc rgb '%s' title '%s'", i ? ", " : "",
                 i % 2 ? runtimes[i / 2].copy_name : runtimes[i / 2].name, i % 2 ? 2 : 1, colours[i / 2],
@@ -170,7 +178,8 @@ void bench_copy(bench *run, const char *name)
     if (!out) return;
     fputs("name,contender,n,median_ns,min_ns,ns_per_row,copy_over_direct\n", out);
     for (int i = 0; i < RUNTIMES; i++) models[i] = load(runtimes[i].name, runtimes[i].extension);
-    if (!models[0] || stoa_device_open("host", &device, NULL) != STOA_OK || stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK)
+    if (!models[0] || stoa_device_open("host", &device, NULL) != STOA_OK ||
+        stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK)
         bench_note("copy: left out: tests/python/make_packages.py FOLDER makes the models, STOA_PACKAGES names the folder");
     else
         for (uint32_t rows = 100; rows <= (run->quick ? 1000u : 1000000u); rows *= 10) time_rows(run, out, queue, models, rows);

@@ -42,8 +42,8 @@ static stoa_status compact(station *s)
 /* Rows in their order: what a selection that takes them all gathers. */
 static stoa_status gather(station *s)
 {
-    const stoa_gather args = {stoa_buffer_data(s->in), stoa_buffer_data(s->out), 4, stoa_buffer_data(s->in), stoa_buffer_data(s->rows),
-                              s->capacity};
+    const stoa_gather args = {stoa_buffer_data(s->in), stoa_buffer_data(s->out),  4,
+                              stoa_buffer_data(s->in), stoa_buffer_data(s->rows), s->capacity};
     return stoa_algo_gather(s->queue, &args, NULL);
 }
 
@@ -56,25 +56,23 @@ static stoa_status scan(station *s)
 /* A gather of no rows: the count says so when the kernel looks. */
 static stoa_status nothing(station *s)
 {
-    const stoa_gather args = {stoa_buffer_data(s->in), stoa_buffer_data(s->out), 4, stoa_buffer_data(s->in),
-                              (const uint32_t *)stoa_buffer_data(s->rows) + 1, s->capacity};
+    const stoa_gather args = {stoa_buffer_data(s->in),
+                              stoa_buffer_data(s->out),
+                              4,
+                              stoa_buffer_data(s->in),
+                              (const uint32_t *)stoa_buffer_data(s->rows) + 1,
+                              s->capacity};
     return stoa_algo_gather(s->queue, &args, NULL);
 }
 
 static stoa_status to_columns(station *s)
-{
-    return stoa_soa_from_aos(s->queue, &s->head, stoa_buffer_data(s->records), sizeof(float) * COLUMNS, NULL);
-}
+{ return stoa_soa_from_aos(s->queue, &s->head, stoa_buffer_data(s->records), sizeof(float) * COLUMNS, NULL); }
 
 static stoa_status to_records(station *s)
-{
-    return stoa_soa_to_aos(s->queue, &s->head, stoa_buffer_data(s->records), sizeof(float) * COLUMNS, NULL);
-}
+{ return stoa_soa_to_aos(s->queue, &s->head, stoa_buffer_data(s->records), sizeof(float) * COLUMNS, NULL); }
 
 static stoa_status copy(station *s)
-{
-    return stoa_queue_copy(s->queue, stoa_buffer_data(s->out), stoa_buffer_data(s->in), sizeof(float) * s->capacity, NULL);
-}
+{ return stoa_queue_copy(s->queue, stoa_buffer_data(s->out), stoa_buffer_data(s->in), sizeof(float) * s->capacity, NULL); }
 
 /* Bytes a row that must be read and written; half of the rows are selected, and what lies behind their indices is anything. */
 static const struct {
@@ -233,7 +231,8 @@ static void plot(bench *run)
     FILE *out = bench_create(run, "device.gp");
     if (!out) return;
     fputs("set datafile separator ','\nset terminal pngcairo size 900,600\nset output 'device.png'\nset logscale xy\nset key outside\n"
-          "set xlabel 'rows'\nset ylabel 'GB/s'\nplot ", out);
+          "set xlabel 'rows'\nset ylabel 'GB/s'\nplot ",
+          out);
     for (uint32_t i = 0; i + 1 < TASKS; i++)
         fprintf(out, "'device.csv' using (strcol(3) eq '%s' ? $4 : NaN):7 with linespoints title '%s'%s", operations[i].name,
                 operations[i].name, i + 2 < TASKS ? ", " : "\n");

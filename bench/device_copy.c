@@ -67,8 +67,8 @@ static void run_copied(void *self)
     if (copy_and_run(c) != STOA_OK) c->failed = true;
 }
 
-static stoa_status bind_to(contest *c, stoa_session **session, stoa_buffer *input, size_t column_step, int64_t row_stride, stoa_buffer *output,
-                           stoa_error *err)
+static stoa_status bind_to(contest *c, stoa_session **session, stoa_buffer *input, size_t column_step, int64_t row_stride,
+                           stoa_buffer *output, stoa_error *err)
 {
     const stoa_schema *schema = stoa_model_schema(c->model);
     stoa_column columns[WIDTH_MAX], score = stoa_column_over(stoa_buffer_data(output), STOA_FLOAT32, c->rows, 1, stoa_buffer_place(output));
@@ -83,7 +83,8 @@ static stoa_status bind_to(contest *c, stoa_session **session, stoa_buffer *inpu
 static stoa_status make(contest *c, stoa_error *err)
 {
     const stoa_column_rule rule = stoa_model_capabilities(c->model)->inputs;
-    const size_t columns = sizeof(float) * c->width * c->pitch, tensor = sizeof(float) * c->width * c->rows, score = sizeof(float) * c->rows;
+    const size_t columns = sizeof(float) * c->width * c->pitch, tensor = sizeof(float) * c->width * c->rows,
+                 score = sizeof(float) * c->rows;
     bench_rng rng = {c->rows};
     c->row_major = rule != STOA_RULE_BLOCK && rule != STOA_RULE_UNIT;
     STOA_TRY(stoa_buffer_create(c->queue, STOA_MEMORY_DEVICE, columns, &c->columns, err));
@@ -127,7 +128,8 @@ static bool agree(contest *c)
 
 static void time_rows(bench *run, FILE *out, stoa_queue *queue, stoa_model *model, uint32_t runtime, uint32_t rows)
 {
-    contest c = {.queue = queue, .model = model, .rows = rows, .pitch = bench_padded(rows), .width = stoa_model_schema(model)->inputs[0].width};
+    contest c = {
+        .queue = queue, .model = model, .rows = rows, .pitch = bench_padded(rows), .width = stoa_model_schema(model)->inputs[0].width};
     stoa_error err = {0};
     bench_progress(run, "device_copy", rows);
     if (make(&c, &err) == STOA_ENOTSUP) {
@@ -174,7 +176,8 @@ static void plot(bench *run)
     FILE *out = bench_create(run, "device_copy.gp");
     if (!out) return;
     fputs("set datafile separator ','\nset terminal pngcairo size 900,600\nset output 'device_copy.png'\nset logscale xy\nset key left\n"
-          "set xlabel 'rows'\nset ylabel 'ns per run'\nplot ", out);
+          "set xlabel 'rows'\nset ylabel 'ns per run'\nplot ",
+          out);
     for (uint32_t i = 0; i < 2 * RUNTIMES; i++) {
         const char *contender = i % 2 ? runtimes[i / 2].copy_name : runtimes[i / 2].name;
         fprintf(out, "'device_copy.csv' using (strcol(3) eq '%s' ? $4 : NaN):5 with linespoints title '%s'%s", contender, contender,

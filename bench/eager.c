@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define COMMAND "PYTHONPATH='%s/python:%s/tests/python' PYTHONDONTWRITEBYTECODE=1 '%s/.venv/bin/python' -W ignore '%s/bench/aot_nets.py' --eager %u %s <&%d"
+#define COMMAND \
+    "PYTHONPATH='%s/python:%s/tests/python' PYTHONDONTWRITEBYTECODE=1 '%s/.venv/bin/python' -W ignore '%s/bench/aot_nets.py' --eager %u " \
+    "%s <&%d"
 
 bench_eager *bench_eager_start(const char *network, uint32_t rows)
 {

@@ -49,13 +49,11 @@ static bool fill(forest_bench *b, uint32_t rows)
     b->out = bench_alloc(sizeof(float) * pitch);
     b->peer_out = bench_alloc(sizeof(float) * pitch);
     if (!b->columns || !b->row_major || !b->out || !b->peer_out) return false;
-    b->args = (reco_forest_run){
-        .forest = reco_forest_view_of(b->forest, NULL), .out = b->out, .count = &b->rows, .capacity = rows};
+    b->args = (reco_forest_run){.forest = reco_forest_view_of(b->forest, NULL), .out = b->out, .count = &b->rows, .capacity = rows};
     for (uint32_t c = 0; c < FEATURES; c++) {
         float *column = b->columns + (size_t)c * pitch;
         b->args.columns[c] = column;
-        for (uint32_t i = 0; i < rows; i++)
-            b->row_major[(size_t)i * FEATURES + c] = column[i] = (float)bench_gauss(&rng);
+        for (uint32_t i = 0; i < rows; i++) b->row_major[(size_t)i * FEATURES + c] = column[i] = (float)bench_gauss(&rng);
     }
     return true;
 }
@@ -98,8 +96,7 @@ static void time_rows(bench *run, forest_bench *b, const char *stem, uint32_t ro
             continue;
         }
         peers[p]->run(self[p]);
-        if (!(difference(b) < 1e-5))
-            bench_fail(run, "%s: %s differs by %g", stem, peers[p]->name, difference(b));
+        if (!(difference(b) < 1e-5)) bench_fail(run, "%s: %s differs by %g", stem, peers[p]->name, difference(b));
         tasks[count++] = (bench_task){.contender = peers[p]->name, .run = peers[p]->run, .self = self[p]};
     }
     bench_measure(run, tasks, count, run->quick ? 3 : 7);
@@ -145,8 +142,8 @@ static void write_table(bench *run, size_t first)
     fputs("name,contender,rows,median_us_per_row,min_us_per_row,ratio\n", out);
     for (size_t i = first; i < run->result_count; i++) {
         const bench_result *r = &run->results[i];
-        fprintf(out, "%s,%s,%llu,%.3f,%.3f,", r->name, r->contender, (unsigned long long)r->n,
-                1e-3 * r->median_ns / (double)r->n, 1e-3 * r->min_ns / (double)r->n);
+        fprintf(out, "%s,%s,%llu,%.3f,%.3f,", r->name, r->contender, (unsigned long long)r->n, 1e-3 * r->median_ns / (double)r->n,
+                1e-3 * r->min_ns / (double)r->n);
         bench_number(out, r->ratio, "\n");
     }
     if (fclose(out) != 0) bench_fail(run, "forest.csv: %s", strerror(errno));
@@ -162,8 +159,7 @@ void bench_forest(bench *run, const char *name)
         bench_note("forest left out: the models need .venv with xgboost (tools/setup)");
         return;
     }
-    if (stoa_device_open("host", &b.device, NULL) != STOA_OK ||
-        stoa_queue_create(b.device, STOA_QUEUE_BLOCKING, &b.queue, NULL) != STOA_OK)
+    if (stoa_device_open("host", &b.device, NULL) != STOA_OK || stoa_queue_create(b.device, STOA_QUEUE_BLOCKING, &b.queue, NULL) != STOA_OK)
         bench_fail(run, "forest: no queue");
     for (size_t i = 0; b.queue && i < sizeof stems / sizeof *stems; i++) time_shape(run, &b, stems[i]);
     stoa_queue_destroy(b.queue);

@@ -14,8 +14,7 @@
 #define COMPARED_ROWS 2000u
 #define WIDTH_MAX 256u
 
-static const mlp_spec specs[] = {{"mlp_30_64_64_1", 3, {30, 64, 64, 1}},
-                                 {"mlp_17_32_32_32_1", 4, {17, 32, 32, 32, 1}}};
+static const mlp_spec specs[] = {{"mlp_30_64_64_1", 3, {30, 64, 64, 1}}, {"mlp_17_32_32_32_1", 4, {17, 32, 32, 32, 1}}};
 static const uint32_t rows_timed[] = {1, 8, 32, 100, 1000, 10000, 100000, 1000000};
 static const mlp_contender *const contenders[] = {&mlp_native, &mlp_ort, &mlp_ort_packed, &mlp_openblas};
 #define SPEC_COUNT (sizeof specs / sizeof *specs)
@@ -44,8 +43,7 @@ static bool make_weights(const mlp_spec *spec, mlp_weights *weights)
         weights->weight[l] = bench_alloc(sizeof(float) * in * out);
         weights->bias[l] = bench_alloc(sizeof(float) * out);
         if (!weights->weight[l] || !weights->bias[l]) return false;
-        for (uint32_t i = 0; i < in * out; i++)
-            weights->weight[l][i] = (float)(scale * (2 * bench_uniform(&rng) - 1));
+        for (uint32_t i = 0; i < in * out; i++) weights->weight[l][i] = (float)(scale * (2 * bench_uniform(&rng) - 1));
         for (uint32_t i = 0; i < out; i++) weights->bias[l][i] = (float)(0.2 * (bench_uniform(&rng) - 0.5));
     }
     return true;
@@ -91,8 +89,7 @@ static bool make_data(mlp_case *mlp, mlp_memory *memory, uint32_t rows)
     mlp->out = memory->out;
     if (!memory->columns || !memory->row_major || !memory->packed || !memory->out) return false;
     for (size_t f = 0; f < width; f++)
-        for (size_t i = 0; i < rows; i++)
-            memory->columns[f * pitch + i] = (float)(2 * bench_uniform(&rng) - 1);
+        for (size_t i = 0; i < rows; i++) memory->columns[f * pitch + i] = (float)(2 * bench_uniform(&rng) - 1);
     mlp_pack(mlp, memory->row_major);
     return true;
 }
@@ -101,14 +98,12 @@ static double reference(const mlp_case *mlp, uint32_t row)
 {
     double layer[2][WIDTH_MAX] = {{0}};
     const mlp_spec *spec = mlp->spec;
-    for (uint32_t f = 0; f < spec->widths[0]; f++)
-        layer[0][f] = (double)mlp->columns[(size_t)f * mlp->pitch + row];
+    for (uint32_t f = 0; f < spec->widths[0]; f++) layer[0][f] = (double)mlp->columns[(size_t)f * mlp->pitch + row];
     for (uint32_t l = 0; l < spec->layers; l++) {
         const uint32_t in = spec->widths[l];
         for (uint32_t o = 0; o < spec->widths[l + 1]; o++) {
             double sum = (double)mlp->weights->bias[l][o];
-            for (uint32_t i = 0; i < in; i++)
-                sum += (double)mlp->weights->weight[l][o * in + i] * layer[l % 2][i];
+            for (uint32_t i = 0; i < in; i++) sum += (double)mlp->weights->weight[l][o * in + i] * layer[l % 2][i];
             layer[(l + 1) % 2][o] = l + 1 == spec->layers ? 1 / (1 + exp(-sum)) : fmax(sum, 0);
         }
     }
@@ -128,10 +123,8 @@ static bool is_right(bench *run, const mlp_case *mlp, const char *contender)
         worst = row, worst_error = error, worst_value = expected;
     }
     if (wrong)
-        bench_fail(run,
-                   "%s, %s, n = %u: %u of %u rows differ by more than %g; worst row %u: %.9g, reference %.9g",
-                   mlp->spec->name, contender, mlp->rows, wrong, compared, TOLERANCE, worst,
-                   (double)mlp->out[worst], worst_value);
+        bench_fail(run, "%s, %s, n = %u: %u of %u rows differ by more than %g; worst row %u: %.9g, reference %.9g", mlp->spec->name,
+                   contender, mlp->rows, wrong, compared, TOLERANCE, worst, (double)mlp->out[worst], worst_value);
     for (uint32_t row = mlp->rows; row < mlp->pitch; row++)
         if (!isnan(mlp->out[row])) {
             bench_fail(run, "%s, %s, n = %u: wrote row %u", mlp->spec->name, contender, mlp->rows, row);
@@ -160,8 +153,7 @@ static void open_field(bench *run, const mlp_case *mlp, mlp_field *field)
             continue;
         }
         contenders[c]->close(self);
-        if (contenders[c]->optional)
-            bench_note("%s: %s left out: %s", mlp->spec->name, contenders[c]->name, why);
+        if (contenders[c]->optional) bench_note("%s: %s left out: %s", mlp->spec->name, contenders[c]->name, why);
         else bench_fail(run, "%s: %s: %s", mlp->spec->name, contenders[c]->name, why);
     }
 }
@@ -202,8 +194,7 @@ static void time_rows(bench *run, mlp_case *mlp, const mlp_field *field, uint32_
     else {
         for (uint32_t c = 0; c < field->count; c++)
             if (ready(run, mlp, field->contender[c], field->self[c]))
-                tasks[count++] =
-                    (bench_task){field->contender[c]->name, field->contender[c]->run, field->self[c], 0, 0};
+                tasks[count++] = (bench_task){field->contender[c]->name, field->contender[c]->run, field->self[c], 0, 0};
         tasks[count++] = (bench_task){"fma_peak", fma_peak_run, NULL, 0, 0};
         bench_measure(run, tasks, count, bench_rounds(run, rows));
         bench_add_tasks(run, mlp->spec->name, rows, tasks, count, flop_per_row(mlp->spec) * rows);
@@ -269,8 +260,7 @@ static void call_overhead(bench *run, const char *path, FILE *out)
         }
         bench_measure(run, tasks, count, bench_rounds(run, 1));
         bench_add_tasks(run, "call_overhead", rows, tasks, count, 0);
-        for (uint32_t t = 0; t < count; t++)
-            fprintf(out, "call_overhead_n%u,%s,%.1f,ns\n", rows, tasks[t].contender, tasks[t].median_ns);
+        for (uint32_t t = 0; t < count; t++) fprintf(out, "call_overhead_n%u,%s,%.1f,ns\n", rows, tasks[t].contender, tasks[t].median_ns);
         for (uint32_t c = 0; c < 2; c++) both[c]->close(selves[c]);
         free_memory(&memory);
     }
@@ -303,8 +293,7 @@ static bool plot_block(const bench *run, FILE *out, const char *name, size_t c)
         if (strcmp(r->name, name) != 0 || strcmp(r->contender, contenders[c]->name) != 0) continue;
         if (!any) fprintf(out, "$d%zu << EOD\n", c);
         any = true;
-        fprintf(out, "%llu %.6g %.6g\n", (unsigned long long)r->n, r->median_ns / (double)r->n,
-                100 * r->peak_fraction);
+        fprintf(out, "%llu %.6g %.6g\n", (unsigned long long)r->n, r->median_ns / (double)r->n, 100 * r->peak_fraction);
     }
     if (any) fputs("EOD\n", out);
     return any;
@@ -318,9 +307,8 @@ static void plot_panel(bench *run, FILE *out, const mlp_spec *spec, uint32_t col
     fprintf(out, "set title '%s' noenhanced\n", spec->name);
     for (size_t c = 0; c < CONTENDER_COUNT; c++) {
         if (!there[c]) continue;
-        fprintf(out, "%s$d%zu using 1:%u with linespoints lw 2 pt 7 ps 0.8 lc rgb '%s' title '%s'", comma, c,
-                column, (const char *const[]){"#d62728", "#1f77b4", "#17becf", "#2ca02c"}[c],
-                contenders[c]->name);
+        fprintf(out, "%s$d%zu using 1:%u with linespoints lw 2 pt 7 ps 0.8 lc rgb '%s' title '%s'", comma, c, column,
+                (const char *const[]){"#d62728", "#1f77b4", "#17becf", "#2ca02c"}[c], contenders[c]->name);
         comma = ", ";
     }
     fputs("\n", out);
@@ -332,21 +320,15 @@ static void plot(bench *run, const char *script, const char *png, uint32_t colum
     bool has[SPEC_COUNT] = {false};
     for (size_t i = 0; i < run->result_count; i++)
         for (size_t s = 0; s < SPEC_COUNT; s++)
-            if (!strcmp(run->results[i].name, specs[s].name) &&
-                strcmp(run->results[i].contender, "fma_peak") != 0)
-                has[s] = true;
+            if (!strcmp(run->results[i].name, specs[s].name) && strcmp(run->results[i].contender, "fma_peak") != 0) has[s] = true;
     for (size_t s = 0; s < SPEC_COUNT; s++) models += has[s];
     FILE *out = models ? bench_create(run, script) : NULL;
     if (!out) return;
     fprintf(out, "set terminal png size %u,480 noenhanced\nset output '%s'\n", 640 * models, png);
-    fprintf(out,
-            "set multiplot layout 1,%u\nset logscale x\nset format x '10^%%T'\nset grid\nset xlabel 'rows'\n",
-            models);
+    fprintf(out, "set multiplot layout 1,%u\nset logscale x\nset format x '10^%%T'\nset grid\nset xlabel 'rows'\n", models);
     fputs("set termoption enhanced\n", out);
     if (column == 2) fputs("set logscale y\nset ylabel 'ns per row'\nset key top right noenhanced\n", out);
-    else
-        fputs("set yrange [0:105]\nset ylabel 'percent of the FMA peak'\nset key bottom right noenhanced\n",
-              out);
+    else fputs("set yrange [0:105]\nset ylabel 'percent of the FMA peak'\nset key bottom right noenhanced\n", out);
     for (size_t s = 0; s < SPEC_COUNT; s++)
         if (has[s]) plot_panel(run, out, &specs[s], column);
     fputs("unset multiplot\n", out);
@@ -379,8 +361,7 @@ void bench_mlp(bench *run, const char *name)
 {
     for (size_t s = 0; s < SPEC_COUNT; s++) {
         bool done = false; /* `mlp` and a model's own name may both be asked for */
-        for (size_t i = 0; i < run->result_count; i++)
-            done = done || !strcmp(run->results[i].name, specs[s].name);
+        for (size_t i = 0; i < run->result_count; i++) done = done || !strcmp(run->results[i].name, specs[s].name);
         if (!done && (!strcmp(name, "mlp") || !strcmp(name, specs[s].name))) bench_model(run, &specs[s]);
     }
     bench_write_csv(run, "mlp_", "mlp.csv");

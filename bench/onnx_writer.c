@@ -58,10 +58,7 @@ static void put_block(bytes *out, uint32_t field, const void *data, size_t size)
     put(out, data, size);
 }
 
-static void put_text(bytes *out, uint32_t field, const char *text)
-{
-    put_block(out, field, text, strlen(text));
-}
+static void put_text(bytes *out, uint32_t field, const char *text) { put_block(out, field, text, strlen(text)); }
 
 /* The length of a submessage is known at its end; then its bytes are moved up by the size of the length. */
 static size_t begin(bytes *out, uint32_t field)
@@ -95,8 +92,7 @@ static void put_tensor(bytes *out, const char *name, const float *data, uint32_t
 
 /* NodeProto: input 1, output 2, name 3, op_type 4, attribute 5; AttributeProto: name 1, i 3, type 20 (INT 2).
  */
-static void put_node(bytes *out, const char *op, const char *const inputs[3], const char *output,
-                     const char *flag)
+static void put_node(bytes *out, const char *op, const char *const inputs[3], const char *output, const char *flag)
 {
     const size_t node = begin(out, 1);
     for (uint32_t i = 0; i < 3 && inputs[i]; i++) put_text(out, 1, inputs[i]);
@@ -189,12 +185,6 @@ static bool write_model(const char *path, const mlp_spec *spec, const mlp_weight
     return save(path, &out);
 }
 
-bool onnx_write_mlp(const char *path, const mlp_spec *spec, const mlp_weights *weights)
-{
-    return write_model(path, spec, weights);
-}
+bool onnx_write_mlp(const char *path, const mlp_spec *spec, const mlp_weights *weights) { return write_model(path, spec, weights); }
 
-bool onnx_write_trivial(const char *path)
-{
-    return write_model(path, &(mlp_spec){"trivial", 1, {1, 1}}, NULL);
-}
+bool onnx_write_trivial(const char *path) { return write_model(path, &(mlp_spec){"trivial", 1, {1, 1}}, NULL); }

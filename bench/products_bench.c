@@ -50,11 +50,11 @@ static void run_openblas(void *self)
     const int outs = (int)l->outs, ins = (int)l->ins, n = (int)l->n, pitch = (int)(l->side == ROWS_WEIGHTS ? l->ins : l->pitch);
     const CBLAS_TRANSPOSE in = l->side == COLUMNS_WEIGHTS ? CblasTrans : CblasNoTrans;
     if (n == 1)
-        bench_openblas.sgemv(CblasRowMajor, CblasNoTrans, outs, ins, 1, l->weight, ins, l->in, l->side == ROWS_WEIGHTS ? 1 : pitch, 0, l->out, 1);
+        bench_openblas.sgemv(CblasRowMajor, CblasNoTrans, outs, ins, 1, l->weight, ins, l->in, l->side == ROWS_WEIGHTS ? 1 : pitch, 0,
+                             l->out, 1);
     else if (l->side == WEIGHTS_COLUMNS)
         bench_openblas.sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, outs, n, ins, 1, l->weight, ins, l->in, pitch, 0, l->out, n);
-    else
-        bench_openblas.sgemm(CblasRowMajor, in, CblasTrans, n, outs, ins, 1, l->in, pitch, l->weight, ins, 0, l->out, outs);
+    else bench_openblas.sgemm(CblasRowMajor, in, CblasTrans, n, outs, ins, 1, l->in, pitch, l->weight, ins, 0, l->out, outs);
 }
 #endif
 
@@ -72,7 +72,8 @@ static bool is_right(const layer *l)
         const int64_t o = l->side == WEIGHTS_COLUMNS ? i / l->n : i % l->outs, row = l->side == WEIGHTS_COLUMNS ? i % l->n : i / l->outs;
         double sum = 0, size = 0;
         for (int64_t k = 0; k < l->ins; k++) {
-            const double term = (double)l->weight[o * l->ins + k] * (double)l->in[l->side == ROWS_WEIGHTS ? row * l->ins + k : k * l->pitch + row];
+            const double term =
+                (double)l->weight[o * l->ins + k] * (double)l->in[l->side == ROWS_WEIGHTS ? row * l->ins + k : k * l->pitch + row];
             sum += term;
             size += fabs(term);
         }
@@ -101,8 +102,7 @@ static void time_layer(bench *run, side which, int64_t outs, int64_t ins, int64_
     l.weight = random_floats(outs * ins, &rng);
     l.in = random_floats(ins * l.pitch, &rng);
     l.out = bench_alloc(sizeof(float) * (size_t)(outs * n));
-    if (!l.weight || !l.in || !l.out)
-        bench_fail(run, "%s: no memory", name);
+    if (!l.weight || !l.in || !l.out) bench_fail(run, "%s: no memory", name);
     else {
         bench_task tasks[3] = {{"native", run_native, &l, 0, 0}};
         uint32_t count = 1;
@@ -162,7 +162,8 @@ static void convolve_openblas(void *self)
         unroll(i, i->in + image * i->c.in.image);
         for (int64_t o = 0; o < outs; o++)
             for (int64_t p = 0; p < positions; p++) out[o * positions + p] = i->bias[o];
-        bench_openblas.sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, outs, positions, depth, 1, i->weight, depth, i->lines, positions, 1, out, positions);
+        bench_openblas.sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, outs, positions, depth, 1, i->weight, depth, i->lines, positions, 1,
+                             out, positions);
     }
 }
 #endif
@@ -196,8 +197,7 @@ static void time_convolution(bench *run, const native_convolution *c, int64_t co
     snprintf(name, sizeof name, "products_conv_%dx%d_%d_%d_by_%d", (int)c->size[0], (int)c->size[1], (int)c->channels, (int)c->outs,
              (int)c->stride[0]);
     bench_progress(run, name, (uint64_t)count);
-    if (!make_images(&i, count))
-        bench_fail(run, "%s: no memory", name);
+    if (!make_images(&i, count)) bench_fail(run, "%s: no memory", name);
     else {
         bench_task tasks[3] = {{"native", convolve_native, &i, 0, 0}};
         uint32_t tasks_count = 1;
@@ -232,9 +232,30 @@ void bench_products(bench *run, const char *name)
     static const int64_t rows[] = {1, 8, 32, 100, 512};
     static const native_convolution layers[] = {
         {.groups = 1, .channels = 3, .outs = 16, .size = {9, 9}, .kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}},
-        {.groups = 1, .channels = 16, .outs = 16, .size = {9, 9}, .kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}},
-        {.groups = 1, .channels = 16, .outs = 32, .size = {9, 9}, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .dilation = {1, 1}},
-        {.groups = 1, .channels = 32, .outs = 32, .size = {5, 5}, .kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}},
+        {.groups = 1,
+         .channels = 16,
+         .outs = 16,
+         .size = {9, 9},
+         .kernel = {3, 3},
+         .stride = {1, 1},
+         .padding = {1, 1},
+         .dilation = {1, 1}},
+        {.groups = 1,
+         .channels = 16,
+         .outs = 32,
+         .size = {9, 9},
+         .kernel = {3, 3},
+         .stride = {2, 2},
+         .padding = {1, 1},
+         .dilation = {1, 1}},
+        {.groups = 1,
+         .channels = 32,
+         .outs = 32,
+         .size = {5, 5},
+         .kernel = {3, 3},
+         .stride = {1, 1},
+         .padding = {1, 1},
+         .dilation = {1, 1}},
     };
     find_openblas();
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)

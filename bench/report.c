@@ -57,8 +57,7 @@ void bench_add(bench *run, const bench_result *result)
     run->results[run->result_count++] = *result;
 }
 
-void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count,
-                     double flop)
+void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task *tasks, uint32_t count, double flop)
 {
     double native_ns = NAN;
     for (uint32_t t = 0; t < count; t++)
@@ -78,8 +77,7 @@ void bench_list(bench *run, const char *file)
 {
     for (uint32_t i = 0; i < run->file_count; i++)
         if (!strcmp(run->files[i], file)) return;
-    if (run->file_count < BENCH_FILES_MAX)
-        snprintf(run->files[run->file_count++], sizeof run->files[0], "%s", file);
+    if (run->file_count < BENCH_FILES_MAX) snprintf(run->files[run->file_count++], sizeof run->files[0], "%s", file);
 }
 
 static FILE *open_in_dir(bench *run, const char *file, const char *mode)
@@ -218,8 +216,8 @@ static void machine_line(char *text, size_t capacity)
     while ((flag = strsep(&rest, " ")) != NULL)
         for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
             if (!strcmp(flag, shown[i])) strcat(strcat(found, " "), flag); /* each flag is listed once */
-    snprintf(text, capacity, "%s; flags%s; compiler " __VERSION__ "; stoa %s (%s); %s", model, found,
-             stoa_version(), stoa_build_info(), date);
+    snprintf(text, capacity, "%s; flags%s; compiler " __VERSION__ "; stoa %s (%s); %s", model, found, stoa_version(), stoa_build_info(),
+             date);
 }
 
 static void write_machine(bench *run, const char *line)
@@ -253,8 +251,7 @@ void bench_page(bench *run)
           out);
     if (run->quick) fputs("<p><strong>--quick: few rounds and rows. Not for comparison.</strong></p>\n", out);
     for (uint32_t i = 0; i < run->file_count; i++)
-        if (strstr(run->files[i], ".png"))
-            fprintf(out, "<p><img src=\"%s\" alt=\"%s\"></p>\n", run->files[i], run->files[i]);
+        if (strstr(run->files[i], ".png")) fprintf(out, "<p><img src=\"%s\" alt=\"%s\"></p>\n", run->files[i], run->files[i]);
     for (uint32_t i = 0; i < run->file_count; i++)
         if (strstr(run->files[i], ".csv")) html_table(run, out, run->files[i]);
     fputs("</html>\n", out);

@@ -77,10 +77,7 @@ static uint64_t next(bench_rng *rng)
     return z ^ (z >> 31);
 }
 
-double bench_uniform(bench_rng *rng)
-{
-    return (double)(next(rng) >> 11) * 0x1p-53;
-}
+double bench_uniform(bench_rng *rng) { return (double)(next(rng) >> 11) * 0x1p-53; }
 
 double bench_gauss(bench_rng *rng)
 {
@@ -108,10 +105,7 @@ void *bench_alloc(size_t bytes)
     return memory;
 }
 
-uint32_t bench_padded(uint32_t rows)
-{
-    return (rows + 31u) / 32u * 32u;
-}
+uint32_t bench_padded(uint32_t rows) { return (rows + 31u) / 32u * 32u; }
 
 uint64_t bench_rss_kib(void)
 {

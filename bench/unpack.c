@@ -82,8 +82,7 @@ static void fill_words(unpacking *u, uint32_t rows)
 static bool make(unpacking *u, uint32_t rows)
 {
     const uint32_t crossings = rows / (CROSSING_CANDIDATES / 2) + 64;
-    const stoa_block blocks[] = {{"puppi", &puppi_soa_layout, rows, 0, NULL},
-                                 {"crossings", &crossings_soa_layout, crossings + 1, 0, NULL}};
+    const stoa_block blocks[] = {{"puppi", &puppi_soa_layout, rows, 0, NULL}, {"crossings", &crossings_soa_layout, crossings + 1, 0, NULL}};
     u->copy_bytes = (size_t)rows * (WORD_BYTES + COLUMN_BYTES) / 2;
     u->words = bench_alloc(sizeof(uint64_t) * ((size_t)rows + crossings));
     u->header = bench_alloc(sizeof(uint32_t) * crossings);
@@ -130,11 +129,9 @@ static void time_rows(bench *run, FILE *out, uint32_t rows)
 {
     unpacking u = {0};
     bench_progress(run, "unpack", rows);
-    if (!make(&u, rows) || !is_right(&u))
-        bench_fail(run, "unpack, n = %u: no memory, or a wrong result", rows);
+    if (!make(&u, rows) || !is_right(&u)) bench_fail(run, "unpack, n = %u: no memory, or a wrong result", rows);
     else {
-        bench_task tasks[] = {
-            {"native", run_native, &u, 0, 0}, {"memcpy", run_memcpy, &u, 0, 0}, {"scalar_loop", run_loop, &u, 0, 0}};
+        bench_task tasks[] = {{"native", run_native, &u, 0, 0}, {"memcpy", run_memcpy, &u, 0, 0}, {"scalar_loop", run_loop, &u, 0, 0}};
         const uint32_t count = sizeof tasks / sizeof *tasks;
         bench_measure(run, tasks, count, bench_rounds(run, rows));
         bench_add_tasks(run, "unpack", rows, tasks, count, 0);

@@ -60,10 +60,7 @@ static void generate(event *e, double mean, bench_rng *rng)
         add_track(e, 26 * bench_uniform(rng) - 13, 0.03, 0.5 - log(1 - bench_uniform(rng)));
 }
 
-static reco_vertex_input input_of(event *e)
-{
-    return (reco_vertex_input){e->z, e->z_error2, e->pt2, NULL, &e->tracks, TRACKS_MAX};
-}
+static reco_vertex_input input_of(event *e) { return (reco_vertex_input){e->z, e->z_error2, e->pt2, NULL, &e->tracks, TRACKS_MAX}; }
 
 static stoa_status find_by_density(finder *f, event *e)
 {
@@ -120,10 +117,8 @@ static bool open_finder(finder *f)
         return false;
     }
     const stoa_place place = stoa_device_place(f->device);
-    return stoa_layout_bind(&vertices_soa_layout, VERTICES_MAX, f->blob[0], bytes[0], place,
-                            &f->vertices.head, &f->err) == STOA_OK &&
-           stoa_layout_bind(&vertex_tracks_soa_layout, TRACKS_MAX, f->blob[1], bytes[1], place,
-                            &f->tracks.head, &f->err) == STOA_OK;
+    return stoa_layout_bind(&vertices_soa_layout, VERTICES_MAX, f->blob[0], bytes[0], place, &f->vertices.head, &f->err) == STOA_OK &&
+           stoa_layout_bind(&vertex_tracks_soa_layout, TRACKS_MAX, f->blob[1], bytes[1], place, &f->tracks.head, &f->err) == STOA_OK;
 }
 
 static void close_finder(finder *f)
@@ -189,9 +184,8 @@ static void time_mean(bench *run, finder *f, FILE *out, uint32_t mean)
         if (c == 0) native_ns = result.median_ns;
         result.ratio = result.median_ns / native_ns;
         bench_add(run, &result);
-        fprintf(out, "%s,%s,%u,%.1f,%.2f,%.2f,%.1f,%.1f,%.3f\n", name, result.contender, mean, tracks / EVENTS,
-                1e-3 * result.median_ns, 1e-3 * result.min_ns, result.median_ns * EVENTS / tracks, found[c] / EVENTS,
-                near[c] / generated);
+        fprintf(out, "%s,%s,%u,%.1f,%.2f,%.2f,%.1f,%.1f,%.3f\n", name, result.contender, mean, tracks / EVENTS, 1e-3 * result.median_ns,
+                1e-3 * result.min_ns, result.median_ns * EVENTS / tracks, found[c] / EVENTS, near[c] / generated);
     }
 }
 

@@ -19,8 +19,7 @@ static stoa_status choose_named(choice *from, const reco_table *table, const cha
     char *copy = NULL;
     stoa_status status = names ? cli_split(list, &copy, names, RECO_TABLE_COLUMNS_MAX, &from->count, err)
                                : STOA_FAIL(err, STOA_ENOMEM, "--columns: no memory");
-    for (uint32_t i = 0; status == STOA_OK && i < from->count; i++)
-        status = reco_table_get(table, names[i], &from->columns[i], err);
+    for (uint32_t i = 0; status == STOA_OK && i < from->count; i++) status = reco_table_get(table, names[i], &from->columns[i], err);
     free(copy);
     free(names);
     return status;
@@ -79,8 +78,7 @@ static stoa_status take(cli_input *input, const stoa_tensor_schema *tensor, choi
     input->count = tensor->width;
     input->columns = calloc(input->count + 1u, sizeof *input->columns);
     input->names = calloc(input->count + 1u, sizeof *input->names);
-    if (!input->columns || !input->names)
-        return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u columns", input->count);
+    if (!input->columns || !input->names) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u columns", input->count);
     from->next += input->count;
     uint64_t used = 0;
     for (uint32_t k = 0; k < input->count; k++) {
@@ -97,49 +95,38 @@ static stoa_status take_listed(cli_binding *binding, const stoa_schema *schema, 
     uint32_t needed = 0;
     for (uint32_t i = 0; i < schema->input_count; i++) needed += schema->inputs[i].width;
     if (from->count != needed)
-        return STOA_FAIL(err, STOA_ESHAPE, "input '%s'%s: %u columns given, %u needed",
-                         schema->inputs[0].name, schema->input_count > 1 ? " and the others" : "",
-                         from->count, needed);
-    for (uint32_t i = 0; i < schema->input_count; i++)
-        STOA_TRY(take(&binding->inputs[i], &schema->inputs[i], from, binding->rows, err));
+        return STOA_FAIL(err, STOA_ESHAPE, "input '%s'%s: %u columns given, %u needed", schema->inputs[0].name,
+                         schema->input_count > 1 ? " and the others" : "", from->count, needed);
+    for (uint32_t i = 0; i < schema->input_count; i++) STOA_TRY(take(&binding->inputs[i], &schema->inputs[i], from, binding->rows, err));
     return STOA_OK;
 }
 
-static stoa_status take_by_name(cli_binding *binding, const stoa_schema *schema, const reco_table *table,
-                                choice *from, stoa_error *err)
+static stoa_status take_by_name(cli_binding *binding, const stoa_schema *schema, const reco_table *table, choice *from, stoa_error *err)
 {
     for (uint32_t i = 0; i < schema->input_count; i++) {
         const stoa_tensor_schema *tensor = &schema->inputs[i];
         from->count = from->next = 0;
         if (!choose_by_name(from, table, tensor)) {
             if (schema->input_count > 1)
-                return STOA_FAIL(err, STOA_ENAME,
-                                 "input '%s': the file has no array of that name; choose with --columns",
-                                 tensor->name);
+                return STOA_FAIL(err, STOA_ENAME, "input '%s': the file has no array of that name; choose with --columns", tensor->name);
             choose_all(from, table);
         }
         if (from->count != tensor->width)
-            return STOA_FAIL(err, STOA_ESHAPE,
-                             "input '%s': %u columns in the file, %u needed; choose with --columns",
-                             tensor->name, from->count, tensor->width);
+            return STOA_FAIL(err, STOA_ESHAPE, "input '%s': %u columns in the file, %u needed; choose with --columns", tensor->name,
+                             from->count, tensor->width);
         STOA_TRY(take(&binding->inputs[i], tensor, from, binding->rows, err));
     }
     return STOA_OK;
 }
 
-stoa_status cli_binding_init(cli_binding *binding, const stoa_schema *schema, const reco_table *table,
-                             const char *columns, stoa_error *err)
+stoa_status cli_binding_init(cli_binding *binding, const stoa_schema *schema, const reco_table *table, const char *columns, stoa_error *err)
 {
     *binding = (cli_binding){.input_count = schema->input_count, .rows = reco_table_rows(table)};
     choice from = {.columns = calloc(2u * RECO_TABLE_COLUMNS_MAX, sizeof(const reco_column *))};
     binding->inputs = calloc(schema->input_count + 1u, sizeof *binding->inputs);
-    stoa_status status = from.columns && binding->inputs
-                             ? STOA_OK
-                             : STOA_FAIL(err, STOA_ENOMEM, "no memory for the list of columns");
+    stoa_status status = from.columns && binding->inputs ? STOA_OK : STOA_FAIL(err, STOA_ENOMEM, "no memory for the list of columns");
     if (status == STOA_OK && columns) status = choose_named(&from, table, columns, err);
-    if (status == STOA_OK)
-        status = columns ? take_listed(binding, schema, &from, err)
-                         : take_by_name(binding, schema, table, &from, err);
+    if (status == STOA_OK) status = columns ? take_listed(binding, schema, &from, err) : take_by_name(binding, schema, table, &from, err);
     free(from.columns);
     return status;
 }
@@ -166,27 +153,25 @@ stoa_status cli_bind_inputs(const cli_binding *binding, const stoa_schema *schem
     return STOA_OK;
 }
 
-stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror,
-                             stoa_error *err)
+stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror, stoa_error *err)
 {
     for (uint32_t i = 0; i < schema->output_count; i++) {
         const stoa_tensor_schema *tensor = &schema->outputs[i];
         if (tensor->width == 0 || tensor->width > RECO_TABLE_COLUMNS_MAX)
-            return STOA_FAIL(err, STOA_ELIMIT, "output '%s': %u values a row, 1 to %u possible", tensor->name,
-                             tensor->width, RECO_TABLE_COLUMNS_MAX);
+            return STOA_FAIL(err, STOA_ELIMIT, "output '%s': %u values a row, 1 to %u possible", tensor->name, tensor->width,
+                             RECO_TABLE_COLUMNS_MAX);
         stoa_column *columns = calloc(tensor->width, sizeof *columns);
         if (!columns) return STOA_FAIL(err, STOA_ENOMEM, "output '%s': no memory", tensor->name);
         void *data = NULL;
         size_t stride = 0;
-        stoa_status status = tensor->width == 1 ? reco_table_add(out, tensor->name, tensor->dtype, &data, err)
-                                                : reco_table_add_group(out, tensor->name, tensor->dtype,
-                                                                       tensor->width, &data, &stride, err);
+        stoa_status status = tensor->width == 1
+                                 ? reco_table_add(out, tensor->name, tensor->dtype, &data, err)
+                                 : reco_table_add_group(out, tensor->name, tensor->dtype, tensor->width, &data, &stride, err);
         for (uint32_t k = 0; status == STOA_OK && k < tensor->width; k++)
-            columns[k] = stoa_column_over((char *)data + k * stride * stoa_dtype_bytes(tensor->dtype),
-                                          tensor->dtype, reco_table_rows(out), 1, host_place);
+            columns[k] = stoa_column_over((char *)data + k * stride * stoa_dtype_bytes(tensor->dtype), tensor->dtype, reco_table_rows(out),
+                                          1, host_place);
         if (status == STOA_OK) status = cli_mirror_add(mirror, columns, tensor->width, true, err);
-        if (status == STOA_OK)
-            status = stoa_session_bind(session, tensor->name, stoa_tensor_of(columns, tensor->width), err);
+        if (status == STOA_OK) status = stoa_session_bind(session, tensor->name, stoa_tensor_of(columns, tensor->width), err);
         free(columns);
         STOA_TRY(status);
     }

@@ -26,14 +26,13 @@ typedef struct cli_binding {
  * wide. Without: an input takes the array of its name, or its columns name_0.., or, when it is the only
  * input, all columns but `event` in the file's order. ENAME unknown column; ESHAPE wrong number, both values.
  * A file's column of a type that a float32 input does not take is converted once, here. */
-stoa_status cli_binding_init(cli_binding *binding, const stoa_schema *schema, const reco_table *table,
-                             const char *columns, stoa_error *err);
+stoa_status cli_binding_init(cli_binding *binding, const stoa_schema *schema, const reco_table *table, const char *columns,
+                             stoa_error *err);
 void cli_binding_deinit(cli_binding *binding);
 /* Bind the inputs of a session, where they lie or to their mirror. */
 stoa_status cli_bind_inputs(const cli_binding *binding, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror,
                             stoa_error *err);
 /* Add the outputs to a table, `name` or `name_0..` when wider, and bind them likewise. */
-stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror,
-                             stoa_error *err);
+stoa_status cli_bind_outputs(reco_table *out, const stoa_schema *schema, stoa_session *session, cli_mirror *mirror, stoa_error *err);
 
 #endif

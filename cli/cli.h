@@ -49,11 +49,8 @@ typedef struct cli_syntax {
     int argument_min, argument_max; /* of positional arguments */
 } cli_syntax;
 
-#define CLI_SYNTAX(verb, arguments, min, max, summary, example, options)                                     \
-    {                                                                                                        \
-        (verb), (arguments), (summary), (example), (options),                                                \
-            (uint32_t)(sizeof(options) / sizeof *(options)), (min), (max)                                    \
-    }
+#define CLI_SYNTAX(verb, arguments, min, max, summary, example, options) \
+    {(verb), (arguments), (summary), (example), (options), (uint32_t)(sizeof(options) / sizeof *(options)), (min), (max)}
 
 /* Parse argv in place; CLI_CONTINUE, or the exit code. Positional arguments end up in argv[*first .. argc).
  */
@@ -90,8 +87,7 @@ void cli_tensor_text(const stoa_tensor_schema *tensor, char *text, size_t capaci
 /* ---- Lists in options. ---- */
 
 /* Split "a,b,c" in place of a copy; names[i] point into *copy, which free() releases. */
-stoa_status cli_split(const char *list, char **copy, const char **names, uint32_t capacity, uint32_t *count,
-                      stoa_error *err);
+stoa_status cli_split(const char *list, char **copy, const char **names, uint32_t capacity, uint32_t *count, stoa_error *err);
 /* Parse a whole, non-negative decimal number up to `max`. */
 bool cli_parse_count(const char *text, uint64_t max, uint64_t *value);
 double cli_now_us(void);

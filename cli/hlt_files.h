@@ -26,11 +26,10 @@ void hlt_input_deinit(hlt_input *input);
 
 /* Of `count` events from `first` on: `dir`/tracks.csv: the selected tracks; `dir`/vertices.csv: hardest first. Both depend on
  * the events alone, so tables of ranges one behind the other are the table of all. */
-stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, uint32_t first, uint32_t count,
-                             stoa_error *err);
+stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, uint32_t first, uint32_t count, stoa_error *err);
 /* With truth: roc.png, and score.png of the DNN; event.png; .dat and .gp files beside them. Without gnuplot
  * the .gp files are written all the same and *drawn is false. */
-stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hlt_job *job,
-                               hlt_selector selector, float threshold, bool *drawn, stoa_error *err);
+stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hlt_job *job, hlt_selector selector, float threshold,
+                               bool *drawn, stoa_error *err);
 
 #endif

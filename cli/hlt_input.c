@@ -4,8 +4,7 @@
 
 #include "hlt_files.h"
 
-static stoa_status event_bytes(const hlt_input *input, uint32_t index, size_t *tracks, size_t *truth,
-                               stoa_error *err)
+static stoa_status event_bytes(const hlt_input *input, uint32_t index, size_t *tracks, size_t *truth, stoa_error *err)
 {
     const uint32_t rows = reco_events_rows(input->file, index);
     STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, rows, tracks, err));
@@ -21,8 +20,7 @@ static float hard_scatter_z(const reco_events *file, uint32_t index)
     return NAN;
 }
 
-static stoa_status fill_event(hlt_input *input, uint32_t index, char *at, size_t tracks_bytes,
-                              size_t truth_bytes, stoa_error *err)
+static stoa_status fill_event(hlt_input *input, uint32_t index, char *at, size_t tracks_bytes, size_t truth_bytes, stoa_error *err)
 {
     const stoa_place host = {STOA_PLACE_HOST, 0};
     const uint32_t rows = reco_events_rows(input->file, index);
@@ -30,14 +28,12 @@ static stoa_status fill_event(hlt_input *input, uint32_t index, char *at, size_t
     tracks_soa tracks;
     track_truth_soa truth;
     STOA_TRY(stoa_layout_bind(&tracks_soa_layout, rows, at, tracks_bytes, host, &tracks.head, err));
-    STOA_TRY(stoa_layout_bind(&track_truth_soa_layout, rows, at + tracks_bytes, truth_bytes, host,
-                              &truth.head, err));
+    STOA_TRY(stoa_layout_bind(&track_truth_soa_layout, rows, at + tracks_bytes, truth_bytes, host, &truth.head, err));
     STOA_TRY(reco_events_fill(input->file, index, &tracks, &truth, err));
     event->number = reco_events_number(input->file, index);
     event->vertex_z = hard_scatter_z(input->file, index);
     if (input->has_truth)
-        STOA_TRY(stoa_layout_bind_const(&track_truth_soa_layout, rows, at + tracks_bytes, truth_bytes, host,
-                                        &event->truth.head, err));
+        STOA_TRY(stoa_layout_bind_const(&track_truth_soa_layout, rows, at + tracks_bytes, truth_bytes, host, &event->truth.head, err));
     return stoa_layout_bind_const(&tracks_soa_layout, rows, at, tracks_bytes, host, &event->tracks.head, err);
 }
 
@@ -50,8 +46,7 @@ static stoa_status map_events(hlt_input *input, const char *path, stoa_error *er
     if (!input->events) return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %u", path, input->count);
     for (uint32_t e = 0; e < input->count; e++) {
         const reco_track_blob *blob = reco_track_file_event(input->mapped, e);
-        input->events[e] = (hlt_event){
-            .number = blob->event, .tracks = blob->tracks, .hits = blob->hits, .vertex_z = NAN};
+        input->events[e] = (hlt_event){.number = blob->event, .tracks = blob->tracks, .hits = blob->hits, .vertex_z = NAN};
     }
     return STOA_OK;
 }
@@ -71,8 +66,7 @@ static stoa_status read_events(hlt_input *input, const char *path, stoa_error *e
     input->memory_bytes += STOA_LAYOUT_ALIGN_BYTES;
     input->memory = stoa_alloc(input->memory_bytes, STOA_LAYOUT_ALIGN_BYTES);
     if (!input->events || !input->memory)
-        return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %zu bytes", path,
-                         input->memory_bytes);
+        return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %zu bytes", path, input->memory_bytes);
     for (uint32_t e = 0; e < input->count; e++) {
         STOA_TRY(event_bytes(input, e, &tracks_bytes, &truth_bytes, err));
         STOA_TRY(fill_event(input, e, (char *)input->memory + at, tracks_bytes, truth_bytes, err));

@@ -24,8 +24,7 @@ typedef struct score_list {
     size_t of_class[CLASSES];
 } score_list;
 
-static stoa_status collect_scores(score_list *list, const hlt_input *input, const hlt_job *job,
-                                  stoa_error *err)
+static stoa_status collect_scores(score_list *list, const hlt_input *input, const hlt_job *job, stoa_error *err)
 {
     *list = (score_list){0};
     size_t capacity = 1;
@@ -37,9 +36,7 @@ static stoa_status collect_scores(score_list *list, const hlt_input *input, cons
         const track_truth_soa_const truth = input->events[e].truth;
         for (uint32_t i = 0; i < result->preselected; i++) {
             const uint32_t row = result->index[i];
-            const int class = truth.is_true[row]        ? TRUE_TRACK
-                              : truth.is_duplicate[row] ? DUPLICATE_TRACK
-                                                        : FAKE_TRACK;
+            const int class = truth.is_true[row] ? TRUE_TRACK : truth.is_duplicate[row] ? DUPLICATE_TRACK : FAKE_TRACK;
             if (isnan(result->score[i])) continue;
             list->items[list->count++] = (scored){result->score[i], class};
             list->of_class[class]++;
@@ -68,18 +65,17 @@ static stoa_status picture_scores(const char *dir, const score_list *list, float
         fprintf(file, "%g %llu %llu %llu\n", (b + 0.5) / BINS, (unsigned long long)bins[b][TRUE_TRACK],
                 (unsigned long long)bins[b][DUPLICATE_TRACK], (unsigned long long)bins[b][FAKE_TRACK]);
     STOA_TRY(output_close(file, dir, "score.dat", err));
-    return output_script(
-        dir, "score", err,
-        "set title 'Selector score of %zu preselected tracks'\n"
-        "set xlabel 'score'\nset ylabel 'tracks in a bin of %g'\nset xrange [0:1]\nset logscale y\n"
-        "set yrange [0.5:*]\nset format y '10^{%%T}'\nset key top center horizontal outside\n"
-        "set arrow 1 from first %g, graph 0 to first %g, graph 1 nohead dt 2 lc rgb GREY lw 1.5\n"
-        "set label 1 'cut at %g' at first %g, graph 0.97 offset 0.6,0 tc rgb GREY\n"
-        "plot 'score.dat' u 1:2 w histeps lw 2.5 lc rgb TRUE t 'true (%zu)', \\\n"
-        "     '' u 1:3 w histeps lw 2.5 lc rgb DUP t 'duplicate (%zu)', \\\n"
-        "     '' u 1:4 w histeps lw 2.5 lc rgb FAKE t 'fake (%zu)'\n",
-        list->count, 1.0 / BINS, (double)threshold, (double)threshold, (double)threshold, (double)threshold,
-        list->of_class[TRUE_TRACK], list->of_class[DUPLICATE_TRACK], list->of_class[FAKE_TRACK]);
+    return output_script(dir, "score", err,
+                         "set title 'Selector score of %zu preselected tracks'\n"
+                         "set xlabel 'score'\nset ylabel 'tracks in a bin of %g'\nset xrange [0:1]\nset logscale y\n"
+                         "set yrange [0.5:*]\nset format y '10^{%%T}'\nset key top center horizontal outside\n"
+                         "set arrow 1 from first %g, graph 0 to first %g, graph 1 nohead dt 2 lc rgb GREY lw 1.5\n"
+                         "set label 1 'cut at %g' at first %g, graph 0.97 offset 0.6,0 tc rgb GREY\n"
+                         "plot 'score.dat' u 1:2 w histeps lw 2.5 lc rgb TRUE t 'true (%zu)', \\\n"
+                         "     '' u 1:3 w histeps lw 2.5 lc rgb DUP t 'duplicate (%zu)', \\\n"
+                         "     '' u 1:4 w histeps lw 2.5 lc rgb FAKE t 'fake (%zu)'\n",
+                         list->count, 1.0 / BINS, (double)threshold, (double)threshold, (double)threshold, (double)threshold,
+                         list->of_class[TRUE_TRACK], list->of_class[DUPLICATE_TRACK], list->of_class[FAKE_TRACK]);
 }
 
 /* The curve over all thresholds, thinned; area by the trapezoid rule, with equal scores taken together. */
@@ -107,35 +103,33 @@ static stoa_status picture_roc(const char *dir, const score_list *list, float th
         }
     }
     STOA_TRY(output_close(file, dir, "roc.dat", err));
-    return output_script(
-        dir, "roc", err,
-        "set title 'True tracks kept against fakes kept: area %.4f'\n"
-        "set xlabel 'fakes kept / fakes'\nset ylabel 'true tracks kept / true tracks'\nset xrange [0:1]\n"
-        "set yrange [0:1.02]\nset key bottom right\n"
-        "set label 1 sprintf('score >= %g: %%.1f %%%% of the true tracks, %%.1f %%%% of the fakes', %.8g, "
-        "%.8g) "
-        "at graph 0.35, graph 0.45 tc rgb FAKE\n"
-        "set label 2 '' at %.8g, %.8g point pt 7 ps 1.8 lc rgb FAKE front\n"
-        "plot 'roc.dat' u 1:2 w lines lw 3 lc rgb TRUE t 'all thresholds', x w lines dt 3 lc rgb GREY t 'no "
-        "information'\n",
-        trues > 0 && fakes > 0 ? area / (trues * fakes) : 0.0, (double)threshold, 100 * cut_t / trues,
-        100 * cut_f / fakes, cut_f / fakes, cut_t / trues);
+    return output_script(dir, "roc", err,
+                         "set title 'True tracks kept against fakes kept: area %.4f'\n"
+                         "set xlabel 'fakes kept / fakes'\nset ylabel 'true tracks kept / true tracks'\nset xrange [0:1]\n"
+                         "set yrange [0:1.02]\nset key bottom right\n"
+                         "set label 1 sprintf('score >= %g: %%.1f %%%% of the true tracks, %%.1f %%%% of the fakes', %.8g, "
+                         "%.8g) "
+                         "at graph 0.35, graph 0.45 tc rgb FAKE\n"
+                         "set label 2 '' at %.8g, %.8g point pt 7 ps 1.8 lc rgb FAKE front\n"
+                         "plot 'roc.dat' u 1:2 w lines lw 3 lc rgb TRUE t 'all thresholds', x w lines dt 3 lc rgb GREY t 'no "
+                         "information'\n",
+                         trues > 0 && fakes > 0 ? area / (trues * fakes) : 0.0, (double)threshold, 100 * cut_t / trues, 100 * cut_f / fakes,
+                         cut_f / fakes, cut_t / trues);
 }
 
 /* ---- One event along the beam. ---- */
 
 static const char *const event_names[] = {"event_tracks.dat", "event_vertices.dat"};
 
-static stoa_status write_event_tracks(const char *dir, const hlt_event *event, const hlt_result *result,
-                                      stoa_error *err)
+static stoa_status write_event_tracks(const char *dir, const hlt_event *event, const hlt_result *result, stoa_error *err)
 {
     FILE *file = output_open(dir, event_names[0], err);
     if (!file) return STOA_EIO;
     const tracks_soa_const t = event->tracks;
     fprintf(file, "# z pt vertex\n");
     for (uint32_t i = 0; i < result->selected; i++)
-        fprintf(file, "%g %g %d\n", (double)t.state.data[RECO_STATE_ZIP * t.state.stride + result->kept[i]],
-                (double)t.pt[result->kept[i]], result->vertex_of[i]);
+        fprintf(file, "%g %g %d\n", (double)t.state.data[RECO_STATE_ZIP * t.state.stride + result->kept[i]], (double)t.pt[result->kept[i]],
+                result->vertex_of[i]);
     return output_close(file, dir, event_names[0], err);
 }
 
@@ -145,49 +139,42 @@ static stoa_status write_event_vertices(const char *dir, const hlt_result *resul
     if (!file) return STOA_EIO;
     fprintf(file, "# z sqrt_pt2_sum hardest\n");
     for (uint32_t v = 0; v < result->vertices; v++)
-        fprintf(file, "%g %g %d\n", (double)result->z[v], sqrt((double)result->pt2_sum[v]),
-                v == result->by_pt2[result->vertices - 1u]);
+        fprintf(file, "%g %g %d\n", (double)result->z[v], sqrt((double)result->pt2_sum[v]), v == result->by_pt2[result->vertices - 1u]);
     return output_close(file, dir, event_names[1], err);
 }
 
-static const char event_plot[] =
-    "plot 'event_vertices.dat' u 1:2 w impulses lw 1.5 lc rgb '#b8ddd0' not, \\\n"
-    "     'event_tracks.dat' u ($3 < 0 ? $1 : 1/0):2 w points pt 1 ps 0.7 lc rgb GREY t 'track, no vertex', "
-    "\\\n"
-    "     '' u ($3 >= 0 ? $1 : 1/0):2 w points pt 6 ps 0.7 lc rgb DUP t 'track in a vertex', \\\n"
-    "     'event_vertices.dat' u 1:2 w points pt 11 ps 1.3 lc rgb GREEN t 'vertex', \\\n"
-    "     '' u ($3 == 1 ? $1 : 1/0):2 w points pt 9 ps 2.4 lc rgb FAKE t 'hardest vertex'\n";
+static const char event_plot[] = "plot 'event_vertices.dat' u 1:2 w impulses lw 1.5 lc rgb '#b8ddd0' not, \\\n"
+                                 "     'event_tracks.dat' u ($3 < 0 ? $1 : 1/0):2 w points pt 1 ps 0.7 lc rgb GREY t 'track, no vertex', "
+                                 "\\\n"
+                                 "     '' u ($3 >= 0 ? $1 : 1/0):2 w points pt 6 ps 0.7 lc rgb DUP t 'track in a vertex', \\\n"
+                                 "     'event_vertices.dat' u 1:2 w points pt 11 ps 1.3 lc rgb GREEN t 'vertex', \\\n"
+                                 "     '' u ($3 == 1 ? $1 : 1/0):2 w points pt 9 ps 2.4 lc rgb FAKE t 'hardest vertex'\n";
 
-static stoa_status picture_event(const char *dir, const hlt_event *event, const hlt_result *result,
-                                 stoa_error *err)
+static stoa_status picture_event(const char *dir, const hlt_event *event, const hlt_result *result, stoa_error *err)
 {
     STOA_TRY(write_event_tracks(dir, event, result, err));
     STOA_TRY(write_event_vertices(dir, result, err));
     const bool is_known = !isnan(event->vertex_z);
-    const double zoom =
-        (double)(is_known ? event->vertex_z : result->z[result->by_pt2[result->vertices - 1u]]);
+    const double zoom = (double)(is_known ? event->vertex_z : result->z[result->by_pt2[result->vertices - 1u]]);
     char known[256] = "";
     if (is_known)
-        snprintf(known, sizeof known,
-                 "set arrow 1 from first %g, graph 0 to first %g, graph 1 nohead dt 2 lc rgb TRUE lw 2\n",
-                 zoom, zoom);
-    return output_script(
-        dir, "event", err,
-        "set terminal pngcairo size 1100,1000 font 'Sans,13' background '#ffffff'\nset output 'event.png'\n"
-        "%s"
-        "set ylabel 'pT of tracks, sqrt({/Symbol S} pT^2) of vertices [GeV]'\nset logscale y\nset yrange "
-        "[0.5:*]\n"
-        "set multiplot layout 2,1\nset key above\n"
-        "set title 'Event %lld along the beam: %u selected tracks, %u vertices'\n"
-        "%s"
-        "set title '1 cm on either side of the %s'\nset xlabel 'z [cm]'\nset xrange [%g:%g]\nunset key\n"
-        "replot\nunset multiplot\n",
-        known, (long long)event->number, result->selected, result->vertices, event_plot,
-        is_known ? "known vertex (dashed)" : "hardest vertex", zoom - 1, zoom + 1);
+        snprintf(known, sizeof known, "set arrow 1 from first %g, graph 0 to first %g, graph 1 nohead dt 2 lc rgb TRUE lw 2\n", zoom, zoom);
+    return output_script(dir, "event", err,
+                         "set terminal pngcairo size 1100,1000 font 'Sans,13' background '#ffffff'\nset output 'event.png'\n"
+                         "%s"
+                         "set ylabel 'pT of tracks, sqrt({/Symbol S} pT^2) of vertices [GeV]'\nset logscale y\nset yrange "
+                         "[0.5:*]\n"
+                         "set multiplot layout 2,1\nset key above\n"
+                         "set title 'Event %lld along the beam: %u selected tracks, %u vertices'\n"
+                         "%s"
+                         "set title '1 cm on either side of the %s'\nset xlabel 'z [cm]'\nset xrange [%g:%g]\nunset key\n"
+                         "replot\nunset multiplot\n",
+                         known, (long long)event->number, result->selected, result->vertices, event_plot,
+                         is_known ? "known vertex (dashed)" : "hardest vertex", zoom - 1, zoom + 1);
 }
 
-static stoa_status write_truth_pictures(const char *dir, const hlt_input *input, const hlt_job *job,
-                                        float threshold, bool *written, stoa_error *err)
+static stoa_status write_truth_pictures(const char *dir, const hlt_input *input, const hlt_job *job, float threshold, bool *written,
+                                        stoa_error *err)
 {
     score_list list;
     stoa_status status = collect_scores(&list, input, job, err);
@@ -201,15 +188,14 @@ static stoa_status write_truth_pictures(const char *dir, const hlt_input *input,
     return status;
 }
 
-stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hlt_job *job,
-                               hlt_selector selector, float threshold, bool *drawn, stoa_error *err)
+stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hlt_job *job, hlt_selector selector, float threshold,
+                               bool *drawn, stoa_error *err)
 {
     const char *pictures[3];
     uint32_t count = 0;
     bool truth = false;
     *drawn = false;
-    if (input->has_truth && selector != HLT_SELECTOR_NONE)
-        STOA_TRY(write_truth_pictures(dir, input, job, threshold, &truth, err));
+    if (input->has_truth && selector != HLT_SELECTOR_NONE) STOA_TRY(write_truth_pictures(dir, input, job, threshold, &truth, err));
     if (truth && selector != HLT_SELECTOR_CUTS) pictures[count++] = "score"; /* cuts know four values only */
     if (truth) pictures[count++] = "roc";
     for (uint32_t e = 0; e < input->count; e++) {

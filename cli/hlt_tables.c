@@ -17,12 +17,10 @@ typedef struct event_range {
     uint32_t first, end;
 } event_range;
 
-static stoa_status make_table(reco_table **table, size_t rows, const column_of *columns, size_t count,
-                              void **data, stoa_error *err)
+static stoa_status make_table(reco_table **table, size_t rows, const column_of *columns, size_t count, void **data, stoa_error *err)
 {
     STOA_TRY(reco_table_create(rows, table, err));
-    for (size_t c = 0; c < count; c++)
-        STOA_TRY(reco_table_add(*table, columns[c].name, columns[c].dtype, &data[c], err));
+    for (size_t c = 0; c < count; c++) STOA_TRY(reco_table_add(*table, columns[c].name, columns[c].dtype, &data[c], err));
     return STOA_OK;
 }
 
@@ -35,10 +33,7 @@ static stoa_status write_table(const char *dir, const char *name, const reco_tab
     return status;
 }
 
-static float sqrt_or_nan(float x)
-{
-    return x >= 0 ? sqrtf(x) : NAN;
-}
+static float sqrt_or_nan(float x) { return x >= 0 ? sqrtf(x) : NAN; }
 
 /* Score of a kept track: kept and index are both ascending, so one walk finds all. */
 static float score_of(const hlt_result *result, uint32_t row, uint32_t *at)
@@ -47,28 +42,13 @@ static float score_of(const hlt_result *result, uint32_t row, uint32_t *at)
     return *at < result->preselected ? result->score[*at] : NAN;
 }
 
-enum {
-    T_EVENT,
-    T_TRACK,
-    T_PT,
-    T_ETA,
-    T_PHI,
-    T_DXY,
-    T_Z,
-    T_Z_ERR,
-    T_SCORE,
-    T_VERTEX,
-    T_TRUE,
-    T_DUPLICATE,
-    T_COUNT
-};
-static const column_of track_columns[T_COUNT] = {
-    {"event", STOA_INT64},   {"track", STOA_INT64},  {"pt", STOA_FLOAT32},    {"eta", STOA_FLOAT32},
-    {"phi", STOA_FLOAT32},   {"dxy", STOA_FLOAT32},  {"z", STOA_FLOAT32},     {"z_err", STOA_FLOAT32},
-    {"score", STOA_FLOAT32}, {"vertex", STOA_INT64}, {"is_true", STOA_INT64}, {"is_duplicate", STOA_INT64}};
+enum { T_EVENT, T_TRACK, T_PT, T_ETA, T_PHI, T_DXY, T_Z, T_Z_ERR, T_SCORE, T_VERTEX, T_TRUE, T_DUPLICATE, T_COUNT };
+static const column_of track_columns[T_COUNT] = {{"event", STOA_INT64},  {"track", STOA_INT64},   {"pt", STOA_FLOAT32},
+                                                 {"eta", STOA_FLOAT32},  {"phi", STOA_FLOAT32},   {"dxy", STOA_FLOAT32},
+                                                 {"z", STOA_FLOAT32},    {"z_err", STOA_FLOAT32}, {"score", STOA_FLOAT32},
+                                                 {"vertex", STOA_INT64}, {"is_true", STOA_INT64}, {"is_duplicate", STOA_INT64}};
 
-static void fill_tracks(void **data, size_t at, const hlt_event *event, const hlt_result *result,
-                        bool has_truth)
+static void fill_tracks(void **data, size_t at, const hlt_event *event, const hlt_result *result, bool has_truth)
 {
     const tracks_soa_const t = event->tracks;
     const int64_t state = t.state.stride, covariance = t.covariance.stride;
@@ -91,14 +71,13 @@ static void fill_tracks(void **data, size_t at, const hlt_event *event, const hl
     }
 }
 
-static stoa_status write_tracks(const char *dir, const hlt_input *input, const hlt_job *job, event_range range,
-                                size_t rows, stoa_error *err)
+static stoa_status write_tracks(const char *dir, const hlt_input *input, const hlt_job *job, event_range range, size_t rows,
+                                stoa_error *err)
 {
     void *data[T_COUNT] = {NULL};
     reco_table *table = NULL;
     size_t at = 0;
-    stoa_status status =
-        make_table(&table, rows, track_columns, input->has_truth ? T_COUNT : (size_t)T_TRUE, data, err);
+    stoa_status status = make_table(&table, rows, track_columns, input->has_truth ? T_COUNT : (size_t)T_TRUE, data, err);
     for (uint32_t e = range.first; status == STOA_OK && e < range.end; e++) {
         const hlt_result *result = hlt_job_result(job, e);
         fill_tracks(data, at, &input->events[e], result, input->has_truth);
@@ -110,9 +89,9 @@ static stoa_status write_tracks(const char *dir, const hlt_input *input, const h
 }
 
 enum { V_EVENT, V_VERTEX, V_Z, V_Z_ERR, V_CHI2, V_NDOF, V_PT2, V_TRACKS, V_COUNT };
-static const column_of vertex_columns[V_COUNT] = {
-    {"event", STOA_INT64},  {"vertex", STOA_INT64}, {"z", STOA_FLOAT32},       {"z_err", STOA_FLOAT32},
-    {"chi2", STOA_FLOAT32}, {"ndof", STOA_INT64},   {"pt2_sum", STOA_FLOAT32}, {"tracks", STOA_INT64}};
+static const column_of vertex_columns[V_COUNT] = {{"event", STOA_INT64},     {"vertex", STOA_INT64}, {"z", STOA_FLOAT32},
+                                                  {"z_err", STOA_FLOAT32},   {"chi2", STOA_FLOAT32}, {"ndof", STOA_INT64},
+                                                  {"pt2_sum", STOA_FLOAT32}, {"tracks", STOA_INT64}};
 
 /* `place` is scratch: of vertex v in the order written. */
 static void fill_vertices(void **data, size_t at, const hlt_event *event, const hlt_result *result, uint32_t *place)
@@ -136,8 +115,8 @@ static void fill_vertices(void **data, size_t at, const hlt_event *event, const 
     }
 }
 
-static stoa_status write_vertices(const char *dir, const hlt_input *input, const hlt_job *job, event_range range,
-                                  size_t rows, stoa_error *err)
+static stoa_status write_vertices(const char *dir, const hlt_input *input, const hlt_job *job, event_range range, size_t rows,
+                                  stoa_error *err)
 {
     void *data[V_COUNT] = {NULL};
     reco_table *table = NULL;
@@ -156,8 +135,7 @@ static stoa_status write_vertices(const char *dir, const hlt_input *input, const
     return status;
 }
 
-stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, uint32_t first, uint32_t count,
-                             stoa_error *err)
+stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, uint32_t first, uint32_t count, stoa_error *err)
 {
     const event_range range = {first, first + count};
     size_t tracks = 0, vertices = 0;

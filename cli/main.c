@@ -50,7 +50,6 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < VERB_COUNT; i++)
         if (!strcmp(argv[1], verbs[i].name)) return verbs[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "stoa: %s: no verb '%s'; 'stoa --help' lists the %d there are\n",
-            stoa_status_name(STOA_EINVAL), argv[1], VERB_COUNT);
+    fprintf(stderr, "stoa: %s: no verb '%s'; 'stoa --help' lists the %d there are\n", stoa_status_name(STOA_EINVAL), argv[1], VERB_COUNT);
     return CLI_USAGE;
 }

@@ -3,10 +3,7 @@
 
 #include <stdlib.h>
 
-static size_t padded(size_t bytes)
-{
-    return (bytes + STOA_BUFFER_ALIGN_BYTES - 1) & ~(size_t)(STOA_BUFFER_ALIGN_BYTES - 1);
-}
+static size_t padded(size_t bytes) { return (bytes + STOA_BUFFER_ALIGN_BYTES - 1) & ~(size_t)(STOA_BUFFER_ALIGN_BYTES - 1); }
 
 stoa_status cli_mirror_add(cli_mirror *mirror, stoa_column *columns, uint32_t count, bool is_output, stoa_error *err)
 {

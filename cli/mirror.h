@@ -25,8 +25,7 @@ typedef struct cli_mirror {
 } cli_mirror;
 
 /* Give `columns` (of one dtype each, rows adjacent) places on the queue's device; on the host they stay as they are. */
-STOA_MUST_CHECK stoa_status cli_mirror_add(cli_mirror *mirror, stoa_column *columns, uint32_t count, bool is_output,
-                                           stoa_error *err);
+STOA_MUST_CHECK stoa_status cli_mirror_add(cli_mirror *mirror, stoa_column *columns, uint32_t count, bool is_output, stoa_error *err);
 /* Enqueue the copies of all inputs there, or of all outputs back. */
 STOA_MUST_CHECK stoa_status cli_mirror_copy(cli_mirror *mirror, bool outputs, stoa_error *err);
 void cli_mirror_deinit(cli_mirror *mirror);

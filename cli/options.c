@@ -28,18 +28,13 @@ static bool parse_value(const cli_option *option, const char *text)
     char *end;
     float real;
     switch (option->kind) {
-    case CLI_FLAG:
-        *(bool *)option->value = true;
-        return true;
-    case CLI_TEXT:
-        *(const char **)option->value = text;
-        return true;
+    case CLI_FLAG: *(bool *)option->value = true; return true;
+    case CLI_TEXT: *(const char **)option->value = text; return true;
     case CLI_COUNT:
         if (!cli_parse_count(text, UINT32_MAX, &count)) return false;
         *(uint32_t *)option->value = (uint32_t)count;
         return true;
-    case CLI_SEED:
-        return cli_parse_count(text, UINT64_MAX, option->value);
+    case CLI_SEED: return cli_parse_count(text, UINT64_MAX, option->value);
     case CLI_REAL:
         real = strtof(text, &end);
         if (end == text || *end || !isfinite(real)) return false;
@@ -50,11 +45,7 @@ static bool parse_value(const cli_option *option, const char *text)
 }
 
 static const char *value_wanted(cli_kind kind)
-{
-    return kind == CLI_REAL   ? "a finite number"
-           : kind == CLI_SEED ? "a whole number below 2^64"
-                              : "a whole number below 2^32";
-}
+{ return kind == CLI_REAL ? "a finite number" : kind == CLI_SEED ? "a whole number below 2^64" : "a whole number below 2^32"; }
 
 static void print_help(const cli_syntax *syntax)
 {
@@ -62,8 +53,7 @@ static void print_help(const cli_syntax *syntax)
     for (uint32_t i = 0; i < syntax->option_count; i++) {
         const cli_option *option = &syntax->options[i];
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", option->name, option->metavar ? " " : "",
-                 option->metavar ? option->metavar : "");
+        snprintf(left, sizeof left, "--%s%s%s", option->name, option->metavar ? " " : "", option->metavar ? option->metavar : "");
         printf("  %-26s %s\n", left, option->help);
     }
     printf("  %-26s this text\n", "--help");
@@ -74,11 +64,11 @@ static int check_arguments(const cli_syntax *syntax, int argc, char **argv)
 {
     const int given = argc - optind;
     if (given < syntax->argument_min)
-        return cli_usage(syntax->verb, "%d argument%s given, %d needed: %.*s", given, given == 1 ? "" : "s",
-                         syntax->argument_min, (int)strcspn(syntax->arguments, " "), syntax->arguments);
+        return cli_usage(syntax->verb, "%d argument%s given, %d needed: %.*s", given, given == 1 ? "" : "s", syntax->argument_min,
+                         (int)strcspn(syntax->arguments, " "), syntax->arguments);
     if (given > syntax->argument_max)
-        return cli_usage(syntax->verb, "'%s' is one argument too many: %d given, %d taken",
-                         argv[optind + syntax->argument_max], given, syntax->argument_max);
+        return cli_usage(syntax->verb, "'%s' is one argument too many: %d given, %d taken", argv[optind + syntax->argument_max], given,
+                         syntax->argument_max);
     return CLI_CONTINUE;
 }
 
@@ -102,29 +92,24 @@ int cli_parse(const cli_syntax *syntax, int argc, char **argv, int *first)
             return CLI_DONE;
         }
         if (code == ':') return cli_usage(syntax->verb, "option '%s' needs a value", argv[optind - 1]);
-        if (code == '?')
-            return cli_usage(syntax->verb, "no option '%s'", argv[optind > at ? optind - 1 : at]);
+        if (code == '?') return cli_usage(syntax->verb, "no option '%s'", argv[optind > at ? optind - 1 : at]);
         const cli_option *option = &syntax->options[code];
         if (!parse_value(option, optarg))
-            return cli_usage(syntax->verb, "--%s: '%s' given, %s needed", option->name, optarg,
-                             value_wanted(option->kind));
+            return cli_usage(syntax->verb, "--%s: '%s' given, %s needed", option->name, optarg, value_wanted(option->kind));
     }
     *first = optind;
     return check_arguments(syntax, argc, argv);
 }
 
-stoa_status cli_split(const char *list, char **copy, const char **names, uint32_t capacity, uint32_t *count,
-                      stoa_error *err)
+stoa_status cli_split(const char *list, char **copy, const char **names, uint32_t capacity, uint32_t *count, stoa_error *err)
 {
     *count = 0;
     *copy = strdup(list);
-    if (!*copy)
-        return STOA_FAIL(err, STOA_ENOMEM, "list of names: no memory for %zu bytes", strlen(list) + 1);
+    if (!*copy) return STOA_FAIL(err, STOA_ENOMEM, "list of names: no memory for %zu bytes", strlen(list) + 1);
     for (char *rest = *copy, *name; (name = strsep(&rest, ",")) != NULL;) {
         if (!*name) return STOA_FAIL(err, STOA_EINVAL, "list '%s': empty name at position %u", list, *count);
         if (*count == capacity)
-            return STOA_FAIL(err, STOA_ELIMIT, "list '%.40s...': more than %u names given, at most %u taken",
-                             list, capacity, capacity);
+            return STOA_FAIL(err, STOA_ELIMIT, "list '%.40s...': more than %u names given, at most %u taken", list, capacity, capacity);
         names[(*count)++] = name;
     }
     return STOA_OK;
@@ -134,7 +119,6 @@ int cli_choose(const char *verb, const char *option, const char *text, const cha
 {
     for (*value = 0; *value < count; ++*value)
         if (!strcmp(names[*value], text)) return CLI_CONTINUE;
-    return cli_usage(verb, "--%s: '%s' given, one of %s, %s%s%s%s%s needed", option, text, names[0],
-                     names[1], count > 2 ? ", " : "", count > 2 ? names[2] : "", count > 3 ? ", " : "",
-                     count > 3 ? names[3] : "");
+    return cli_usage(verb, "--%s: '%s' given, one of %s, %s%s%s%s%s needed", option, text, names[0], names[1], count > 2 ? ", " : "",
+                     count > 2 ? names[2] : "", count > 3 ? ", " : "", count > 3 ? names[3] : "");
 }

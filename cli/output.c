@@ -89,11 +89,10 @@ bool output_find_model(const char *name, char *path, size_t capacity)
 /* ---- Pictures. ---- */
 
 /* Common look: colours that colour-blind readers tell apart, thin grid, no box on top and right. */
-static const char style[] =
-    "set terminal pngcairo size 1100,720 font 'Sans,13' background '#ffffff'\n"
-    "set border 3 lw 1.2\nset tics nomirror out\nset grid lc rgb '#dddddd' lw 0.8\nset key top left reverse "
-    "Left samplen 2\n"
-    "TRUE = '#0072b2'; DUP = '#e69f00'; FAKE = '#d55e00'; GREY = '#888888'; GREEN = '#009e73'\n";
+static const char style[] = "set terminal pngcairo size 1100,720 font 'Sans,13' background '#ffffff'\n"
+                            "set border 3 lw 1.2\nset tics nomirror out\nset grid lc rgb '#dddddd' lw 0.8\nset key top left reverse "
+                            "Left samplen 2\n"
+                            "TRUE = '#0072b2'; DUP = '#e69f00'; FAKE = '#d55e00'; GREY = '#888888'; GREEN = '#009e73'\n";
 
 stoa_status output_script(const char *dir, const char *picture, stoa_error *err, const char *format, ...)
 {
@@ -123,15 +122,13 @@ stoa_status output_draw(const char *dir, const char *picture, stoa_error *err)
     if (!failed) failed = posix_spawnp(&pid, program, &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (failed)
-        return stoa_error_set(err, STOA_ENOTSUP, failed, STOA_HERE,
-                              "pictures: gnuplot: %s; the scripts are %s/*.gp", strerror(failed), dir);
+        return stoa_error_set(err, STOA_ENOTSUP, failed, STOA_HERE, "pictures: gnuplot: %s; the scripts are %s/*.gp", strerror(failed),
+                              dir);
     while (waitpid(pid, &state, 0) < 0)
-        if (errno != EINTR)
-            return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "gnuplot: %s", strerror(errno));
+        if (errno != EINTR) return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "gnuplot: %s", strerror(errno));
     if (WIFEXITED(state) && WEXITSTATUS(state) == 0) return STOA_OK;
     /* posix_spawn of some systems reports a missing program only so. */
     if (WIFEXITED(state) && WEXITSTATUS(state) == 127)
-        return STOA_FAIL(err, STOA_ENOTSUP, "pictures: gnuplot is not installed; the scripts are %s/*.gp",
-                         dir);
+        return STOA_FAIL(err, STOA_ENOTSUP, "pictures: gnuplot is not installed; the scripts are %s/*.gp", dir);
     return STOA_FAIL(err, STOA_EIO, "gnuplot %s/%s: ended with state %d", dir, script, state);
 }

@@ -23,12 +23,11 @@ const char *const scout_table_names[SCOUT_TABLES] = {"orbits.csv", "taus.csv", "
 
 static void list_tables(scout_sink *s, table_file tables[TABLES])
 {
-    const table_file list[TABLES] = {
-        {&s->orbits, scout_table_names[0], NULL},
-        {&s->taus, scout_table_names[1], "orbit,bx,pt,eta,phi,cone_pt,id,pt_factor"},
-        {&s->clusters, scout_table_names[2], "orbit,bx,members,pt,eta,phi,mass,score,tau_pt,tau_z,tau_charge"},
-        {&s->w3pi, scout_table_names[3], "orbit,bx,mass,pt_sum"},
-        {&s->selected, scout_table_names[4], "orbit,bx,by_tau,by_cluster,by_w3pi"}};
+    const table_file list[TABLES] = {{&s->orbits, scout_table_names[0], NULL},
+                                     {&s->taus, scout_table_names[1], "orbit,bx,pt,eta,phi,cone_pt,id,pt_factor"},
+                                     {&s->clusters, scout_table_names[2], "orbit,bx,members,pt,eta,phi,mass,score,tau_pt,tau_z,tau_charge"},
+                                     {&s->w3pi, scout_table_names[3], "orbit,bx,mass,pt_sum"},
+                                     {&s->selected, scout_table_names[4], "orbit,bx,by_tau,by_cluster,by_w3pi"}};
     memcpy(tables, list, sizeof list);
 }
 
@@ -75,10 +74,8 @@ stoa_status scout_sink_open(scout_sink *s, const char *dir, const char *input, c
     for (int t = 0; s->with_tables && t < TABLES; t++) {
         *tables[t].file = output_open(dir, tables[t].name, err);
         if (!*tables[t].file) return STOA_EIO;
-        if (tables[t].header)
-            fprintf(*tables[t].file, "%s\n", tables[t].header);
-        else
-            write_orbit_header(*tables[t].file);
+        if (tables[t].header) fprintf(*tables[t].file, "%s\n", tables[t].header);
+        else write_orbit_header(*tables[t].file);
     }
     if (features && !(s->features = fopen(features, "wb")))
         return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", features, strerror(errno));
@@ -93,13 +90,11 @@ stoa_status scout_sink_close(scout_sink *s, stoa_error *err)
     for (int t = 0; t < TABLES; t++) {
         FILE *file = *tables[t].file;
         *tables[t].file = NULL;
-        if (file && output_close(file, s->dir, tables[t].name, status == STOA_OK ? err : NULL) != STOA_OK)
-            status = STOA_EIO;
+        if (file && output_close(file, s->dir, tables[t].name, status == STOA_OK ? err : NULL) != STOA_OK) status = STOA_EIO;
     }
     FILE *features = s->features;
     s->features = NULL;
-    if (features && output_close(features, s->dir, "features", status == STOA_OK ? err : NULL) != STOA_OK)
-        status = STOA_EIO;
+    if (features && output_close(features, s->dir, "features", status == STOA_OK ? err : NULL) != STOA_OK) status = STOA_EIO;
     return status;
 }
 
@@ -158,9 +153,8 @@ static void write_taus(scout_sink *s, const scout_result *r)
         s->id[bin].id_sum += (double)t->id[i];
         add_to_bins(s->id_bins, t->id[i]);
         if (s->taus)
-            fprintf(s->taus, "%u,%u,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->batch->orbit, r->crossings.bx[t->crossing[i]],
-                    (double)t->pt[i], (double)t->eta[i], (double)t->phi[i], (double)t->cone_pt[i], (double)t->id[i],
-                    (double)t->pt_factor[i]);
+            fprintf(s->taus, "%u,%u,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->batch->orbit, r->crossings.bx[t->crossing[i]], (double)t->pt[i],
+                    (double)t->eta[i], (double)t->phi[i], (double)t->cone_pt[i], (double)t->id[i], (double)t->pt_factor[i]);
     }
 }
 
@@ -170,10 +164,9 @@ static void write_clusters(scout_sink *s, const scout_result *r)
     for (uint32_t i = 0; i < *c->clusters; i++) {
         add_to_bins(s->score_bins, c->score[i]);
         if (!s->clusters) continue;
-        fprintf(s->clusters, "%u,%u,%u,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->batch->orbit,
-                r->crossings.bx[c->crossing[i]], c->members[i], (double)c->pt[i], (double)c->eta[i], (double)c->phi[i],
-                (double)c->mass[i], (double)c->score[i], (double)c->tau_pt[i], (double)c->tau_z[i],
-                (double)c->tau_charge[i]);
+        fprintf(s->clusters, "%u,%u,%u,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->batch->orbit, r->crossings.bx[c->crossing[i]],
+                c->members[i], (double)c->pt[i], (double)c->eta[i], (double)c->phi[i], (double)c->mass[i], (double)c->score[i],
+                (double)c->tau_pt[i], (double)c->tau_z[i], (double)c->tau_charge[i]);
     }
 }
 
@@ -182,12 +175,11 @@ static void write_crossings(scout_sink *s, const scout_result *r)
     const uint32_t orbit = r->batch->orbit;
     for (uint32_t c = 0; s->w3pi && c < r->batch->crossings; c++)
         if (r->w3pi.found[c])
-            fprintf(s->w3pi, "%u,%u,%.9g,%.9g\n", orbit, r->crossings.bx[c], (double)r->w3pi.mass[c],
-                    (double)r->w3pi.pt_sum[c]);
+            fprintf(s->w3pi, "%u,%u,%.9g,%.9g\n", orbit, r->crossings.bx[c], (double)r->w3pi.mass[c], (double)r->w3pi.pt_sum[c]);
     for (uint32_t k = 0; s->selected && k < *r->selection.selected; k++) {
         const uint32_t c = r->selection.index[k], mask = r->selection.mask[c];
-        fprintf(s->selected, "%u,%u,%d,%d,%d\n", orbit, r->crossings.bx[c], (mask & SCOUT_BY_TAU) != 0,
-                (mask & SCOUT_BY_CLUSTER) != 0, (mask & SCOUT_BY_W3PI) != 0);
+        fprintf(s->selected, "%u,%u,%d,%d,%d\n", orbit, r->crossings.bx[c], (mask & SCOUT_BY_TAU) != 0, (mask & SCOUT_BY_CLUSTER) != 0,
+                (mask & SCOUT_BY_W3PI) != 0);
     }
 }
 
@@ -195,8 +187,12 @@ static void write_features(scout_sink *s, const scout_result *r)
 {
     const clusters_soa_const *c = &r->clusters;
     for (uint32_t i = 0; s->features && i < *c->clusters; i++) {
-        float row[SCOUT_FEATURE_NUMBERS] = {(float)r->batch->orbit, (float)r->crossings.bx[c->crossing[i]], c->pt[i],
-                                            c->eta[i], c->phi[i], c->mass[i],
+        float row[SCOUT_FEATURE_NUMBERS] = {(float)r->batch->orbit,
+                                            (float)r->crossings.bx[c->crossing[i]],
+                                            c->pt[i],
+                                            c->eta[i],
+                                            c->phi[i],
+                                            c->mass[i],
                                             (float)r->crossings.count[c->crossing[i]]};
         float *at = row + SCOUT_CLUSTER_NUMBERS;
         for (uint32_t m = 0; m < RECO_CLUSTER_MEMBERS; m++)
@@ -223,11 +219,10 @@ static void write_orbit(scout_sink *s, const scout_result *r)
     for (uint32_t f = 0; f < RECO_SCOUT_FAULT_COUNT_; f++) o->faults[f] += b->faults[f];
     if (!b->is_last_part) return;
     if (s->orbits) {
-        fprintf(s->orbits, "%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu", b->orbit, (unsigned long long)o->batches,
-                (unsigned long long)o->events, (unsigned long long)o->candidates, (unsigned long long)o->taus,
-                (unsigned long long)o->clusters, (unsigned long long)o->w3pi, (unsigned long long)o->selected);
-        for (uint32_t f = 0; f < RECO_SCOUT_FAULT_COUNT_; f++)
-            fprintf(s->orbits, ",%llu", (unsigned long long)o->faults[f]);
+        fprintf(s->orbits, "%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu", b->orbit, (unsigned long long)o->batches, (unsigned long long)o->events,
+                (unsigned long long)o->candidates, (unsigned long long)o->taus, (unsigned long long)o->clusters,
+                (unsigned long long)o->w3pi, (unsigned long long)o->selected);
+        for (uint32_t f = 0; f < RECO_SCOUT_FAULT_COUNT_; f++) fprintf(s->orbits, ",%llu", (unsigned long long)o->faults[f]);
         fputc('\n', s->orbits);
     }
     *o = (scout_summary){0};
@@ -279,20 +274,18 @@ static stoa_status match_cluster(scout_sink *s, const scout_result *r, uint32_t 
     scout_match *matches = with_room(s->matches, &s->match_capacity, s->match_count, sizeof *matches);
     if (!matches) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %zu matches", s->match_count);
     s->matches = matches;
-    s->matches[s->match_count++] = (scout_match){(float)reco_column_value(t->pt, tau), c->pt[i], c->tau_pt[i],
-                                                 c->tau_z[i] - (float)reco_column_value(t->z, tau),
-                                                 reco_column_value(t->charge, tau) * (double)c->tau_charge[i] > 0};
+    s->matches[s->match_count++] =
+        (scout_match){(float)reco_column_value(t->pt, tau), c->pt[i], c->tau_pt[i], c->tau_z[i] - (float)reco_column_value(t->z, tau),
+                      reco_column_value(t->charge, tau) * (double)c->tau_charge[i] > 0};
     return STOA_OK;
 }
 
 static double place_of(const scout_truth *t, uint32_t row)
-{
-    return reco_column_value(t->orbit, row) * 4096 + reco_column_value(t->bx, row);
-}
+{ return reco_column_value(t->orbit, row) * 4096 + reco_column_value(t->bx, row); }
 
 /* Rows of the truth come in the order of the input, so one walk finds all; a crossing without rows has none. */
-static stoa_status match_crossing(scout_sink *s, const scout_result *r, uint32_t crossing, uint32_t *cluster,
-                                  uint32_t *tau, stoa_error *err)
+static stoa_status match_crossing(scout_sink *s, const scout_result *r, uint32_t crossing, uint32_t *cluster, uint32_t *tau,
+                                  stoa_error *err)
 {
     scout_truth *t = &s->truth;
     const uint32_t rows = reco_table_rows(t->table);
@@ -323,8 +316,7 @@ static stoa_status keep_display(scout_sink *s, const scout_result *r, uint32_t c
     d->eta = malloc(3 * n * sizeof *d->eta);
     d->cluster = malloc(n * sizeof *d->cluster);
     d->cluster_place = malloc(n * sizeof *d->cluster_place);
-    if (!d->eta || !d->cluster || !d->cluster_place)
-        return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u candidates", n);
+    if (!d->eta || !d->cluster || !d->cluster_place) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u candidates", n);
     d->phi = d->eta + n;
     d->pt = d->phi + n;
     memcpy(d->eta, r->puppi.eta + first, n * sizeof *d->eta);
@@ -353,15 +345,14 @@ stoa_status scout_sink_take(void *user, const scout_result *r, stoa_error *err)
     uint32_t cluster = 0, tau = 0;
     write_orbit(s, r);
     if (r->status != STOA_OK) {
-        fprintf(stderr, "stoa: %s: orbit %u, part %u: skipped: %s\n", stoa_status_name(r->status), r->batch->orbit,
-                r->batch->part, r->reason);
+        fprintf(stderr, "stoa: %s: orbit %u, part %u: skipped: %s\n", stoa_status_name(r->status), r->batch->orbit, r->batch->part,
+                r->reason);
         return STOA_OK;
     }
     write_taus(s, r);
     write_clusters(s, r);
     write_crossings(s, r);
     write_features(s, r);
-    for (uint32_t c = 0; s->truth.table && c < r->batch->crossings; c++)
-        STOA_TRY(match_crossing(s, r, c, &cluster, &tau, err));
+    for (uint32_t c = 0; s->truth.table && c < r->batch->crossings; c++) STOA_TRY(match_crossing(s, r, c, &cluster, &tau, err));
     return choose_display(s, r, err);
 }

@@ -150,8 +150,8 @@ static int report(const cluster_command *command, const cluster_state *state)
         return cli_json(json_pack("{s:I, s:I, s:I, s:f}", "points", (json_int_t)state->points, "clusters",
                                   (json_int_t)state->sample_clusters[1], "outliers", (json_int_t)state->outliers, "median_us",
                                   state->median_us));
-    printf("%u points, %u clusters, %u outliers, %.1f us\nwritten: %s\n", state->points, state->sample_clusters[1],
-           state->outliers, state->median_us, command->out);
+    printf("%u points, %u clusters, %u outliers, %.1f us\nwritten: %s\n", state->points, state->sample_clusters[1], state->outliers,
+           state->median_us, command->out);
     return CLI_DONE;
 }
 

@@ -79,10 +79,9 @@ static const struct {
 static int report(const generate_options *o, const generated *made)
 {
     if (o->json)
-        return cli_json(json_pack("{s:I, s:I, s:s, s:s}", "events", (json_int_t)o->events, "rows",
-                                  (json_int_t)made->rows, made->main_key, o->out, made->beside_key, made->beside));
-    printf("%u events, %llu %s: %s; beside them: %s\n", o->events, (unsigned long long)made->rows, made->row_name,
-           o->out, made->beside);
+        return cli_json(json_pack("{s:I, s:I, s:s, s:s}", "events", (json_int_t)o->events, "rows", (json_int_t)made->rows, made->main_key,
+                                  o->out, made->beside_key, made->beside));
+    printf("%u events, %llu %s: %s; beside them: %s\n", o->events, (unsigned long long)made->rows, made->row_name, o->out, made->beside);
     return CLI_DONE;
 }
 
@@ -99,23 +98,20 @@ int verb_generate(int argc, char **argv)
         {"format", CLI_TEXT, &o.format_name, "F", "scout: native64, dth256 or cmsraw (native64)"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };
-    const cli_syntax syntax =
-        CLI_SYNTAX("generate", "hlt|scout --out FILE ", 1, 1,
-                   "Simulated events with truth: Phase-2 pixel tracks (hlt), or L1-scouting crossings of taus, jets "
-                   "and pile-up (scout).",
-                   "stoa generate hlt --events 50 --seed 2026 --pileup 200 --out events.h5", options);
+    const cli_syntax syntax = CLI_SYNTAX("generate", "hlt|scout --out FILE ", 1, 1,
+                                         "Simulated events with truth: Phase-2 pixel tracks (hlt), or L1-scouting crossings of taus, jets "
+                                         "and pile-up (scout).",
+                                         "stoa generate hlt --events 50 --seed 2026 --pileup 200 --out events.h5", options);
     int first;
     size_t sample = 0;
     int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
     if (!o.out) return cli_usage("generate", "no --out FILE given");
     while (sample < sizeof samples / sizeof *samples && strcmp(argv[first], samples[sample].name) != 0) sample++;
-    if (sample == sizeof samples / sizeof *samples)
-        return cli_usage("generate", "'%s' given, hlt or scout needed", argv[first]);
+    if (sample == sizeof samples / sizeof *samples) return cli_usage("generate", "'%s' given, hlt or scout needed", argv[first]);
     stoa_error err;
     generated made = {0};
-    if (reco_scout_format_find(o.format_name, &o.format, &err) != STOA_OK)
-        return cli_usage("generate", "--format: %s", err.message);
+    if (reco_scout_format_find(o.format_name, &o.format, &err) != STOA_OK) return cli_usage("generate", "--format: %s", err.message);
     code = samples[sample].make(&o, &made, &err) == STOA_OK ? report(&o, &made) : cli_fail(&err);
     free(made.beside);
     return code;

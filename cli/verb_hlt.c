@@ -51,12 +51,9 @@ static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error
     char path[2 * PATH_MAX];
     const char *name = model_files[command->job.selector];
     if (!name) return STOA_OK;
-    if (command->model)
-        snprintf(path, sizeof path, "%s", command->model);
+    if (command->model) snprintf(path, sizeof path, "%s", command->model);
     else if (!output_find_model(name, path, sizeof path))
-        return STOA_FAIL(err, STOA_EIO,
-                         "selector model '%s': not beside the program, not at '%s'; name one by --model",
-                         name, path);
+        return STOA_FAIL(err, STOA_EIO, "selector model '%s': not beside the program, not at '%s'; name one by --model", name, path);
     if (command->job.selector == HLT_SELECTOR_FOREST) {
         STOA_TRY(reco_forest_load(path, &state->forest, err));
         command->job.forest = state->forest;
@@ -95,8 +92,7 @@ static void report_failures(const hlt_state *state)
 {
     for (uint32_t e = 0; e < state->input.count; e++) {
         const hlt_result *result = hlt_job_result(state->job, e);
-        if (result->status != STOA_OK)
-            fprintf(stderr, "stoa: %s: skipped: %s\n", stoa_status_name(result->status), result->reason);
+        if (result->status != STOA_OK) fprintf(stderr, "stoa: %s: skipped: %s\n", stoa_status_name(result->status), result->reason);
     }
 }
 
@@ -131,8 +127,7 @@ static stoa_status load_part(parts *shared, hlt_state *state, uint64_t number, s
 {
     char *path = output_path(parts_path(shared, number), PART_RESULTS);
     if (!path) return STOA_FAIL(err, STOA_ENOMEM, "part %llu: no memory", (unsigned long long)number);
-    const stoa_status status =
-        hlt_job_load(state->job, (uint32_t)(number * shared->size), part_events(shared, state, number), path, err);
+    const stoa_status status = hlt_job_load(state->job, (uint32_t)(number * shared->size), part_events(shared, state, number), path, err);
     free(path);
     return status;
 }
@@ -177,8 +172,8 @@ static stoa_status run_shared(const hlt_command *command, hlt_state *state, stoa
 {
     parts shared;
     const uint64_t wanted = (uint64_t)state->ranks.count * PARTS_A_RANK, events = state->input.count;
-    stoa_status status = parts_open(&shared, &state->ranks, command->out, command->argc, command->argv,
-                                    (events + wanted - 1) / wanted, err);
+    stoa_status status =
+        parts_open(&shared, &state->ranks, command->out, command->argc, command->argv, (events + wanted - 1) / wanted, err);
     if (status == STOA_OK) {
         const uint64_t count = (events + shared.size - 1) / shared.size;
         if (shared.found)
@@ -205,17 +200,13 @@ static stoa_status run(hlt_command *command, hlt_state *state, stoa_error *err)
     hlt_job_quality(state->job, &state->quality);
     report_failures(state);
     if (state->input.count && summary->failed == state->input.count)
-        return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %u events could be run", command->in,
-                         state->input.count);
+        return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %u events could be run", command->in, state->input.count);
     return STOA_OK;
 }
 
 /* ---- Report. ---- */
 
-static json_t *number_or_null(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
+static json_t *number_or_null(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
 static json_t *describe_times(const hlt_summary *summary)
 {
@@ -234,12 +225,10 @@ static json_t *describe(const hlt_command *command, const hlt_state *state)
 {
     const hlt_summary *s = &state->summary;
     const hlt_quality *q = &state->quality;
-    json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I}", "events",
-                               (json_int_t)s->events, "failed_events", (json_int_t)s->failed, "tracks",
-                               (json_int_t)s->tracks, "preselected", (json_int_t)s->preselected, "selected",
-                               (json_int_t)s->selected, "vertices", (json_int_t)s->vertices, "us_per_event",
-                               describe_times(s), "copies", cli_json_copies(s->copy_calls, s->copy_bytes),
-                               "allocations_in_run", (json_int_t)s->allocations);
+    json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:I}", "events", (json_int_t)s->events, "failed_events",
+                               (json_int_t)s->failed, "tracks", (json_int_t)s->tracks, "preselected", (json_int_t)s->preselected,
+                               "selected", (json_int_t)s->selected, "vertices", (json_int_t)s->vertices, "us_per_event", describe_times(s),
+                               "copies", cli_json_copies(s->copy_calls, s->copy_bytes), "allocations_in_run", (json_int_t)s->allocations);
     json_object_set_new(object, "selected_hits", json_integer((json_int_t)s->hits));
     json_object_set_new(object, "selector", json_string(command->selector));
     json_object_set_new(object, "vertexing", json_string(command->vertexing));
@@ -260,17 +249,14 @@ static void print_quality(const hlt_state *state)
     const hlt_quality *q = &state->quality;
     const bool atlas = state->input.source == RECO_EVENTS_PHYSLITE;
     if (isfinite(q->efficiency))
-        printf("  efficiency      %9.2f %%    of %llu true tracks\n", 100 * q->efficiency,
-               (unsigned long long)q->true_tracks);
+        printf("  efficiency      %9.2f %%    of %llu true tracks\n", 100 * q->efficiency, (unsigned long long)q->true_tracks);
     if (isfinite(q->fake_rate))
-        printf("  fake rate       %9.2f %%    of the selected; duplicates %.2f %%\n", 100 * q->fake_rate,
-               100 * q->duplicate_rate);
+        printf("  fake rate       %9.2f %%    of the selected; duplicates %.2f %%\n", 100 * q->fake_rate, 100 * q->duplicate_rate);
     if (q->vertex_events)
         printf("  vertex found    %9.2f %%    %llu of %llu: %s within 1 mm (events with 3 usable tracks or "
                "more)\n",
-               100.0 * (double)q->vertex_found / (double)q->vertex_events,
-               (unsigned long long)q->vertex_found, (unsigned long long)q->vertex_events,
-               atlas ? "ATLAS's primary vertex" : "generated hard scatter");
+               100.0 * (double)q->vertex_found / (double)q->vertex_events, (unsigned long long)q->vertex_found,
+               (unsigned long long)q->vertex_events, atlas ? "ATLAS's primary vertex" : "generated hard scatter");
 }
 
 static void print_table(const hlt_command *command, const hlt_state *state)
@@ -279,23 +265,18 @@ static void print_table(const hlt_command *command, const hlt_state *state)
     const double ran = s->events > s->failed ? s->events - s->failed : 1;
     double total = 0;
     for (uint32_t k = 0; k < HLT_STAGE_COUNT; k++) total += s->us_per_event[k];
-    printf("HLT pixel tracks: %s by selector %s, vertices by %s, on %s (ranks %u, threads %u, streams %u)\n",
-           command->in, command->selector, command->vertexing, command->job.device, state->ranks.count,
-           command->job.threads, command->job.streams);
+    printf("HLT pixel tracks: %s by selector %s, vertices by %s, on %s (ranks %u, threads %u, streams %u)\n", command->in,
+           command->selector, command->vertexing, command->job.device, state->ranks.count, command->job.threads, command->job.streams);
     printf("  events          %9u", s->events);
     if (s->failed) printf("      %u failed and skipped", s->failed);
     printf("\n  tracks          %9llu      %.1f per event\n", (unsigned long long)s->tracks,
            (double)s->tracks / (s->events ? s->events : 1));
-    printf("  preselected     %9llu      %.1f per event\n", (unsigned long long)s->preselected,
-           (double)s->preselected / ran);
-    printf("  selected        %9llu      %.1f per event\n", (unsigned long long)s->selected,
-           (double)s->selected / ran);
+    printf("  preselected     %9llu      %.1f per event\n", (unsigned long long)s->preselected, (double)s->preselected / ran);
+    printf("  selected        %9llu      %.1f per event\n", (unsigned long long)s->selected, (double)s->selected / ran);
     if (s->hits) printf("  their hits      %9llu      %.1f per event\n", (unsigned long long)s->hits, (double)s->hits / ran);
     print_quality(state);
-    printf("  vertices        %9llu      %.1f per event\n", (unsigned long long)s->vertices,
-           (double)s->vertices / ran);
-    printf("  time            %9.1f us   per event in its stream; %.1f us wall per event\n", total,
-           s->wall_us_per_event);
+    printf("  vertices        %9llu      %.1f per event\n", (unsigned long long)s->vertices, (double)s->vertices / ran);
+    printf("  time            %9.1f us   per event in its stream; %.1f us wall per event\n", total, s->wall_us_per_event);
     for (uint32_t k = 0; k < HLT_STAGE_COUNT; k++)
         if (s->us_per_event[k] >= 0.05)
             printf("    %-13s %9.1f us   %4.1f %%\n", hlt_stage_name(k), s->us_per_event[k],
@@ -303,8 +284,7 @@ static void print_table(const hlt_command *command, const hlt_state *state)
     printf("  copies          %9llu      %llu bytes, by the session\n", (unsigned long long)s->copy_calls,
            (unsigned long long)s->copy_bytes);
     printf("  allocations     %9llu      while the events ran\n", (unsigned long long)s->allocations);
-    printf("written to %s: tracks.csv, vertices.csv, summary.json%s\n", command->out,
-           state->drawn ? ", pictures *.png" : "");
+    printf("written to %s: tracks.csv, vertices.csv, summary.json%s\n", command->out, state->drawn ? ", pictures *.png" : "");
 }
 
 static stoa_status write_files(const hlt_command *command, hlt_state *state, stoa_error *err)
@@ -316,17 +296,21 @@ static stoa_status write_files(const hlt_command *command, hlt_state *state, sto
     if (command->no_pictures) return STOA_OK;
     const float threshold = model_files[command->job.selector] ? command->job.score_min : 0.5f;
     stoa_error picture_err;
-    if (hlt_write_pictures(command->out, &state->input, state->job, command->job.selector, threshold,
-                           &state->drawn, &picture_err) != STOA_OK)
+    if (hlt_write_pictures(command->out, &state->input, state->job, command->job.selector, threshold, &state->drawn, &picture_err) !=
+        STOA_OK)
         (void)cli_fail(&picture_err); /* said, but the physics is done: no failure of the job */
     return STOA_OK;
 }
 
 int verb_hlt(int argc, char **argv)
 {
-    hlt_command c = {
-        .vertexing = "density", .working_point = "highpurity", .job = HLT_OPTIONS_INIT,
-        .errmax = NAN,     .eps = NAN,             .argc = argc,                  .argv = argv};
+    hlt_command c = {.vertexing = "density",
+                     .working_point = "highpurity",
+                     .job = HLT_OPTIONS_INIT,
+                     .errmax = NAN,
+                     .eps = NAN,
+                     .argc = argc,
+                     .argv = argv};
     c.job.progress = progress;
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
@@ -339,15 +323,12 @@ int verb_hlt(int argc, char **argv)
         {"dxy-knee", CLI_REAL, &c.job.dxy_knee_cm, "D", "|dxy| where a ramp reaches --score-min, cm (0: no ramp)"},
         {"working-point", CLI_TEXT, &c.working_point, "NAME", "cuts: loose, tight or highpurity (highpurity)"},
         {"vertexing", CLI_TEXT, &c.vertexing, "NAME", "density, or divisive behind the conversion to legacy tracks (density)"},
-        {"vertices-first", CLI_FLAG, &c.job.vertices_first, NULL,
-         "today's order: vertices of all preselected tracks, then the selector"},
-        {"errmax", CLI_REAL, &c.errmax, "E",
-         "largest z error of a track that can found a vertex, cm (0.01; PHYSLITE 0.05)"},
+        {"vertices-first", CLI_FLAG, &c.job.vertices_first, NULL, "today's order: vertices of all preselected tracks, then the selector"},
+        {"errmax", CLI_REAL, &c.errmax, "E", "largest z error of a track that can found a vertex, cm (0.01; PHYSLITE 0.05)"},
         {"eps", CLI_REAL, &c.eps, "E", "largest distance of neighbours, cm (0.07; PHYSLITE 0.1)"},
         {"min-t", CLI_COUNT, &c.job.vertex.neighbours_min, "N", "least neighbours of a vertex (2)"},
         {"chi2max", CLI_REAL, &c.job.vertex.chi2_max, "X", "largest dz^2 over the sum of squared errors (9)"},
-        {"pt-min", CLI_REAL, &c.job.vertex_pt_min, "P",
-         "least pt of a track in the vertex finder, GeV (0.5)"},
+        {"pt-min", CLI_REAL, &c.job.vertex_pt_min, "P", "least pt of a track in the vertex finder, GeV (0.5)"},
         {"device", CLI_TEXT, &c.job.device, "D", "host or cuda:N (host)"},
         {"threads", CLI_COUNT, &c.job.threads, "T", "threads that drive the streams (1)"},
         {"streams", CLI_COUNT, &c.job.streams, "S", "events in flight; results do not depend on T and S (1)"},
@@ -374,22 +355,17 @@ int verb_hlt(int argc, char **argv)
     c.job.vertexing = (hlt_vertexing)value;
     if ((code = cli_choose("hlt", "working-point", c.working_point, working_points, 3, &value)) != CLI_CONTINUE) return code;
     c.job.working_point = (uint32_t)value;
-    if (c.job.threads < 1 || c.job.streams < 1)
-        return cli_usage("hlt", "--threads and --streams: 0 given, at least 1 needed");
+    if (c.job.threads < 1 || c.job.streams < 1) return cli_usage("hlt", "--threads and --streams: 0 given, at least 1 needed");
     c.in = argv[first];
     hlt_state state = {.model = NULL};
     stoa_error err;
     stoa_status status = ranks_open(&state.ranks, &err);
     if (status == STOA_OK) status = run(&c, &state, &err);
     if (status == STOA_OK && ranks_is_first(&state.ranks)) status = write_files(&c, &state, &err);
-    if (status != STOA_OK)
-        code = cli_fail(&err);
-    else if (!ranks_is_first(&state.ranks))
-        code = CLI_DONE;
-    else if (c.json)
-        code = cli_json(describe(&c, &state));
-    else
-        print_table(&c, &state), code = CLI_DONE;
+    if (status != STOA_OK) code = cli_fail(&err);
+    else if (!ranks_is_first(&state.ranks)) code = CLI_DONE;
+    else if (c.json) code = cli_json(describe(&c, &state));
+    else print_table(&c, &state), code = CLI_DONE;
     ranks_close(&state.ranks);
     hlt_job_destroy(state.job);
     hlt_input_deinit(&state.input);

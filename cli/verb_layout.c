@@ -56,16 +56,14 @@ static stoa_status read_shape(const json_t *item, const char *name, stoa_column_
     static const uint32_t needed[] = {0, 0, 1, 2};
     const json_t *shape = json_object_get(item, "shape");
     const size_t given = json_array_size(shape), wanted = needed[column->kind];
-    if (shape && !json_is_array(shape))
-        return STOA_FAIL(err, STOA_EFORMAT, "column '%s': shape is no array", name);
+    if (shape && !json_is_array(shape)) return STOA_FAIL(err, STOA_EFORMAT, "column '%s': shape is no array", name);
     if (given != wanted)
-        return STOA_FAIL(err, STOA_ESHAPE, "column '%s': a %s has a shape of %zu numbers, %zu given", name,
-                         kind_names[column->kind], wanted, given);
+        return STOA_FAIL(err, STOA_ESHAPE, "column '%s': a %s has a shape of %zu numbers, %zu given", name, kind_names[column->kind],
+                         wanted, given);
     for (size_t k = 0; k < given; k++) {
         const json_int_t extent = json_integer_value(json_array_get(shape, k));
         if (extent < 1 || extent > EXTENT_MAX)
-            return STOA_FAIL(err, STOA_ESHAPE, "column '%s': extent %zu is %lld, 1 to %d possible", name, k,
-                             extent, EXTENT_MAX);
+            return STOA_FAIL(err, STOA_ESHAPE, "column '%s': extent %zu is %lld, 1 to %d possible", name, k, extent, EXTENT_MAX);
         column->extent[k] = (uint32_t)extent;
     }
     return STOA_OK;
@@ -76,18 +74,13 @@ static stoa_status read_column(const json_t *item, size_t index, stoa_column_des
     const char *name = json_string_value(json_object_get(item, "name"));
     const char *dtype = json_string_value(json_object_get(item, "dtype"));
     const char *kind = json_string_value(json_object_get(item, "kind"));
-    if (!name || !dtype)
-        return STOA_FAIL(err, STOA_EFORMAT, "column %zu: needs the keys \"name\" and \"dtype\"", index);
+    if (!name || !dtype) return STOA_FAIL(err, STOA_EFORMAT, "column %zu: needs the keys \"name\" and \"dtype\"", index);
     *column = (stoa_column_desc){.name = name, .unit = "", .doc = "", .extent = {1, 1}};
     column->dtype = stoa_dtype_from_name(dtype);
-    if (column->dtype == STOA_DTYPE_NONE)
-        return STOA_FAIL(err, STOA_EDTYPE, "column '%s': no dtype '%s'", name, dtype);
+    if (column->dtype == STOA_DTYPE_NONE) return STOA_FAIL(err, STOA_EDTYPE, "column '%s': no dtype '%s'", name, dtype);
     uint32_t k = STOA_KIND_COLUMN;
     while (kind && k < 4 && strcmp(kind, kind_names[k])) k++;
-    if (k == 4)
-        return STOA_FAIL(err, STOA_EFORMAT,
-                         "column '%s': kind '%s' given; column, scalar, vector or matrix possible", name,
-                         kind);
+    if (k == 4) return STOA_FAIL(err, STOA_EFORMAT, "column '%s': kind '%s' given; column, scalar, vector or matrix possible", name, kind);
     column->kind = (stoa_column_kind)k;
     return read_shape(item, name, column, err);
 }
@@ -96,19 +89,14 @@ static stoa_status add_described(request *req, const char *name, const json_t *l
 {
     const size_t count = json_array_size(list);
     if (!json_is_array(list) || count == 0 || count > COLUMNS_MAX)
-        return STOA_FAIL(err, STOA_EFORMAT, "layout '%s': an array of 1 to %d columns is needed", name,
-                         COLUMNS_MAX);
+        return STOA_FAIL(err, STOA_EFORMAT, "layout '%s': an array of 1 to %d columns is needed", name, COLUMNS_MAX);
     if (req->count == BLOCKS_MAX) return STOA_FAIL(err, STOA_ELIMIT, "more than %d layouts", BLOCKS_MAX);
     described *owned = &req->owned[req->owned_count++];
     owned->columns = calloc(count, sizeof *owned->columns);
-    if (!owned->columns)
-        return STOA_FAIL(err, STOA_ENOMEM, "layout '%s': no memory for %zu columns", name, count);
-    for (size_t i = 0; i < count; i++)
-        STOA_TRY(read_column(json_array_get(list, i), i, &owned->columns[i], err));
-    owned->layout = (stoa_layout){.struct_size = sizeof owned->layout,
-                                  .column_count = (uint32_t)count,
-                                  .name = name,
-                                  .columns = owned->columns};
+    if (!owned->columns) return STOA_FAIL(err, STOA_ENOMEM, "layout '%s': no memory for %zu columns", name, count);
+    for (size_t i = 0; i < count; i++) STOA_TRY(read_column(json_array_get(list, i), i, &owned->columns[i], err));
+    owned->layout =
+        (stoa_layout){.struct_size = sizeof owned->layout, .column_count = (uint32_t)count, .name = name, .columns = owned->columns};
     req->names[req->count] = name;
     req->layouts[req->count++] = &owned->layout;
     return STOA_OK;
@@ -120,13 +108,11 @@ static stoa_status read_json(request *req, const char *path, stoa_error *err)
     json_error_t json_err;
     req->file = json_load_file(path, JSON_REJECT_DUPLICATES, &json_err);
     if (!req->file)
-        return STOA_FAIL(err,
-                         json_error_code(&json_err) == json_error_cannot_open_file ? STOA_EIO : STOA_EFORMAT,
+        return STOA_FAIL(err, json_error_code(&json_err) == json_error_cannot_open_file ? STOA_EIO : STOA_EFORMAT,
                          "layout file '%s': line %d: %s", path, json_err.line, json_err.text);
     if (json_is_array(req->file)) return add_described(req, "layout", req->file, err);
     if (!json_is_object(req->file) || json_object_size(req->file) == 0)
-        return STOA_FAIL(err, STOA_EFORMAT,
-                         "layout file '%s': neither an array of columns nor an object of such arrays", path);
+        return STOA_FAIL(err, STOA_EFORMAT, "layout file '%s': neither an array of columns nor an object of such arrays", path);
     const char *name;
     json_t *list;
     json_object_foreach(req->file, name, list) STOA_TRY(add_described(req, name, list, err));
@@ -138,8 +124,7 @@ static stoa_status read_json(request *req, const char *path, stoa_error *err)
 static const stoa_layout *find_builtin(const char *name)
 {
     for (int i = 0; i < BUILTIN_COUNT; i++)
-        if (!strcmp(builtins[i].name, name) || !strcmp(builtins[i].layout->name, name))
-            return builtins[i].layout;
+        if (!strcmp(builtins[i].name, name) || !strcmp(builtins[i].layout->name, name)) return builtins[i].layout;
     return NULL;
 }
 
@@ -152,11 +137,8 @@ static stoa_status read_builtins(request *req, const char *definition, stoa_erro
         char known[256] = "";
         size_t used = 0;
         for (int b = 0; b < BUILTIN_COUNT && used < sizeof known; b++)
-            used +=
-                (size_t)snprintf(known + used, sizeof known - used, "%s%s", b ? ", " : "", builtins[b].name);
-        return STOA_FAIL(err, STOA_ENAME,
-                         "layout '%s': neither a file ending in .json nor built in; there are: %s",
-                         req->names[i], known);
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", b ? ", " : "", builtins[b].name);
+        return STOA_FAIL(err, STOA_ENAME, "layout '%s': neither a file ending in .json nor built in; there are: %s", req->names[i], known);
     }
     return STOA_OK;
 }
@@ -180,11 +162,8 @@ static stoa_status read_rows(request *req, const char *text, stoa_error *err)
     stoa_status status = cli_split(text, &copy, items, BLOCKS_MAX, &req->row_count, err);
     for (uint32_t i = 0; status == STOA_OK && i < req->row_count; i++) {
         uint64_t rows;
-        if (cli_parse_count(items[i], STOA_LAYOUT_ROWS_MAX, &rows))
-            req->rows[i] = (uint32_t)rows;
-        else
-            status = STOA_FAIL(err, STOA_ELIMIT, "--rows: '%s' given, a whole number up to %u needed",
-                               items[i], STOA_LAYOUT_ROWS_MAX);
+        if (cli_parse_count(items[i], STOA_LAYOUT_ROWS_MAX, &rows)) req->rows[i] = (uint32_t)rows;
+        else status = STOA_FAIL(err, STOA_ELIMIT, "--rows: '%s' given, a whole number up to %u needed", items[i], STOA_LAYOUT_ROWS_MAX);
     }
     free(copy);
     return status;
@@ -206,11 +185,10 @@ static stoa_status match_rows(request *req, stoa_error *err)
 /* ---- Out. ---- */
 
 /* The column as a tensor of one column: [n,1], [n,R], [n,R,C]; a scalar is [n,1] with row stride 0. */
-static json_t *describe_column(const stoa_column_desc *column, const stoa_column_geometry *place,
-                               uint32_t rows, const char *block, size_t base)
+static json_t *describe_column(const stoa_column_desc *column, const stoa_column_geometry *place, uint32_t rows, const char *block,
+                               size_t base)
 {
-    const json_int_t pad = place->component_stride, rows_r = (json_int_t)column->extent[0],
-                     rows_c = (json_int_t)column->extent[1];
+    const json_int_t pad = place->component_stride, rows_r = (json_int_t)column->extent[0], rows_c = (json_int_t)column->extent[1];
     json_t *shape, *strides;
     if (column->kind == STOA_KIND_MATRIX) {
         shape = json_pack("[I, I, I]", (json_int_t)rows, rows_r, rows_c);
@@ -219,10 +197,9 @@ static json_t *describe_column(const stoa_column_desc *column, const stoa_column
         shape = json_pack("[I, I]", (json_int_t)rows, rows_r);
         strides = json_pack("[I, I]", (json_int_t)(column->kind != STOA_KIND_SCALAR), pad);
     }
-    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:I, s:s, s:s, s:s}", "name", column->name, "dtype",
-                     stoa_dtype_name(column->dtype), "kind", kind_names[column->kind], "offset",
-                     (json_int_t)(base + place->offset_bytes), "shape", shape, "strides", strides, "bytes",
-                     (json_int_t)place->bytes, "unit", column->unit, "doc", column->doc, "block", block);
+    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:I, s:s, s:s, s:s}", "name", column->name, "dtype", stoa_dtype_name(column->dtype),
+                     "kind", kind_names[column->kind], "offset", (json_int_t)(base + place->offset_bytes), "shape", shape, "strides",
+                     strides, "bytes", (json_int_t)place->bytes, "unit", column->unit, "doc", column->doc, "block", block);
 }
 
 static stoa_status describe(const request *req, json_t **out, stoa_error *err)
@@ -238,18 +215,14 @@ static stoa_status describe(const request *req, json_t **out, stoa_error *err)
             stoa_column_geometry place;
             status = stoa_layout_place(layout, req->rows[b], i, &place, err);
             if (status == STOA_OK)
-                json_array_append_new(columns, describe_column(&layout->columns[i], &place, req->rows[b],
-                                                               req->names[b], total));
+                json_array_append_new(columns, describe_column(&layout->columns[i], &place, req->rows[b], req->names[b], total));
         }
-        json_array_append_new(blocks, json_pack("{s:s, s:I, s:I, s:I}", "name", req->names[b], "rows",
-                                                (json_int_t)req->rows[b], "offset", (json_int_t)total,
-                                                "bytes", (json_int_t)bytes));
+        json_array_append_new(blocks, json_pack("{s:s, s:I, s:I, s:I}", "name", req->names[b], "rows", (json_int_t)req->rows[b], "offset",
+                                                (json_int_t)total, "bytes", (json_int_t)bytes));
         total += bytes;
     }
-    const json_int_t align =
-        req->layouts[0]->align_bytes ? req->layouts[0]->align_bytes : STOA_LAYOUT_ALIGN_BYTES;
-    *out = json_pack("{s:I, s:I, s:o, s:o}", "bytes", (json_int_t)total, "alignment", align, "columns",
-                     columns, "blocks", blocks);
+    const json_int_t align = req->layouts[0]->align_bytes ? req->layouts[0]->align_bytes : STOA_LAYOUT_ALIGN_BYTES;
+    *out = json_pack("{s:I, s:I, s:o, s:o}", "bytes", (json_int_t)total, "alignment", align, "columns", columns, "blocks", blocks);
     return status;
 }
 
@@ -257,33 +230,30 @@ static void print_numbers(const json_t *list, char *text, size_t capacity)
 {
     size_t used = (size_t)snprintf(text, capacity, "[");
     for (size_t i = 0; i < json_array_size(list) && used < capacity; i++)
-        used += (size_t)snprintf(text + used, capacity - used, "%s%lld", i ? "," : "",
-                                 json_integer_value(json_array_get(list, i)));
+        used += (size_t)snprintf(text + used, capacity - used, "%s%lld", i ? "," : "", json_integer_value(json_array_get(list, i)));
     if (used < capacity) snprintf(text + used, capacity - used, "]");
 }
 
 static void print_table(const json_t *result)
 {
     const json_t *columns = json_object_get(result, "columns");
-    printf("%-14s %-20s %-8s %-8s %10s %9s  %-14s %-16s %s\n", "block", "column", "kind", "dtype", "offset",
-           "bytes", "shape", "strides", "unit: meaning");
+    printf("%-14s %-20s %-8s %-8s %10s %9s  %-14s %-16s %s\n", "block", "column", "kind", "dtype", "offset", "bytes", "shape", "strides",
+           "unit: meaning");
     for (size_t i = 0; i < json_array_size(columns); i++) {
         const json_t *c = json_array_get(columns, i);
         char shape[80], strides[80];
         print_numbers(json_object_get(c, "shape"), shape, sizeof shape);
         print_numbers(json_object_get(c, "strides"), strides, sizeof strides);
         const char *unit = json_string_value(json_object_get(c, "unit"));
-        printf("%-14s %-20s %-8s %-8s %10lld %9lld  %-14s %-16s %s%s%s\n",
-               json_string_value(json_object_get(c, "block")), json_string_value(json_object_get(c, "name")),
-               json_string_value(json_object_get(c, "kind")), json_string_value(json_object_get(c, "dtype")),
-               json_integer_value(json_object_get(c, "offset")),
+        printf("%-14s %-20s %-8s %-8s %10lld %9lld  %-14s %-16s %s%s%s\n", json_string_value(json_object_get(c, "block")),
+               json_string_value(json_object_get(c, "name")), json_string_value(json_object_get(c, "kind")),
+               json_string_value(json_object_get(c, "dtype")), json_integer_value(json_object_get(c, "offset")),
                json_integer_value(json_object_get(c, "bytes")), shape, strides, unit, *unit ? ": " : "",
                json_string_value(json_object_get(c, "doc")));
     }
     printf("%lld bytes, every column and component aligned to and padded to %lld bytes; strides count "
            "elements\n",
-           json_integer_value(json_object_get(result, "bytes")),
-           json_integer_value(json_object_get(result, "alignment")));
+           json_integer_value(json_object_get(result, "bytes")), json_integer_value(json_object_get(result, "alignment")));
 }
 
 static void request_deinit(request *req)
@@ -301,14 +271,13 @@ int verb_layout(int argc, char **argv)
         {"rows", CLI_TEXT, &rows, "N[,M..]", "rows, of all layouts or of each block (1000)"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
     };
-    const cli_syntax syntax =
-        CLI_SYNTAX("layout", "DEF ", 1, 1,
-                   "Geometry of a structure of arrays. DEF: tracks, track_truth, track_features, vertices, "
-                   "vertex_tracks, several\n"
-                   "joined by commas (blocks of one blob), or FILE.json: an array of {\"name\", \"dtype\", "
-                   "\"kind\": column, scalar,\n"
-                   "vector or matrix, \"shape\": [R,C]}, or an object of such arrays (blocks).",
-                   "stoa layout tracks,vertices --rows 1000,256", options);
+    const cli_syntax syntax = CLI_SYNTAX("layout", "DEF ", 1, 1,
+                                         "Geometry of a structure of arrays. DEF: tracks, track_truth, track_features, vertices, "
+                                         "vertex_tracks, several\n"
+                                         "joined by commas (blocks of one blob), or FILE.json: an array of {\"name\", \"dtype\", "
+                                         "\"kind\": column, scalar,\n"
+                                         "vector or matrix, \"shape\": [R,C]}, or an object of such arrays (blocks).",
+                                         "stoa layout tracks,vertices --rows 1000,256", options);
     int first;
     const int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
@@ -325,12 +294,9 @@ int verb_layout(int argc, char **argv)
     if (status == STOA_OK) status = match_rows(req, &err);
     if (status == STOA_OK) status = describe(req, &result, &err);
     int exit_code = CLI_DONE;
-    if (status != STOA_OK)
-        exit_code = cli_fail(&err);
-    else if (json)
-        exit_code = cli_json(json_incref(result));
-    else
-        print_table(result);
+    if (status != STOA_OK) exit_code = cli_fail(&err);
+    else if (json) exit_code = cli_json(json_incref(result));
+    else print_table(result);
     json_decref(result);
     if (req) request_deinit(req);
     free(req);

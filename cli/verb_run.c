@@ -47,8 +47,7 @@ static stoa_status open_session(const run_options *options, run_state *state, st
     STOA_TRY(stoa_device_open(options->device, &state->device, err));
     STOA_TRY(stoa_queue_create(state->device, STOA_QUEUE_BLOCKING, &state->queue, err));
     state->mirror.queue = state->queue;
-    STOA_TRY(stoa_session_create(state->model, state->queue,
-                                 options->batch && options->batch < rows ? options->batch : rows,
+    STOA_TRY(stoa_session_create(state->model, state->queue, options->batch && options->batch < rows ? options->batch : rows,
                                  &session_options, &state->session, err));
     STOA_TRY(cli_bind_inputs(&state->binding, schema, state->session, &state->mirror, err));
     STOA_TRY(reco_table_create(rows, &state->out, err));
@@ -115,23 +114,20 @@ static int report(const run_options *options, run_state *state)
     const double median_us = (t[options->repeat / 2] + t[(options->repeat - 1) / 2]) / 2;
     const uint32_t rows = state->binding.rows;
     if (options->json)
-        return cli_json(json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:f, s:f, s:I}", "runtime",
-                                  stoa_model_runtime(state->model), "device", options->device, "rows",
-                                  (json_int_t)rows, "inputs", describe_inputs(state), "outputs",
+        return cli_json(json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:f, s:f, s:I}", "runtime", stoa_model_runtime(state->model),
+                                  "device", options->device, "rows", (json_int_t)rows, "inputs", describe_inputs(state), "outputs",
                                   cli_json_tensors(schema->outputs, schema->output_count), "copies",
                                   cli_json_copies(state->stats.copy_calls, state->stats.copy_bytes), "transfers",
-                                  cli_json_copies(state->mirror.copy_calls, state->mirror.copy_bytes),
-                                  "allocations_in_run", (json_int_t)state->allocations, "median_us",
-                                  median_us, "min_us", min_us, "repeat", (json_int_t)options->repeat));
-    printf("%u rows on %s by %s: median %.3f us, min %.3f us", rows, options->device,
-           stoa_model_runtime(state->model), median_us, min_us);
+                                  cli_json_copies(state->mirror.copy_calls, state->mirror.copy_bytes), "allocations_in_run",
+                                  (json_int_t)state->allocations, "median_us", median_us, "min_us", min_us, "repeat",
+                                  (json_int_t)options->repeat));
+    printf("%u rows on %s by %s: median %.3f us, min %.3f us", rows, options->device, stoa_model_runtime(state->model), median_us, min_us);
     if (rows) printf(" (%.2f ns a row)", 1e3 * median_us / rows);
-    printf("\ncopies %llu (%llu bytes), allocations in run %llu\n",
-           (unsigned long long)state->stats.copy_calls, (unsigned long long)state->stats.copy_bytes,
-           (unsigned long long)state->allocations);
+    printf("\ncopies %llu (%llu bytes), allocations in run %llu\n", (unsigned long long)state->stats.copy_calls,
+           (unsigned long long)state->stats.copy_bytes, (unsigned long long)state->allocations);
     if (state->mirror.copy_calls)
-        printf("transfers %llu (%llu bytes), of the file's columns to the device and back\n",
-               (unsigned long long)state->mirror.copy_calls, (unsigned long long)state->mirror.copy_bytes);
+        printf("transfers %llu (%llu bytes), of the file's columns to the device and back\n", (unsigned long long)state->mirror.copy_calls,
+               (unsigned long long)state->mirror.copy_bytes);
     if (options->out) printf("written: %s (%u columns)\n", options->out, reco_table_column_count(state->out));
     return CLI_DONE;
 }
@@ -154,25 +150,23 @@ int verb_run(int argc, char **argv)
     run_options o = {.runtime = "auto", .device = "host", .repeat = 1};
     const cli_option options[] = {
         {"in", CLI_TEXT, &o.in, "FILE", "table: .csv, .npy, .npz, .h5 (needed)"},
-        {"columns", CLI_TEXT, &o.columns, "a,b,..",
-         "columns in the model's order (the file's, without 'event')"},
+        {"columns", CLI_TEXT, &o.columns, "a,b,..", "columns in the model's order (the file's, without 'event')"},
         {"out", CLI_TEXT, &o.out, "FILE", "table of the outputs: .csv, .npy, .npz, .h5"},
         {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime"},
         {"signature", CLI_TEXT, &o.signature, "TEXT", CLI_SIGNATURE_HELP},
         {"device", CLI_TEXT, &o.device, "D", "host or cuda:N (host)"},
         {"isa", CLI_TEXT, &o.isa, "NAME", "native on host: baseline, avx2, avx512 (the best there is)"},
         {"batch", CLI_COUNT, &o.batch, "B", "rows in one call (all)"},
-        {"allow-copies", CLI_FLAG, &o.allow_copies, NULL,
-         "let the session gather what the runtime cannot take in place"},
+        {"allow-copies", CLI_FLAG, &o.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
         {"repeat", CLI_COUNT, &o.repeat, "R", "passes over the file, for the times (1)"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };
-    const cli_syntax syntax = CLI_SYNTAX(
-        "run", "MODEL --in FILE ", 1, 1,
-        "Inference over a file's columns, in place. An input [N,F] takes F columns in the order given; with "
-        "several\n"
-        "inputs each takes the array of its name (.npz, .h5), or columns NAME_0, NAME_1 ...",
-        "stoa run model.onnx --in tracks.csv --columns pt,eta,phi --out scores.csv --repeat 100", options);
+    const cli_syntax syntax =
+        CLI_SYNTAX("run", "MODEL --in FILE ", 1, 1,
+                   "Inference over a file's columns, in place. An input [N,F] takes F columns in the order given; with "
+                   "several\n"
+                   "inputs each takes the array of its name (.npz, .h5), or columns NAME_0, NAME_1 ...",
+                   "stoa run model.onnx --in tracks.csv --columns pt,eta,phi --out scores.csv --repeat 100", options);
     int first;
     const int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;

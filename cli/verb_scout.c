@@ -40,9 +40,7 @@ typedef struct scout_state {
 static stoa_status load_models(scout_command *c, scout_state *state, stoa_error *err)
 {
     char path[8192];
-    const char *cluster = c->cluster_model                                      ? c->cluster_model
-                          : output_find_model(CLUSTER_MODEL, path, sizeof path) ? path
-                                                                                : NULL;
+    const char *cluster = c->cluster_model ? c->cluster_model : output_find_model(CLUSTER_MODEL, path, sizeof path) ? path : NULL;
     if (cluster && strcmp(cluster, "none") != 0) STOA_TRY(stoa_model_load(cluster, NULL, &state->cluster_model, err));
     if (c->tau_model) STOA_TRY(stoa_model_load(c->tau_model, NULL, &state->tau_model, err));
     if (c->tau_weights) {
@@ -63,10 +61,8 @@ static stoa_status accept_sender(const char *port_text, int *connection, stoa_er
 {
     uint64_t port;
     const int yes = 1;
-    if (!cli_parse_count(port_text, 65535, &port))
-        return STOA_FAIL(err, STOA_EINVAL, "tcp: port '%s' given, 0 to 65535 needed", port_text);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (!cli_parse_count(port_text, 65535, &port)) return STOA_FAIL(err, STOA_EINVAL, "tcp: port '%s' given, 0 to 65535 needed", port_text);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof address;
     const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool ok = listener >= 0 && !setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) &&
@@ -78,8 +74,7 @@ static stoa_status accept_sender(const char *port_text, int *connection, stoa_er
     }
     const int failed = errno;
     if (listener >= 0) (void)close(listener);
-    return ok ? STOA_OK
-              : stoa_error_set(err, STOA_EIO, failed, STOA_HERE, "tcp port %s: %s", port_text, strerror(failed));
+    return ok ? STOA_OK : stoa_error_set(err, STOA_EIO, failed, STOA_HERE, "tcp port %s: %s", port_text, strerror(failed));
 }
 
 static stoa_status open_input(scout_command *c, scout_state *state, stoa_error *err)
@@ -104,8 +99,7 @@ static stoa_status run(scout_command *c, scout_state *state, stoa_error *err)
     STOA_TRY(scout_sink_close(&state->sink, err));
     if (c->hdf5 && !c->no_tables) STOA_TRY(scout_tables_to_hdf5(c->out, err));
     if (state->summary.batches > 0 && state->summary.failed == state->summary.batches)
-        return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %llu batches could be run", c->in,
-                         (unsigned long long)state->summary.batches);
+        return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %llu batches could be run", c->in, (unsigned long long)state->summary.batches);
     return STOA_OK;
 }
 
@@ -137,11 +131,9 @@ static json_t *describe_ids(const scout_sink *sink)
 {
     json_t *bins = json_array();
     for (int b = 0; b < SCOUT_PT_BINS; b++)
-        json_array_append_new(
-            bins,
-            json_pack("{s:f, s:I, s:o}", "pt_min_GeV", (double)scout_pt_edges[b], "taus", (json_int_t)sink->id[b].count,
-                      "mean_id",
-                      sink->id[b].count ? json_real(sink->id[b].id_sum / (double)sink->id[b].count) : json_null()));
+        json_array_append_new(bins, json_pack("{s:f, s:I, s:o}", "pt_min_GeV", (double)scout_pt_edges[b], "taus",
+                                              (json_int_t)sink->id[b].count, "mean_id",
+                                              sink->id[b].count ? json_real(sink->id[b].id_sum / (double)sink->id[b].count) : json_null()));
     return bins;
 }
 
@@ -172,11 +164,10 @@ static json_t *describe_truth(scout_sink *sink)
 static json_t *describe(const scout_command *c, scout_state *state)
 {
     const scout_summary *s = &state->summary;
-    json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "events", (json_int_t)s->events,
-                          "candidates", (json_int_t)s->candidates, "clusters", (json_int_t)s->clusters, "outliers",
-                          (json_int_t)s->outliers, "taus", (json_int_t)s->taus, "w3pi", (json_int_t)s->w3pi, "selected",
-                          (json_int_t)s->selected, "orbits", (json_int_t)s->orbits, "cut_orbits",
-                          (json_int_t)s->cut_orbits, "failed_batches", (json_int_t)s->failed);
+    json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "events", (json_int_t)s->events, "candidates",
+                          (json_int_t)s->candidates, "clusters", (json_int_t)s->clusters, "outliers", (json_int_t)s->outliers, "taus",
+                          (json_int_t)s->taus, "w3pi", (json_int_t)s->w3pi, "selected", (json_int_t)s->selected, "orbits",
+                          (json_int_t)s->orbits, "cut_orbits", (json_int_t)s->cut_orbits, "failed_batches", (json_int_t)s->failed);
     json_object_set_new(o, "us_per_event", describe_times(s));
     json_object_set_new(o, "copies", cli_json_copies(s->copy_calls, s->copy_bytes));
     json_object_set_new(o, "allocations_in_run", json_integer((json_int_t)s->allocations));
@@ -192,10 +183,7 @@ static json_t *describe(const scout_command *c, scout_state *state)
 }
 
 static void print_count(const char *name, uint64_t count, uint64_t events)
-{
-    printf("  %-15s %10llu      %.2f per event\n", name, (unsigned long long)count,
-           (double)count / (double)(events ? events : 1));
-}
+{ printf("  %-15s %10llu      %.2f per event\n", name, (unsigned long long)count, (double)count / (double)(events ? events : 1)); }
 
 static void print_faults(const scout_summary *s)
 {
@@ -207,17 +195,16 @@ static void print_ids(const scout_sink *sink)
 {
     for (int b = 0; sink->has_ids && b < SCOUT_PT_BINS; b++)
         if (sink->id[b].count)
-            printf("    seed pt >= %-2g  %10llu      mean id %.3f\n", (double)scout_pt_edges[b],
-                   (unsigned long long)sink->id[b].count, sink->id[b].id_sum / (double)sink->id[b].count);
+            printf("    seed pt >= %-2g  %10llu      mean id %.3f\n", (double)scout_pt_edges[b], (unsigned long long)sink->id[b].count,
+                   sink->id[b].id_sum / (double)sink->id[b].count);
 }
 
 static void print_table(const scout_command *c, scout_state *state)
 {
     const scout_summary *s = &state->summary;
-    printf("L1 scouting: %s (%s), on %s (threads %u, streams %u)\n", c->in,
-           reco_scout_format_name(reco_scout_format_of(state->reader)), c->job.device, c->job.threads, c->job.streams);
-    printf("  orbits          %10llu      %llu cut\n", (unsigned long long)s->orbits,
-           (unsigned long long)s->cut_orbits);
+    printf("L1 scouting: %s (%s), on %s (threads %u, streams %u)\n", c->in, reco_scout_format_name(reco_scout_format_of(state->reader)),
+           c->job.device, c->job.threads, c->job.streams);
+    printf("  orbits          %10llu      %llu cut\n", (unsigned long long)s->orbits, (unsigned long long)s->cut_orbits);
     print_count("events", s->events, s->events);
     print_faults(s);
     print_count("candidates", s->candidates, s->events);
@@ -241,8 +228,8 @@ static void print_table(const scout_command *c, scout_state *state)
     printf("  copies          %10llu      %llu bytes, by the sessions\n", (unsigned long long)s->copy_calls,
            (unsigned long long)s->copy_bytes);
     printf("  allocations     %10llu      while the batches ran\n", (unsigned long long)s->allocations);
-    printf("written to %s: %ssummary.json%s\n", c->out,
-           c->no_tables ? "" : "orbits, taus, clusters, w3pi, selected .csv; ", state->drawn ? ", pictures *.png" : "");
+    printf("written to %s: %ssummary.json%s\n", c->out, c->no_tables ? "" : "orbits, taus, clusters, w3pi, selected .csv; ",
+           state->drawn ? ", pictures *.png" : "");
 }
 
 static stoa_status write_files(const scout_command *c, scout_state *state, stoa_error *err)
@@ -347,12 +334,9 @@ static int run_file(const scout_command *c, char *file)
     one.in = file;
     stoa_status status = run(&one, &state, &err);
     if (status == STOA_OK) status = write_files(&one, &state, &err);
-    if (status != STOA_OK)
-        code = cli_fail(&err);
-    else if (one.json)
-        code = cli_json(describe(&one, &state));
-    else
-        print_table(&one, &state), code = CLI_DONE;
+    if (status != STOA_OK) code = cli_fail(&err);
+    else if (one.json) code = cli_json(describe(&one, &state));
+    else print_table(&one, &state), code = CLI_DONE;
     destroy(&state);
     return code;
 }
@@ -363,16 +347,12 @@ int verb_scout(int argc, char **argv)
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
         {"format", CLI_TEXT, &c.format_name, "F", "native64, dth256 or cmsraw (by the first bytes)"},
-        {"tau-model", CLI_TEXT, &c.tau_model, "FILE",
-         "NNPuppiTau as .onnx (tools/build_puppi_tau.py); without it taus have no id"},
-        {"tau-weights", CLI_TEXT, &c.tau_weights, "FILE",
-         "the same network in the firmware's fixed point, from its weights"},
-        {"cluster-model", CLI_TEXT, &c.cluster_model, "FILE",
-         "network of the clusters, or none (the installed " CLUSTER_MODEL ")"},
+        {"tau-model", CLI_TEXT, &c.tau_model, "FILE", "NNPuppiTau as .onnx (tools/build_puppi_tau.py); without it taus have no id"},
+        {"tau-weights", CLI_TEXT, &c.tau_weights, "FILE", "the same network in the firmware's fixed point, from its weights"},
+        {"cluster-model", CLI_TEXT, &c.cluster_model, "FILE", "network of the clusters, or none (the installed " CLUSTER_MODEL ")"},
         {"tau-pt-min", CLI_REAL, &c.job.tau.cone_pt_min, "P", "least pt in a seed's cone, GeV (0)"},
         {"tau-id-min", CLI_REAL, &c.job.tau_id_min, "X", "least id of a tau that selects its crossing (0.5)"},
-        {"score-min", CLI_REAL, &c.job.cluster_score_min, "X",
-         "least score of a cluster that selects its crossing (0.5)"},
+        {"score-min", CLI_REAL, &c.job.cluster_score_min, "X", "least score of a cluster that selects its crossing (0.5)"},
         {"dc", CLI_REAL, &c.job.clue.density_radius, "R", "clusters: radius of the density (0.2)"},
         {"rhoc", CLI_REAL, &c.job.clue.density_min, "P", "clusters: least density of a seed, GeV (5)"},
         {"dm", CLI_REAL, &c.job.clue.outlier_distance, "R", "clusters: how far outliers look (0.4)"},
@@ -381,21 +361,20 @@ int verb_scout(int argc, char **argv)
         {"device", CLI_TEXT, &c.job.device, "D", "host or cuda:N (host)"},
         {"threads", CLI_COUNT, &c.job.threads, "T", "threads that drive the streams (1)"},
         {"streams", CLI_COUNT, &c.job.streams, "S", "batches in flight; results do not depend on T and S (1)"},
-        {"features", CLI_TEXT, &c.features, "FILE",
-         "also write the clusters' features, 183 float32 each (tools/train_scout.py)"},
+        {"features", CLI_TEXT, &c.features, "FILE", "also write the clusters' features, 183 float32 each (tools/train_scout.py)"},
         {"hdf5", CLI_FLAG, &c.hdf5, NULL, "write the tables as .h5 too"},
         {"no-tables", CLI_FLAG, &c.no_tables, NULL, "leave the tables out"},
         {"no-pictures", CLI_FLAG, &c.no_pictures, NULL, "leave the pictures out"},
         {"json", CLI_FLAG, &c.json, NULL, "one JSON object on standard output"},
     };
-    const cli_syntax syntax = CLI_SYNTAX(
-        "scout", "FILE..|tcp:PORT --out DIR ", 1, INT_MAX,
-        "The L1-scouting tau job: raw words to PUPPI candidates, taus, W -> 3 pi and clusters, their networks, and the "
-        "crossings selected, in place on one queue a stream. tcp:PORT waits on the loopback for a sender of dth256 "
-        "blocks.\n"
-        "Several files are one input; under 'mpirun -n R' the ranks share them out, and the same command again goes on where "
-        "ranks died.",
-        "stoa scout words.raw --out results --threads 2 --streams 4", options);
+    const cli_syntax syntax =
+        CLI_SYNTAX("scout", "FILE..|tcp:PORT --out DIR ", 1, INT_MAX,
+                   "The L1-scouting tau job: raw words to PUPPI candidates, taus, W -> 3 pi and clusters, their networks, and the "
+                   "crossings selected, in place on one queue a stream. tcp:PORT waits on the loopback for a sender of dth256 "
+                   "blocks.\n"
+                   "Several files are one input; under 'mpirun -n R' the ranks share them out, and the same command again goes on where "
+                   "ranks died.",
+                   "stoa scout words.raw --out results --threads 2 --streams 4", options);
     int first;
     stoa_error err;
     int code = cli_parse(&syntax, argc, argv, &first);
@@ -403,17 +382,14 @@ int verb_scout(int argc, char **argv)
     if (!c.out) return cli_usage("scout", "no --out DIR given");
     if (c.format_name && reco_scout_format_find(c.format_name, &c.input.format, &err) != STOA_OK)
         return cli_usage("scout", "--format: %s", err.message);
-    if (c.job.threads < 1 || c.job.streams < 1)
-        return cli_usage("scout", "--threads and --streams: 0 given, at least 1 needed");
-    if (c.tau_model && c.tau_weights)
-        return cli_usage("scout", "--tau-model and --tau-weights given, one of them possible");
+    if (c.job.threads < 1 || c.job.streams < 1) return cli_usage("scout", "--threads and --streams: 0 given, at least 1 needed");
+    if (c.tau_model && c.tau_weights) return cli_usage("scout", "--tau-model and --tau-weights given, one of them possible");
     ranks group;
     if (ranks_open(&group, &err) != STOA_OK) return cli_fail(&err);
     const bool is_shared = argc - first > 1 || group.api;
     if (is_shared && (c.features || !strncmp(argv[first], "tcp:", 4)))
         code = cli_usage("scout", "--features and tcp: take one input and one process: %d and %u given", argc - first, group.count);
-    else
-        code = is_shared ? run_files(&c, &group, argc, argv, first) : run_file(&c, argv[first]);
+    else code = is_shared ? run_files(&c, &group, argc, argv, first) : run_file(&c, argv[first]);
     ranks_close(&group);
     return code;
 }

@@ -74,8 +74,7 @@ static stoa_status group(vertices_state *state, float pt_min, stoa_error *err)
     for (uint32_t i = 0; i < rows; i++) {
         const double number = event ? reco_column_value(event, i) : 0.0;
         if (!(fabs(number) < 9e15) || number != floor(number))
-            return STOA_FAIL(err, STOA_EFORMAT, "column 'event', row %u: %g, a whole number needed", i,
-                             number);
+            return STOA_FAIL(err, STOA_EFORMAT, "column 'event', row %u: %g, a whole number needed", i, number);
         state->order[i] = (track_row){(int64_t)number, i};
     }
     qsort(state->order, rows, sizeof *state->order, compare_rows);
@@ -84,8 +83,7 @@ static stoa_status group(vertices_state *state, float pt_min, stoa_error *err)
         const uint32_t row = state->order[i].row;
         if (i == 0 || state->order[i].event != state->order[i - 1].event)
             state->events[state->event_count++] = (event_span){state->order[i].event, at, 0};
-        const float track_pt = (float)reco_column_value(pt, row),
-                    error = (float)reco_column_value(z_err, row);
+        const float track_pt = (float)reco_column_value(pt, row), error = (float)reco_column_value(z_err, row);
         if (!(track_pt >= pt_min)) continue;
         state->z[at] = (float)reco_column_value(z, row);
         state->z_error2[at] = error * error;
@@ -99,29 +97,24 @@ static stoa_status group(vertices_state *state, float pt_min, stoa_error *err)
 
 static stoa_status make_memory(vertices_state *state, stoa_error *err)
 {
-    const uint32_t vertex_rows = state->capacity < 1                     ? 1
-                                 : state->capacity < FINDER_VERTICES_MAX ? state->capacity
-                                                                         : FINDER_VERTICES_MAX;
-    const stoa_block blocks[] = {{"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},
-                                 {"vertex_tracks", &vertex_tracks_soa_layout,
-                                  state->capacity > vertex_rows ? state->capacity : vertex_rows, 0, NULL}};
+    const uint32_t vertex_rows = state->capacity < 1 ? 1 : state->capacity < FINDER_VERTICES_MAX ? state->capacity : FINDER_VERTICES_MAX;
+    const stoa_block blocks[] = {
+        {"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},
+        {"vertex_tracks", &vertex_tracks_soa_layout, state->capacity > vertex_rows ? state->capacity : vertex_rows, 0, NULL}};
     STOA_TRY(stoa_collection_create(state->queue, STOA_MEMORY_DEVICE, blocks, 2, &state->memory, err));
     STOA_TRY(stoa_collection_zero(state->memory, state->queue, 0, err));
     STOA_TRY(stoa_collection_view(state->memory, "vertices", &state->vertices.head, err));
     STOA_TRY(stoa_collection_view(state->memory, "vertex_tracks", &state->vertex_tracks.head, err));
-    return stoa_buffer_create(state->queue, STOA_MEMORY_DEVICE,
-                              reco_vertices_workspace_bytes(state->capacity), &state->workspace, err);
+    return stoa_buffer_create(state->queue, STOA_MEMORY_DEVICE, reco_vertices_workspace_bytes(state->capacity), &state->workspace, err);
 }
 
-static stoa_status set_up(const vertices_options *options, const char *path, vertices_state *state,
-                          stoa_error *err)
+static stoa_status set_up(const vertices_options *options, const char *path, vertices_state *state, stoa_error *err)
 {
     STOA_TRY(reco_table_read(path, &state->in, err));
     STOA_TRY(stoa_device_open("host", &state->device, err));
     STOA_TRY(stoa_queue_create(state->device, STOA_QUEUE_BLOCKING, &state->queue, err));
     const size_t rows = reco_table_rows(state->in);
-    STOA_TRY(stoa_buffer_create(state->queue, STOA_MEMORY_DEVICE, 3 * sizeof(float) * (rows + 1),
-                                &state->columns, err));
+    STOA_TRY(stoa_buffer_create(state->queue, STOA_MEMORY_DEVICE, 3 * sizeof(float) * (rows + 1), &state->columns, err));
     state->z = stoa_buffer_data(state->columns);
     state->z_error2 = state->z + rows;
     state->pt2 = state->z_error2 + rows;
@@ -129,19 +122,18 @@ static stoa_status set_up(const vertices_options *options, const char *path, ver
     return make_memory(state, err);
 }
 
-static stoa_status find(const vertices_options *options, vertices_state *state, const event_span *span,
-                        stoa_error *err)
+static stoa_status find(const vertices_options *options, vertices_state *state, const event_span *span, stoa_error *err)
 {
     uint32_t count = span->count;
-    const reco_vertex_find args = {{state->z + span->first, state->z_error2 + span->first,
-                                    state->pt2 + span->first, NULL, &count, state->capacity},
-                                   options->finder,
-                                   state->vertices,
-                                   state->vertex_tracks,
-                                   NULL,
-                                   NULL,
-                                   stoa_buffer_data(state->workspace),
-                                   stoa_buffer_bytes(state->workspace)};
+    const reco_vertex_find args = {
+        {state->z + span->first, state->z_error2 + span->first, state->pt2 + span->first, NULL, &count, state->capacity},
+        options->finder,
+        state->vertices,
+        state->vertex_tracks,
+        NULL,
+        NULL,
+        stoa_buffer_data(state->workspace),
+        stoa_buffer_bytes(state->workspace)};
     STOA_TRY(reco_vertices_find(state->queue, &args, err));
     return stoa_queue_wait(state->queue, err); /* `count` is on this function's stack */
 }
@@ -191,14 +183,12 @@ static stoa_status write_out(const char *path, vertices_state *state, stoa_error
     static const struct {
         const char *name;
         stoa_dtype dtype;
-    } columns[] = {{"event", STOA_INT64},  {"z", STOA_FLOAT32},  {"z_err", STOA_FLOAT32},
-                   {"chi2", STOA_FLOAT32}, {"ndof", STOA_INT64}, {"pt2_sum", STOA_FLOAT32},
-                   {"tracks", STOA_INT64}};
+    } columns[] = {{"event", STOA_INT64}, {"z", STOA_FLOAT32},       {"z_err", STOA_FLOAT32}, {"chi2", STOA_FLOAT32},
+                   {"ndof", STOA_INT64},  {"pt2_sum", STOA_FLOAT32}, {"tracks", STOA_INT64}};
     enum { COUNT = sizeof columns / sizeof *columns };
     void *data[COUNT];
     STOA_TRY(reco_table_create(state->found_count, &state->out, err));
-    for (size_t c = 0; c < COUNT; c++)
-        STOA_TRY(reco_table_add(state->out, columns[c].name, columns[c].dtype, &data[c], err));
+    for (size_t c = 0; c < COUNT; c++) STOA_TRY(reco_table_add(state->out, columns[c].name, columns[c].dtype, &data[c], err));
     int64_t *event = data[0], *ndof = data[4], *tracks = data[6];
     float *z = data[1], *z_err = data[2], *chi2 = data[3], *pt2_sum = data[5];
     for (size_t i = 0; i < state->found_count; i++) {
@@ -233,10 +223,8 @@ static int report(const vertices_options *options, const vertices_state *state)
     const double us = state->event_count ? state->us / state->event_count : 0.0;
     if (options->json)
         return cli_json(json_pack("{s:I, s:I, s:I, s:f}", "events", (json_int_t)state->event_count, "tracks",
-                                  (json_int_t)state->track_count, "vertices", (json_int_t)state->found_count,
-                                  "us_per_event", us));
-    printf("%u events, %u tracks, %zu vertices, %.2f us per event\n", state->event_count, state->track_count,
-           state->found_count, us);
+                                  (json_int_t)state->track_count, "vertices", (json_int_t)state->found_count, "us_per_event", us));
+    printf("%u events, %u tracks, %zu vertices, %.2f us per event\n", state->event_count, state->track_count, state->found_count, us);
     if (options->out) printf("written: %s\n", options->out);
     return CLI_DONE;
 }
@@ -245,8 +233,7 @@ int verb_vertices(int argc, char **argv)
 {
     vertices_options o = {.finder = RECO_VERTEX_OPTIONS_INIT, .pt_min = 0.5f};
     const cli_option options[] = {
-        {"errmax", CLI_REAL, &o.finder.error_max, "E",
-         "largest z error of a track that can found a vertex, cm (0.01)"},
+        {"errmax", CLI_REAL, &o.finder.error_max, "E", "largest z error of a track that can found a vertex, cm (0.01)"},
         {"eps", CLI_REAL, &o.finder.eps, "E", "largest distance of neighbours, cm (0.07)"},
         {"min-t", CLI_COUNT, &o.finder.neighbours_min, "N", "least neighbours of a vertex (2)"},
         {"chi2max", CLI_REAL, &o.finder.chi2_max, "X", "largest dz^2 over the sum of squared errors (9)"},
@@ -254,12 +241,11 @@ int verb_vertices(int argc, char **argv)
         {"out", CLI_TEXT, &o.out, "FILE.csv", "table of vertices (needed)"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };
-    const cli_syntax syntax =
-        CLI_SYNTAX("vertices", "FILE.csv --out FILE.csv ", 1, 1,
-                   "Density vertex finder. Reads columns event, z, z_err, pt (cm, GeV); writes event, z, "
-                   "z_err, chi2, ndof, pt2_sum,\n"
-                   "tracks: one row a vertex, events ascending, in each the hardest (pt2_sum) first.",
-                   "stoa vertices tracks.csv --errmax 0.05 --eps 0.1 --out vertices.csv", options);
+    const cli_syntax syntax = CLI_SYNTAX("vertices", "FILE.csv --out FILE.csv ", 1, 1,
+                                         "Density vertex finder. Reads columns event, z, z_err, pt (cm, GeV); writes event, z, "
+                                         "z_err, chi2, ndof, pt2_sum,\n"
+                                         "tracks: one row a vertex, events ascending, in each the hardest (pt2_sum) first.",
+                                         "stoa vertices tracks.csv --errmax 0.05 --eps 0.1 --out vertices.csv", options);
     int first;
     const int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;

@@ -90,10 +90,8 @@ int main(int argc, char **argv)
     if (argc < 2 || argc > 3 || (!blocking && std::strcmp(kind, "non-blocking") != 0))
         return std::fprintf(stderr, "usage: alpaka_infer MODEL.onnx [non-blocking|blocking] (inputs x [N,3], outputs y [N,1])\n"), 2;
     try {
-        if (blocking)
-            infer<alpaka::Queue<Acc, alpaka::Blocking>>(argv[1], 1000);
-        else
-            infer<alpaka::Queue<Acc, alpaka::NonBlocking>>(argv[1], 1000);
+        if (blocking) infer<alpaka::Queue<Acc, alpaka::Blocking>>(argv[1], 1000);
+        else infer<alpaka::Queue<Acc, alpaka::NonBlocking>>(argv[1], 1000);
         return 0;
     } catch (const std::exception &e) {
         return std::fprintf(stderr, "alpaka_infer: %s\n", e.what()), 1;

@@ -5,9 +5,9 @@
 
 #include "stoa/status.h"
 
-#define RECO_NEED(err, what, pointer)                                                                 \
-    do {                                                                                              \
-        if (!(pointer)) return STOA_FAIL((err), STOA_EINVAL, "%s: '%s' is NULL", (what), #pointer);   \
+#define RECO_NEED(err, what, pointer) \
+    do { \
+        if (!(pointer)) return STOA_FAIL((err), STOA_EINVAL, "%s: '%s' is NULL", (what), #pointer); \
     } while (0)
 
 #endif

@@ -6,10 +6,7 @@
 
 extern const stoa_kernel_image reco_cuda_image; /* made by the build from reco.cu */
 
-stoa_status reco_kernels_register(stoa_error *err)
-{
-    return stoa_kernel_image_register(&reco_cuda_image, err);
-}
+stoa_status reco_kernels_register(stoa_error *err) { return stoa_kernel_image_register(&reco_cuda_image, err); }
 #else
 stoa_status reco_kernels_register(stoa_error *err)
 {

@@ -12,8 +12,7 @@ static const char *data_file(const char *name)
 {
     static char path[4096];
     const char *folder_given = getenv("STOA_DATA");
-    snprintf(path, sizeof path, "%s/%s", folder_given ? folder_given : STOA_SOURCE_DIR "/../shared/data",
-             name);
+    snprintf(path, sizeof path, "%s/%s", folder_given ? folder_given : STOA_SOURCE_DIR "/../shared/data", name);
     if (access(path, R_OK) == 0) return path;
     print_message("[  SKIPPED ] %s is not there\n", path);
     return NULL;

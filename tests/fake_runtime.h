@@ -38,19 +38,12 @@ static stoa_status fake_load(const void *data, size_t bytes, const stoa_model_op
 {
     (void)options;
     const bool is_graph = bytes >= 4 && memcmp(data, "FAKG", 4) == 0;
-    if (bytes < 4 || (memcmp(data, "FAKE", 4) != 0 && !is_graph))
-        return STOA_FAIL(err, STOA_EFORMAT, "fake: no magic in %zu bytes", bytes);
+    if (bytes < 4 || (memcmp(data, "FAKE", 4) != 0 && !is_graph)) return STOA_FAIL(err, STOA_EFORMAT, "fake: no magic in %zu bytes", bytes);
     *model = is_graph ? &fake_graph_token : &fake_token;
     return STOA_OK;
 }
-static void fake_unload(void *model)
-{
-    (void)model;
-}
-static const stoa_schema *fake_get_schema(const void *model)
-{
-    return model == &fake_graph_token ? &fake_graph_schema : &fake_schema;
-}
+static void fake_unload(void *model) { (void)model; }
+static const stoa_schema *fake_get_schema(const void *model) { return model == &fake_graph_token ? &fake_graph_schema : &fake_schema; }
 static const stoa_capabilities *fake_capabilities(const void *model)
 {
     (void)model;
@@ -67,21 +60,15 @@ static stoa_status fake_workspace(const void *model, stoa_place place, const uin
     *bytes = 64;
     return STOA_OK;
 }
-static stoa_status fake_open(const void *model, stoa_queue *queue, void *workspace, size_t bytes, const uint32_t *max_rows,
-                             void **instance, stoa_error *err)
+static stoa_status fake_open(const void *model, stoa_queue *queue, void *workspace, size_t bytes, const uint32_t *max_rows, void **instance,
+                             stoa_error *err)
 {
     (void)queue, (void)workspace, (void)bytes, (void)max_rows, (void)err;
     *instance = model == &fake_graph_token ? &fake_graph_token : &fake_token;
     return STOA_OK;
 }
-static void fake_close(void *instance)
-{
-    (void)instance;
-}
-static float *fake_at(const stoa_bound *value, uint32_t row)
-{
-    return (float *)value->data + (int64_t)row * value->row_stride;
-}
+static void fake_close(void *instance) { (void)instance; }
+static float *fake_at(const stoa_bound *value, uint32_t row) { return (float *)value->data + (int64_t)row * value->row_stride; }
 static void fake_run_graph(const stoa_bound *in, const stoa_bound *out, const uint32_t *rows)
 {
     float hits = 0;
@@ -114,8 +101,8 @@ static uint64_t fake_run_allocations(const void *instance)
     return fake_calls;
 }
 
-static const stoa_runtime_api fake_api = {sizeof(stoa_runtime_api), STOA_RUNTIME_ABI, "fake", ".fake", fake_probe, fake_load,
-                                          fake_unload, fake_get_schema, fake_capabilities, fake_plan_step, fake_workspace,
-                                          fake_open, fake_close, fake_run, fake_run_allocations};
+static const stoa_runtime_api fake_api = {
+    sizeof(stoa_runtime_api), STOA_RUNTIME_ABI, "fake",         ".fake",   fake_probe, fake_load, fake_unload,         fake_get_schema,
+    fake_capabilities,        fake_plan_step,   fake_workspace, fake_open, fake_close, fake_run,  fake_run_allocations};
 
 #endif

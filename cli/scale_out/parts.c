@@ -16,9 +16,7 @@
 #define MANIFEST "manifest"
 
 static stoa_status fail_io(const char *path, stoa_error *err)
-{
-    return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, strerror(errno));
-}
+{ return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, strerror(errno)); }
 
 /* ---- The folder. ---- */
 
@@ -28,10 +26,7 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
     return remove(path);
 }
 
-static void remove_tree(const char *path)
-{
-    (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
+static void remove_tree(const char *path) { (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
 
 /* The words of the command; a word that is a file also with size and time, for another file is another job. */
 static char *describe_command(int argc, char **argv)
@@ -58,8 +53,8 @@ static uint64_t read_manifest(const char *path, const char *command)
     size_t bytes = 0;
     FILE *file = fopen(path, "r");
     if (!file) return 0;
-    const bool is_same = fscanf(file, "part size %" SCNu64 "\n", &size) == 1 && getdelim(&text, &bytes, '\0', file) > 0 &&
-                         !strcmp(text, command);
+    const bool is_same =
+        fscanf(file, "part size %" SCNu64 "\n", &size) == 1 && getdelim(&text, &bytes, '\0', file) > 0 && !strcmp(text, command);
     fclose(file);
     free(text);
     return is_same ? size : 0;
@@ -107,10 +102,7 @@ stoa_status parts_open(parts *self, ranks *group, const char *dir, int argc, cha
     return ranks_agree(group, status, err);
 }
 
-void parts_remove(parts *self)
-{
-    remove_tree(self->folder);
-}
+void parts_remove(parts *self) { remove_tree(self->folder); }
 
 void parts_close(parts *self)
 {
@@ -145,9 +137,7 @@ stoa_status parts_take(parts *self, uint64_t count, uint64_t *number, stoa_error
 }
 
 static void name_unfinished(const parts *self, uint64_t number, char *path, size_t capacity)
-{
-    snprintf(path, capacity, "%s/%" PRIu64 ".%u", self->folder, number, self->ranks->rank);
-}
+{ snprintf(path, capacity, "%s/%" PRIu64 ".%u", self->folder, number, self->ranks->rank); }
 
 stoa_status parts_begin(parts *self, uint64_t number, const char **folder, stoa_error *err)
 {
@@ -200,14 +190,12 @@ static void add_summary(json_t *sum, json_t *one, double share)
     json_object_foreach(one, key, value)
     {
         json_t *old = json_object_get(sum, key);
-        if (json_is_object(old) && json_is_object(value))
-            add_summary(old, value, share);
+        if (json_is_object(old) && json_is_object(value)) add_summary(old, value, share);
         else if (json_is_integer(old) && json_is_integer(value))
             json_object_set_new(sum, key, json_integer(json_integer_value(old) + json_integer_value(value)));
         else if (json_is_real(old) && json_is_real(value))
             json_object_set_new(sum, key, json_real((1 - share) * json_real_value(old) + share * json_real_value(value)));
-        else
-            json_object_set(sum, key, value);
+        else json_object_set(sum, key, value);
     }
 }
 

@@ -33,8 +33,7 @@ typedef struct parts {
 
 /* Make the folder, or find the one of an earlier run of the same command, whose size of a part then stays. Collective.
  * errors  EIO; as ranks_agree */
-STOA_MUST_CHECK stoa_status parts_open(parts *self, ranks *ranks, const char *dir, int argc, char **argv, uint64_t size,
-                                       stoa_error *err);
+STOA_MUST_CHECK stoa_status parts_open(parts *self, ranks *ranks, const char *dir, int argc, char **argv, uint64_t size, stoa_error *err);
 /* The next part below `count` that is neither there nor another rank's; `count` or more: none is left. */
 STOA_MUST_CHECK stoa_status parts_take(parts *self, uint64_t count, uint64_t *number, stoa_error *err);
 bool parts_is_there(const parts *self, uint64_t number);

@@ -38,9 +38,7 @@ static void *open_plugin(char *tried, size_t capacity)
 }
 
 static stoa_status fail_mpi(int code, const char *what, stoa_error *err)
-{
-    return stoa_error_set(err, STOA_ERUNTIME, code, STOA_HERE, "MPI: %s: error %d", what, code);
-}
+{ return stoa_error_set(err, STOA_ERUNTIME, code, STOA_HERE, "MPI: %s: error %d", what, code); }
 
 stoa_status ranks_open(ranks *self, stoa_error *err)
 {
@@ -48,8 +46,7 @@ stoa_status ranks_open(ranks *self, stoa_error *err)
     *self = (ranks){.count = 1};
     if (!is_under_mpirun()) return STOA_OK;
     void *library = open_plugin(tried, sizeof tried);
-    if (!library)
-        return STOA_FAIL(err, STOA_ENOTSUP, "started by mpirun, but built without OpenMPI or its library is missing: %s", tried);
+    if (!library) return STOA_FAIL(err, STOA_ENOTSUP, "started by mpirun, but built without OpenMPI or its library is missing: %s", tried);
     const ranks_api *api = dlsym(library, RANKS_ENTRY);
     if (!api || api->abi != RANKS_ABI)
         return STOA_FAIL(err, STOA_EABI, "libstoa_mpi.so: abi %u found, %d needed", api ? api->abi : 0, RANKS_ABI);

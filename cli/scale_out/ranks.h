@@ -46,9 +46,6 @@ STOA_MUST_CHECK stoa_status ranks_agree(ranks *self, stoa_status status, stoa_er
 /* Leave; waits for all ranks. No-op when not open. */
 void ranks_close(ranks *self);
 
-static inline bool ranks_is_first(const ranks *self)
-{
-    return self->rank == 0;
-}
+static inline bool ranks_is_first(const ranks *self) { return self->rank == 0; }
 
 #endif

@@ -9,9 +9,9 @@
 static MPI_Win window;
 static uint64_t *counter;
 
-#define MPI_TRY(call)                        \
-    do {                                     \
-        const int code_ = (call);            \
+#define MPI_TRY(call) \
+    do { \
+        const int code_ = (call); \
         if (code_ != MPI_SUCCESS) return code_; \
     } while (0)
 
@@ -22,8 +22,7 @@ static int start(uint32_t *rank, uint32_t *count)
     MPI_TRY(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
     MPI_TRY(MPI_Comm_rank(MPI_COMM_WORLD, &me));
     MPI_TRY(MPI_Comm_size(MPI_COMM_WORLD, &all));
-    MPI_TRY(MPI_Win_allocate(me == 0 ? sizeof *counter : 0, sizeof *counter, MPI_INFO_NULL, MPI_COMM_WORLD, (void *)&counter,
-                             &window));
+    MPI_TRY(MPI_Win_allocate(me == 0 ? sizeof *counter : 0, sizeof *counter, MPI_INFO_NULL, MPI_COMM_WORLD, (void *)&counter, &window));
     if (me == 0) *counter = 0;
     MPI_TRY(MPI_Win_lock_all(0, window));
     MPI_TRY(MPI_Win_sync(window));
@@ -40,10 +39,7 @@ static int next(uint64_t *number)
     return MPI_Win_flush(0, window);
 }
 
-static int most(int64_t mine, int64_t *of_all)
-{
-    return MPI_Allreduce(&mine, of_all, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD);
-}
+static int most(int64_t mine, int64_t *of_all) { return MPI_Allreduce(&mine, of_all, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD); }
 
 static int stop(void)
 {
@@ -52,10 +48,7 @@ static int stop(void)
     return MPI_Finalize();
 }
 
-static void end_all(void)
-{
-    (void)MPI_Abort(MPI_COMM_WORLD, 1);
-}
+static void end_all(void) { (void)MPI_Abort(MPI_COMM_WORLD, 1); }
 
 STOA_API extern const ranks_api stoa_ranks_api;
 const ranks_api stoa_ranks_api = {RANKS_ABI, start, next, most, stop, end_all};

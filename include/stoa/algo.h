@@ -73,8 +73,7 @@ STOA_API uint32_t stoa_algo_wide_words(uint32_t capacity);
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_compact_wide(stoa_queue *queue, const stoa_compact *args, uint32_t *scratch,
                                                             stoa_error *err);
 /** As stoa_algo_compact_wide, a prefix sum.   owns, sync, alloc, threads, errors as stoa_algo_compact   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_algo_scan_wide(stoa_queue *queue, const stoa_scan *args, uint32_t *scratch,
-                                                         stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_algo_scan_wide(stoa_queue *queue, const stoa_scan *args, uint32_t *scratch, stoa_error *err);
 /** Enqueue a gather.   owns, sync, alloc, threads as stoa_algo_compact   errors EINVAL element_bytes too   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_gather(stoa_queue *queue, const stoa_gather *args, stoa_error *err);
 /** Enqueue a histogram.   owns, sync, alloc, threads as stoa_algo_compact   errors EINVAL bins 0, or high <= low   since 0.1 */

@@ -30,7 +30,8 @@
 
 #include "stoa/stoa.h"
 
-namespace stoa {
+namespace stoa
+{
 
 /** A status of the C interface as an exception. */
 struct failure : std::runtime_error {
@@ -59,13 +60,15 @@ template <class Platform> auto device_at(const Platform &platform, stoa_place pl
     const stoa_place there = place_of(device);
     stoa_error err;
     if (there.type != place.type || there.index != place.index)
-        check(STOA_FAIL(&err, STOA_EPLACE, "alpaka device of place %d:%d: the platform's is %d:%d", place.type, place.index,
-                        there.type, there.index), err);
+        check(STOA_FAIL(&err, STOA_EPLACE, "alpaka device of place %d:%d: the platform's is %d:%d", place.type, place.index, there.type,
+                        there.index),
+              err);
     return device;
 }
 
 /** An opened Stoa device for an alpaka device. Closed with this object, which must outlive all that is made on it. */
-class alpaka_device {
+class alpaka_device
+{
 public:
     template <class Device> explicit alpaka_device(const Device &device)
     {
@@ -85,13 +88,12 @@ private:
 
 /* ---- Queues and events ------------------------------------------------------------------------------------------------ */
 
-namespace detail {
+namespace detail
+{
 
 /* How each kind of queue is seen from C; the executor is used by one of them and lies beside the alpaka queue. */
 inline stoa_status wrap(stoa_device *device, alpaka::QueueCpuBlocking &, stoa_host_executor *, stoa_queue **queue, stoa_error *err)
-{
-    return stoa_queue_create(device, STOA_QUEUE_BLOCKING, queue, err);
-}
+{ return stoa_queue_create(device, STOA_QUEUE_BLOCKING, queue, err); }
 
 /* alpaka throws when there is no memory for a task; no exception may pass through C. */
 inline stoa_status enqueue_task(void *queue, stoa_host_task task, void *user, stoa_error *err)
@@ -111,26 +113,25 @@ inline stoa_status wrap(stoa_device *device, alpaka::QueueCpuNonBlocking &alpaka
 }
 
 /* Every other queue is a stream. */
-template <class Queue>
-stoa_status wrap(stoa_device *device, Queue &alpaka_queue, stoa_host_executor *, stoa_queue **queue, stoa_error *err)
-{
-    return stoa_queue_wrap(device, alpaka::getNativeHandle(alpaka_queue), queue, err);
-}
+template <class Queue> stoa_status wrap(stoa_device *device, Queue &alpaka_queue, stoa_host_executor *, stoa_queue **queue, stoa_error *err)
+{ return stoa_queue_wrap(device, alpaka::getNativeHandle(alpaka_queue), queue, err); }
 
 } // namespace detail
 
 /** An alpaka queue and the Stoa queue around it: two names of one queue (table at the top). Holds a copy of alpaka's handle; when it is
  *  destroyed it waits for the queue. Events of either side mark and order all of its work: alpaka's through alpaka(), Stoa's through the
  *  conversion, as in alpaka::wait(queue.alpaka(), event) and stoa_queue_wait_event(queue, event, &err). */
-template <class Queue> class alpaka_queue {
+template <class Queue> class alpaka_queue
+{
 public:
     alpaka_queue(stoa_device *device, Queue queue) : alpaka_(std::move(queue))
     {
         stoa_error err;
         const stoa_place needed = place_of(alpaka::getDev(alpaka_)), place = stoa_device_place(device);
         if (place.type != needed.type || place.index != needed.index)
-            check(STOA_FAIL(&err, STOA_EPLACE, "alpaka queue of place %d:%d on a device of place %d:%d", needed.type,
-                            needed.index, place.type, place.index), err);
+            check(STOA_FAIL(&err, STOA_EPLACE, "alpaka queue of place %d:%d on a device of place %d:%d", needed.type, needed.index,
+                            place.type, place.index),
+                  err);
         check(detail::wrap(device, alpaka_, &executor_, &queue_, &err), err);
     }
     ~alpaka_queue() { stoa_queue_destroy(queue_); }
@@ -164,19 +165,20 @@ template <class Event> void wait_event(stoa_queue *queue, const Event &event)
     else {
         const auto stream = static_cast<cudaStream_t>(stoa_queue_native(queue));
         const cudaError_t code = alpaka::ApiCudaRt::streamWaitEvent(stream, alpaka::getNativeHandle(event), 0);
-        if (code != cudaSuccess)
-            check(STOA_FAIL(&err, STOA_EDEVICE, "stream waits for alpaka event: %s", cudaGetErrorString(code)), err);
+        if (code != cudaSuccess) check(STOA_FAIL(&err, STOA_EDEVICE, "stream waits for alpaka event: %s", cudaGetErrorString(code)), err);
     }
 #endif
 }
 
 /* ---- Memory ----------------------------------------------------------------------------------------------------------- */
 
-namespace detail {
+namespace detail
+{
 
 template <class T> constexpr stoa_dtype dtype_of()
 {
-#define STOA_DTYPE_IS_(name, number, type, code, text) if constexpr (std::is_same_v<std::remove_cv_t<T>, type>) return STOA_##name;
+#define STOA_DTYPE_IS_(name, number, type, code, text) \
+    if constexpr (std::is_same_v<std::remove_cv_t<T>, type>) return STOA_##name;
     STOA_DTYPE_MAP(STOA_DTYPE_IS_)
 #undef STOA_DTYPE_IS_
     return STOA_DTYPE_NONE;
@@ -185,10 +187,8 @@ template <class T> constexpr stoa_dtype dtype_of()
 template <class T> stoa_column column_at(T *data, std::size_t rows, int64_t row_stride, stoa_place place)
 {
     static_assert(dtype_of<T>() != STOA_DTYPE_NONE, "no stoa_dtype for elements of this type");
-    if constexpr (std::is_const_v<T>)
-        return stoa_column_over_const(data, dtype_of<T>(), static_cast<uint32_t>(rows), row_stride, place);
-    else
-        return stoa_column_over(data, dtype_of<T>(), static_cast<uint32_t>(rows), row_stride, place);
+    if constexpr (std::is_const_v<T>) return stoa_column_over_const(data, dtype_of<T>(), static_cast<uint32_t>(rows), row_stride, place);
+    else return stoa_column_over(data, dtype_of<T>(), static_cast<uint32_t>(rows), row_stride, place);
 }
 
 } // namespace detail
@@ -205,7 +205,8 @@ template <class View> stoa_column column_of(View &&view)
     stoa_error err;
     if (static_cast<std::size_t>(pitches[0]) % sizeof *data != 0)
         check(STOA_FAIL(&err, STOA_EALIGN, "alpaka view: rows %zu bytes apart, elements of %zu", static_cast<std::size_t>(pitches[0]),
-                        sizeof *data), err);
+                        sizeof *data),
+              err);
     stoa_column column = detail::column_at(data, static_cast<std::size_t>(extents[0]), stride(0), place_of(alpaka::getDev(view)));
     for (std::size_t axis = 1; axis < rank; axis++) {
         column.extent[axis - 1] = static_cast<uint32_t>(extents[axis]);
@@ -221,30 +222,37 @@ template <class T, class Index, class Device> auto view_of(const Device &device,
     stoa_error err;
     if (column.dtype != detail::dtype_of<T>())
         check(STOA_FAIL(&err, STOA_EDTYPE, "alpaka view: column of %s, view of %s", stoa_dtype_name((stoa_dtype)column.dtype),
-                        stoa_dtype_name(detail::dtype_of<T>())), err);
+                        stoa_dtype_name(detail::dtype_of<T>())),
+              err);
     if (column.row_stride != 1 || column.extent[0] != 1 || column.extent[1] != 1)
         check(STOA_FAIL(&err, STOA_ESHAPE, "alpaka view: column with row stride %lld of %u x %u values, needed 1 of 1 x 1",
-                        static_cast<long long>(column.row_stride), column.extent[0], column.extent[1]), err);
+                        static_cast<long long>(column.row_stride), column.extent[0], column.extent[1]),
+              err);
     if (!std::is_const_v<T> && column.flags & STOA_COLUMN_CONST)
         check(STOA_FAIL(&err, STOA_ECONST, "alpaka view: the column is read-only, the view is not"), err);
     if (!stoa_place_accessible(column.place, place))
         check(STOA_FAIL(&err, STOA_EPLACE, "alpaka view: column in place %d:%d, device of place %d:%d", column.place.type,
-                        column.place.index, place.type, place.index), err);
-    return alpaka::createView(device, static_cast<T *>(column.data), alpaka::Vec<alpaka::DimInt<1>, Index>{static_cast<Index>(column.rows)});
+                        column.place.index, place.type, place.index),
+              err);
+    return alpaka::createView(device, static_cast<T *>(column.data),
+                              alpaka::Vec<alpaka::DimInt<1>, Index>{static_cast<Index>(column.rows)});
 }
 
-namespace detail {
+namespace detail
+{
 
 /* A view of a PortableCollection's column by its address; the collection says where that is. */
 template <class Collection, class T> stoa_column portable_column(Collection &collection, T *address)
 {
-    return column_at(address, static_cast<std::size_t>(collection.view().metadata().size()), 1, place_of(alpaka::getDev(collection.buffer())));
+    return column_at(address, static_cast<std::size_t>(collection.view().metadata().size()), 1,
+                     place_of(alpaka::getDev(collection.buffer())));
 }
 
 } // namespace detail
 } // namespace stoa
 
-#define STOA_PORTABLE_COLUMN_(collection, name) stoa::detail::portable_column((collection), (collection).view().metadata().addressOf_##name())
+#define STOA_PORTABLE_COLUMN_(collection, name) \
+    stoa::detail::portable_column((collection), (collection).view().metadata().addressOf_##name())
 /** Columns of a collection as CMSSW's PortableCollection is, in place: one with view().metadata().addressOf_NAME() and size(), and buffer().
  *  Of a const collection they are read-only. Columns only: scalars and Eigen columns are had by adopting the blob with a layout of the
  *  same columns (stoa_collection_adopt), whose geometry is CMSSW's. */

@@ -57,8 +57,7 @@ typedef struct stoa_backend_api {
 } stoa_backend_api;
 
 /** Whether a table that may be older than this header has a slot. */
-#define STOA_HAS(api, slot) \
-    ((api)->struct_size >= offsetof(stoa_backend_api, slot) + sizeof((api)->slot) && (api)->slot != NULL)
+#define STOA_HAS(api, slot) ((api)->struct_size >= offsetof(stoa_backend_api, slot) + sizeof((api)->slot) && (api)->slot != NULL)
 
 /** The one function that a plugin exports; NULL when it cannot serve `host_abi`. `host` gives it the library's functions.
  *  owns static storage; borrows `host` for ever   threads any   errors NULL   since 0.1 */

@@ -25,8 +25,8 @@ typedef struct stoa_buffer stoa_buffer;
  *  owns     caller releases; the device must outlive it       alloc from the caching allocator
  *  sync     none     threads any: the allocator has a lock of its own
  *  errors   ENOMEM; ELIMIT the device's limit_bytes, naming both values; EDEVICE       since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_buffer_create(stoa_queue *queue, stoa_memory_kind kind, size_t bytes,
-                                                        stoa_buffer **buffer, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_buffer_create(stoa_queue *queue, stoa_memory_kind kind, size_t bytes, stoa_buffer **buffer,
+                                                        stoa_error *err);
 
 /** One more owner.   owns returns `buffer`   threads any   errors none   since 0.1 */
 STOA_API stoa_buffer *stoa_buffer_retain(stoa_buffer *buffer);

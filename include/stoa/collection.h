@@ -44,8 +44,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_collection_create(stoa_queue *queue, s
 /** Make a collection over foreign memory. `read_only` != 0: only const views may be had.
  *  shape `bytes` >= stoa_blocks_bytes   owns borrows `blob` until destroy   threads any   errors ESHAPE; EALIGN; as stoa_blocks_bytes   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_collection_adopt(void *blob, size_t bytes, stoa_place place, uint32_t read_only,
-                                                           const stoa_block *blocks, uint32_t block_count,
-                                                           stoa_collection **collection, stoa_error *err);
+                                                           const stoa_block *blocks, uint32_t block_count, stoa_collection **collection,
+                                                           stoa_error *err);
 
 /** Destroy; an owned buffer is released in queue order. NULL is a no-op.
  *  owns takes `collection`   sync none   threads one at a time   errors none   since 0.1 */
@@ -53,16 +53,16 @@ STOA_API void stoa_collection_destroy(stoa_collection *collection);
 
 /** Fill a generated view struct for a block ("" or NULL: the only or first block). `view` must be that layout's struct.
  *  owns borrows until destroy   threads any   errors ENAME; ECONST the collection is read-only   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_collection_view(const stoa_collection *collection, const char *block,
-                                                          stoa_view_head *view, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_collection_view(const stoa_collection *collection, const char *block, stoa_view_head *view,
+                                                          stoa_error *err);
 /** As stoa_collection_view, for the `_const` struct.   owns borrows   threads any   errors ENAME   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_collection_view_const(const stoa_collection *collection, const char *block,
-                                                                stoa_view_head *view, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_collection_view_const(const stoa_collection *collection, const char *block, stoa_view_head *view,
+                                                                stoa_error *err);
 
 /** Layout-free access to a block, for layouts described at run time.
  *  owns fills caller's head; borrows until destroy   threads any   errors ENAME   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_collection_block(const stoa_collection *collection, const char *block,
-                                                           stoa_view_head *head, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_collection_block(const stoa_collection *collection, const char *block, stoa_view_head *head,
+                                                           stoa_error *err);
 
 /** Address of the blob.   owns borrowed   threads any   errors none   since 0.1 */
 STOA_API void *stoa_collection_data(const stoa_collection *collection);
@@ -88,11 +88,11 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_collection_copy(stoa_queue *queue, sto
 /** Array of structures to structure of arrays: `aos` holds `rows` records of `record_bytes`, with the columns' values
  *  packed in the layout's order, each naturally aligned as a C struct of these members (matrices column-major; scalars left out).
  *  owns borrows until the queue passes   sync asynchronous   threads one at a time per queue   errors ESHAPE record size, both values; ECONST; EALIGN; EOVERLAP; EPLACE; ENOTSUP not on this device   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_soa_from_aos(stoa_queue *queue, const stoa_view_head *soa, const void *aos,
-                                                       size_t record_bytes, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_soa_from_aos(stoa_queue *queue, const stoa_view_head *soa, const void *aos, size_t record_bytes,
+                                                       stoa_error *err);
 /** The way back; see stoa_soa_from_aos.   owns, sync, threads, errors as stoa_soa_from_aos   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_soa_to_aos(stoa_queue *queue, const stoa_view_head *soa, void *aos,
-                                                     size_t record_bytes, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_soa_to_aos(stoa_queue *queue, const stoa_view_head *soa, void *aos, size_t record_bytes,
+                                                     stoa_error *err);
 /** Size of a record as stoa_soa_from_aos wants it.   owns nothing   threads any   errors 0 for an invalid layout   since 0.1 */
 STOA_API size_t stoa_layout_record_bytes(const stoa_layout *layout);
 

@@ -16,7 +16,10 @@
 STOA_BEGIN_DECLS
 
 /** Where memory lies: DLPack's device type and an index. PODs carry it, so that a wrong device is an error and not a crash. */
-typedef struct stoa_place { int32_t type; int32_t index; } stoa_place;
+typedef struct stoa_place {
+    int32_t type;
+    int32_t index;
+} stoa_place;
 enum { STOA_PLACE_HOST = 1, STOA_PLACE_CUDA = 2, STOA_PLACE_CUDA_HOST = 3, STOA_PLACE_ROCM = 10 };
 
 /** An opened device: a back end's context and one caching allocator for each kind of memory. */
@@ -72,8 +75,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_device_open(const char *name, stoa_dev
 
 /** As stoa_device_open, with options; NULL is the default.
  *  owns caller closes; copies `options`   threads any   errors as stoa_device_open; EINVAL options   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_device_open_with(const char *name, const stoa_device_options *options,
-                                                           stoa_device **device, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_device_open_with(const char *name, const stoa_device_options *options, stoa_device **device,
+                                                           stoa_error *err);
 
 /** Close a device and free its cached memory; NULL is a no-op. Memory that is still live is freed too, and logged as a warning.
  *  owns takes `device`   sync waits for the queues' outstanding releases   threads none may use it   errors none   since 0.1 */
@@ -93,8 +96,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_device_wait(stoa_device *device, stoa_
 
 /** The allocator's counters. `stats->struct_size` must be set.
  *  owns fills caller's struct   threads any   errors EINVAL   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_device_memory_stats(const stoa_device *device, stoa_memory_kind kind,
-                                                              stoa_memory_stats *stats, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_device_memory_stats(const stoa_device *device, stoa_memory_kind kind, stoa_memory_stats *stats,
+                                                              stoa_error *err);
 
 /** Give cached blocks whose queue has passed back to the back end until at most `keep_bytes` stay cached.
  *  owns nothing   sync none on the host; CUDA's driver waits for the device   threads any   errors EDEVICE   since 0.1 */

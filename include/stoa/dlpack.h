@@ -16,9 +16,16 @@
 STOA_BEGIN_DECLS
 
 #ifndef DLPACK_DLPACK_H_
-typedef struct DLPackVersion { uint32_t major, minor; } DLPackVersion;
-typedef struct DLDevice { int32_t device_type, device_id; } DLDevice;
-typedef struct DLDataType { uint8_t code, bits; uint16_t lanes; } DLDataType;
+typedef struct DLPackVersion {
+    uint32_t major, minor;
+} DLPackVersion;
+typedef struct DLDevice {
+    int32_t device_type, device_id;
+} DLDevice;
+typedef struct DLDataType {
+    uint8_t code, bits;
+    uint16_t lanes;
+} DLDataType;
 typedef struct DLTensor {
     void *data;
     DLDevice device;
@@ -42,16 +49,16 @@ typedef struct DLManagedTensorVersioned {
  *           memory must outlive it
  *  alloc    one small block      threads any
  *  errors   as stoa_tensor_strided; ENOMEM      since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_dlpack_export(stoa_tensor tensor, stoa_buffer *keep_alive,
-                                                        DLManagedTensorVersioned **managed, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_dlpack_export(stoa_tensor tensor, stoa_buffer *keep_alive, DLManagedTensorVersioned **managed,
+                                                        stoa_error *err);
 
 /** View a managed tensor of rank 1 or 2 ([n] or [n, k]) as columns: k columns, the row stride as given; NULL strides mean compact.
  *
  *  shape    `columns` has room for `capacity` columns; `*column_count` is set to k
  *  owns     borrows: `managed` stays the caller's, and must live as long as the columns are used
  *  threads  any       errors ESHAPE rank or capacity; EDTYPE lanes or unknown; EABI major version; EALIGN      since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_column *columns,
-                                                         uint32_t capacity, uint32_t *column_count, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_column *columns, uint32_t capacity,
+                                                         uint32_t *column_count, stoa_error *err);
 
 STOA_END_DECLS
 #endif

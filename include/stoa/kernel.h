@@ -20,12 +20,14 @@
 #include "stoa/queue.h"
 
 /** This worker and how many there are; of STOA_KERNEL_TILES in its block, and which block of how many that is. */
-typedef struct stoa_grid { uint32_t index, size, block, blocks; } stoa_grid;
+typedef struct stoa_grid {
+    uint32_t index, size, block, blocks;
+} stoa_grid;
 
 /** The one table of work division: shape, blocks for each multiprocessor (0: one block in all), threads in a block, memory that a
  *  launch may give to a block. The compiled form of kernel `name` is the symbol `name_shape`. */
 #define STOA_SHAPE_MAP(X) \
-    X(grid, 8, 256, 0)                     \
+    X(grid, 8, 256, 0) \
     X(block, 0, STOA_BLOCK_THREADS_MAX, 0) \
     X(tile, 8, 128, STOA_KERNEL_SHARED_MAX_BYTES)
 #define STOA_BLOCK_THREADS_MAX 512
@@ -102,24 +104,23 @@ STOA_SHAPE_MAP(STOA_SHAPE_THREADS_)
 #define STOA_GRID_grid {blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x, 0, 1}
 #define STOA_GRID_block {threadIdx.x, blockDim.x, 0, 1}
 #define STOA_GRID_tile {threadIdx.x, blockDim.x, blockIdx.x, gridDim.x}
-#define STOA_KERNEL_AS_(name, args_type, shape)                                                         \
-    STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid);                                \
-    extern "C" __global__ void __launch_bounds__(STOA_SHAPE_THREADS_##shape)                            \
-        name##_##shape(const args_type args)                                                            \
-    {                                                                                                   \
-        const stoa_grid grid = STOA_GRID_##shape;                                                       \
-        name##_body(&args, grid);                                                                       \
-    }                                                                                                   \
+#define STOA_KERNEL_AS_(name, args_type, shape) \
+    STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid); \
+    extern "C" __global__ void __launch_bounds__(STOA_SHAPE_THREADS_##shape) name##_##shape(const args_type args) \
+    { \
+        const stoa_grid grid = STOA_GRID_##shape; \
+        name##_body(&args, grid); \
+    } \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid)
 #else
-#define STOA_KERNEL_AS_(name, args_type, shape)                                                         \
-    STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid);                                \
-    static void name##_host(const void *args)                                                           \
-    {                                                                                                   \
-        const args_type copy = *(const args_type *)args;                                                \
-        const stoa_grid one = {0, 1, 0, 1};                                                             \
-        name##_body(&copy, one);                                                                        \
-    }                                                                                                   \
+#define STOA_KERNEL_AS_(name, args_type, shape) \
+    STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid); \
+    static void name##_host(const void *args) \
+    { \
+        const args_type copy = *(const args_type *)args; \
+        const stoa_grid one = {0, 1, 0, 1}; \
+        name##_body(&copy, one); \
+    } \
     const stoa_kernel name##_kernel = {sizeof(stoa_kernel), sizeof(args_type), #name, name##_host, 0, 0}; \
     STOA_DEVICE void name##_body(const args_type *args, stoa_grid grid)
 #endif

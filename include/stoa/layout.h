@@ -101,9 +101,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_layout_bind(const stoa_layout *layout,
 
 /** As stoa_layout_bind, for read-only memory: fills the `_const` twin of the view struct.
  *  owns borrows `blob`   threads any   errors as stoa_layout_bind   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_layout_bind_const(const stoa_layout *layout, uint32_t rows, const void *blob,
-                                                            size_t blob_bytes, stoa_place place, stoa_view_head *view,
-                                                            stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_layout_bind_const(const stoa_layout *layout, uint32_t rows, const void *blob, size_t blob_bytes,
+                                                            stoa_place place, stoa_view_head *view, stoa_error *err);
 
 /** Write the geometry as a table of text, one column a line, like snprintf: returns the length without the final zero.
  *  owns caller's buffer, NULL with capacity 0 to measure   threads any   errors a negative number for an invalid layout   since 0.1 */

@@ -23,8 +23,16 @@ typedef struct STOA_LAYOUT {
     stoa_view_head head;
 #define COLUMN(type, name, unit, doc) type *name;
 #define SCALAR(type, name, unit, doc) type *name;
-#define VECTOR(type, extent, name, unit, doc) struct { type *data; int64_t stride; } name;
-#define MATRIX(type, rows_, cols_, name, unit, doc) struct { type *data; int64_t stride; } name;
+#define VECTOR(type, extent, name, unit, doc) \
+    struct { \
+        type *data; \
+        int64_t stride; \
+    } name;
+#define MATRIX(type, rows_, cols_, name, unit, doc) \
+    struct { \
+        type *data; \
+        int64_t stride; \
+    } name;
 #include STOA_LAYOUT_DEF
 #undef COLUMN
 #undef SCALAR
@@ -36,8 +44,16 @@ typedef struct STOA_GEN_CONST {
     stoa_view_head head;
 #define COLUMN(type, name, unit, doc) const type *name;
 #define SCALAR(type, name, unit, doc) const type *name;
-#define VECTOR(type, extent, name, unit, doc) struct { const type *data; int64_t stride; } name;
-#define MATRIX(type, rows_, cols_, name, unit, doc) struct { const type *data; int64_t stride; } name;
+#define VECTOR(type, extent, name, unit, doc) \
+    struct { \
+        const type *data; \
+        int64_t stride; \
+    } name;
+#define MATRIX(type, rows_, cols_, name, unit, doc) \
+    struct { \
+        const type *data; \
+        int64_t stride; \
+    } name;
 #include STOA_LAYOUT_DEF
 #undef COLUMN
 #undef SCALAR
@@ -60,13 +76,13 @@ static const stoa_column_desc STOA_GEN_CAT(STOA_LAYOUT, _columns)[] = {
 #undef STOA_GEN_ROW
 };
 
-static const stoa_layout STOA_GEN_CAT(STOA_LAYOUT, _layout) = {
-    (uint32_t)sizeof(stoa_layout),
-    (uint32_t)(sizeof STOA_GEN_CAT(STOA_LAYOUT, _columns) / sizeof(stoa_column_desc)),
-    STOA_LAYOUT_ALIGN,
-    (uint32_t)sizeof(STOA_LAYOUT),
-    STOA_GEN_STR(STOA_LAYOUT),
-    STOA_GEN_CAT(STOA_LAYOUT, _columns)};
+static const stoa_layout STOA_GEN_CAT(STOA_LAYOUT,
+                                      _layout) = {(uint32_t)sizeof(stoa_layout),
+                                                  (uint32_t)(sizeof STOA_GEN_CAT(STOA_LAYOUT, _columns) / sizeof(stoa_column_desc)),
+                                                  STOA_LAYOUT_ALIGN,
+                                                  (uint32_t)sizeof(STOA_LAYOUT),
+                                                  STOA_GEN_STR(STOA_LAYOUT),
+                                                  STOA_GEN_CAT(STOA_LAYOUT, _columns)};
 
 #undef STOA_GEN_CONST
 #undef STOA_GEN_CAT_

@@ -54,8 +54,7 @@ typedef struct stoa_kernel {
  *  owns     caller destroys it; the device must outlive it
  *  alloc    yes; STOA_QUEUE_ASYNC on the host starts one thread
  *  threads  any      errors EINVAL; ENOMEM; ELIMIT 4096 on the host; EDEVICE        since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_queue_create(stoa_device *device, stoa_queue_kind kind, stoa_queue **queue,
-                                                       stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_queue_create(stoa_device *device, stoa_queue_kind kind, stoa_queue **queue, stoa_error *err);
 
 /** Put a queue around a native handle of the caller's: cudaStream_t; on the host a stoa_host_executor *, which is then handed one
  *  task for each entry and starts no thread.
@@ -96,8 +95,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_queue_enqueue(stoa_queue *queue, stoa_
  *  owns     borrows what the arguments point to until the queue passes
  *  sync     as stoa_queue_enqueue      alloc none      threads one at a time per queue
  *  errors   EINVAL null, args_bytes or shared_bytes over the maximum; ENOTSUP the back end has no kernel of that name       since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_queue_launch(stoa_queue *queue, const stoa_kernel *kernel, const void *args,
-                                                       stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_queue_launch(stoa_queue *queue, const stoa_kernel *kernel, const void *args, stoa_error *err);
 
 /** Copy `bytes` bytes, ordered on `queue`, between any places that the queue's device reaches.
  *
@@ -109,8 +107,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_queue_copy(stoa_queue *queue, void *ds
 /** Copy `height` rows of `width_bytes`, the rows `dst_pitch_bytes` and `src_pitch_bytes` apart.
  *  shape 2-d, non-overlapping   owns, sync, alloc, threads as stoa_queue_copy   errors EINVAL null, or a pitch below the width; EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_copy_2d(stoa_queue *queue, void *dst, size_t dst_pitch_bytes, const void *src,
-                                                        size_t src_pitch_bytes, size_t width_bytes, size_t height,
-                                                        stoa_error *err);
+                                                        size_t src_pitch_bytes, size_t width_bytes, size_t height, stoa_error *err);
 
 /** Set `bytes` bytes to `value`.
  *  owns, sync, alloc, threads as stoa_queue_copy   errors EINVAL; EDEVICE   since 0.1 */

@@ -44,8 +44,8 @@ typedef struct stoa_runtime_api {
     /* Bytes of workspace (STOA_BUFFER_ALIGN_BYTES aligned) that one call of `run` needs on that device: at most max_rows[axis]
      * rows of each axis of the schema, a tile when the session tiles. */
     stoa_status (*workspace)(const void *model, stoa_place place, const uint32_t *max_rows, size_t *bytes, stoa_error *err);
-    stoa_status (*open)(const void *model, stoa_queue *queue, void *workspace, size_t bytes, const uint32_t *max_rows,
-                        void **instance, stoa_error *err);
+    stoa_status (*open)(const void *model, stoa_queue *queue, void *workspace, size_t bytes, const uint32_t *max_rows, void **instance,
+                        stoa_error *err);
     void (*close)(void *instance);
     /* Called when the queue gets there on the host (the session makes the task), or to enqueue on another device.
      * inputs: the inputs' values one after another, outputs likewise. Rows [first, first + rows[axis]) of tensors of an axis,
@@ -64,8 +64,7 @@ typedef struct stoa_runtime_api {
 } stoa_runtime_api;
 
 /** Whether a table that may be older than this header has a slot. */
-#define STOA_RUNTIME_HAS(api, slot) \
-    ((api)->struct_size >= offsetof(stoa_runtime_api, slot) + sizeof((api)->slot) && (api)->slot != NULL)
+#define STOA_RUNTIME_HAS(api, slot) ((api)->struct_size >= offsetof(stoa_runtime_api, slot) + sizeof((api)->slot) && (api)->slot != NULL)
 
 /** The one function that a runtime's plugin exports; NULL when it cannot serve `host_abi`. `host` gives it the library's
  *  functions, whichever way the application links them.

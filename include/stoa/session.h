@@ -44,8 +44,7 @@ typedef struct stoa_session_stats {
  *  alloc    the workspace, here only       threads any; the session then belongs to its queue
  *  errors   EINVAL; ENOTSUP the runtime has no code for the queue's device; ENOMEM; ELIMIT       since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint32_t max_rows,
-                                                         const stoa_session_options *options, stoa_session **session,
-                                                         stoa_error *err);
+                                                         const stoa_session_options *options, stoa_session **session, stoa_error *err);
 
 /** Destroy; the workspace is released in queue order. NULL is a no-op.
  *  owns takes `session`   sync none   threads one at a time   errors none   since 0.1 */
@@ -93,8 +92,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_sizes(stoa_session *sessio
 /** As stoa_session_run_sizes with row counts that are read when the queue gets there, each clipped as by stoa_session_run_counted.
  *  shape rows[axis_count] pointers, none NULL   owns copies the list; borrows the counts until the queue passes   sync, alloc, threads
  *  as stoa_session_run   errors as stoa_session_run_sizes and stoa_session_run_counted   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t *const *rows,
-                                                                    uint32_t axis_count, stoa_error *err);
+STOA_API STOA_MUST_CHECK stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t *const *rows, uint32_t axis_count,
+                                                                    stoa_error *err);
 
 /** The first failure of a run since the last call, once; STOA_OK when all that have passed the queue went well.
  *  owns nothing   sync none: wait for the queue to know of all   threads as the queue   errors what the runtime gave   since 0.1 */

@@ -16,25 +16,25 @@
 STOA_BEGIN_DECLS
 
 /** The one table of statuses: name, number, text. Numbers are frozen and never reused. */
-#define STOA_STATUS_MAP(X)                                              \
-    X(OK, 0, "success")                                                 \
-    X(EINVAL, 10, "argument outside its documented domain")             \
-    X(ESHAPE, 11, "count, rank, shape or stride mismatch")              \
-    X(EDTYPE, 12, "data type mismatch or unsupported data type")        \
-    X(EALIGN, 13, "pointer not aligned as required")                    \
-    X(EOVERLAP, 14, "memory ranges overlap")                            \
-    X(ENAME, 15, "unknown or duplicate name")                           \
-    X(ECONST, 16, "read-only memory where the function writes")         \
-    X(EPLACE, 17, "memory or object of another device")                 \
-    X(ESTATE, 18, "object not in a state that allows the call")         \
-    X(ENOMEM, 20, "host or device memory exhausted")                    \
-    X(ELIMIT, 21, "configured limit exceeded")                          \
-    X(ENOTSUP, 30, "not supported by this build, device or runtime")    \
-    X(EABI, 31, "plugin built for another version of the interface")    \
-    X(ECOPY, 32, "a copy would be needed and was not allowed")          \
-    X(EDEVICE, 40, "device or driver failure")                          \
-    X(ERUNTIME, 50, "model runtime failure")                            \
-    X(EIO, 60, "file or stream cannot be read or written")              \
+#define STOA_STATUS_MAP(X) \
+    X(OK, 0, "success") \
+    X(EINVAL, 10, "argument outside its documented domain") \
+    X(ESHAPE, 11, "count, rank, shape or stride mismatch") \
+    X(EDTYPE, 12, "data type mismatch or unsupported data type") \
+    X(EALIGN, 13, "pointer not aligned as required") \
+    X(EOVERLAP, 14, "memory ranges overlap") \
+    X(ENAME, 15, "unknown or duplicate name") \
+    X(ECONST, 16, "read-only memory where the function writes") \
+    X(EPLACE, 17, "memory or object of another device") \
+    X(ESTATE, 18, "object not in a state that allows the call") \
+    X(ENOMEM, 20, "host or device memory exhausted") \
+    X(ELIMIT, 21, "configured limit exceeded") \
+    X(ENOTSUP, 30, "not supported by this build, device or runtime") \
+    X(EABI, 31, "plugin built for another version of the interface") \
+    X(ECOPY, 32, "a copy would be needed and was not allowed") \
+    X(EDEVICE, 40, "device or driver failure") \
+    X(ERUNTIME, 50, "model runtime failure") \
+    X(EIO, 60, "file or stream cannot be read or written") \
     X(EFORMAT, 61, "malformed or truncated data")
 
 typedef enum stoa_status {
@@ -62,8 +62,8 @@ STOA_API const char *stoa_status_text(stoa_status status);
 
 /** Fill `err` (when not NULL) and return `status`. For plugins and for code built on the library; use STOA_FAIL.
  *  owns borrows all; `where` must be static   threads any   errors returns `status`   since 0.1 */
-STOA_API stoa_status stoa_error_set(stoa_error *err, stoa_status status, int32_t native, const char *where,
-                                    const char *format, ...) STOA_PRINTF(5, 6);
+STOA_API stoa_status stoa_error_set(stoa_error *err, stoa_status status, int32_t native, const char *where, const char *format, ...)
+    STOA_PRINTF(5, 6);
 
 #define STOA_STRING_2_(x) #x
 #define STOA_STRING_(x) STOA_STRING_2_(x)
@@ -77,10 +77,10 @@ STOA_API stoa_status stoa_error_set(stoa_error *err, stoa_status status, int32_t
 #define STOA_FAIL(err, status, ...) stoa_error_set((err), (status), 0, STOA_HERE, __VA_ARGS__)
 
 /** Forward a failure of `expr` to the caller. The only macro of this library that hides control flow. */
-#define STOA_TRY(expr)                                  \
-    do {                                                \
-        stoa_status status_ = (expr);                   \
-        if (status_ != STOA_OK) return status_;         \
+#define STOA_TRY(expr) \
+    do { \
+        stoa_status status_ = (expr); \
+        if (status_ != STOA_OK) return status_; \
     } while (0)
 
 STOA_END_DECLS

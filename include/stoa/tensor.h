@@ -109,8 +109,7 @@ STOA_BEGIN_DECLS
 #define STOA_COLUMN_OF_(type, view, member) \
     (stoa_view_column(_Generic((view).member, type *: &(view).head, const type *: &(view).head), STOA_OFFSET_(view, member)))
 
-#define STOA_COLUMNS(view, ...) \
-    stoa_tensor_of((const stoa_column[]){STOA_EACH_(STOA_COLUMN_, view, __VA_ARGS__)}, STOA_COUNT_(__VA_ARGS__))
+#define STOA_COLUMNS(view, ...) stoa_tensor_of((const stoa_column[]){STOA_EACH_(STOA_COLUMN_, view, __VA_ARGS__)}, STOA_COUNT_(__VA_ARGS__))
 #define STOA_COLUMNS_OF(type, view, ...) \
     stoa_tensor_of((const stoa_column[]){STOA_EACH_TYPED_(type, view, __VA_ARGS__)}, STOA_COUNT_(__VA_ARGS__))
 /** Columns of several views: STOA_COLUMNS_JOIN(STOA_COLUMN(a, pt), STOA_COLUMN(b, eta)). */

@@ -7,7 +7,8 @@
 #include <cstddef>
 #include <type_traits>
 
-namespace stoa {
+namespace stoa
+{
 
 /** The columns of a tensor, by value; converts to stoa_tensor for the length of the full expression it stands in. */
 template <std::size_t Count> struct columns {
@@ -16,8 +17,7 @@ template <std::size_t Count> struct columns {
 };
 template <class... Column> columns<sizeof...(Column)> make_columns(Column... column) { return {{column...}}; }
 
-template <class Type, class Member> constexpr bool is_column_of =
-    std::is_same_v<std::remove_const_t<std::remove_pointer_t<Member>>, Type>;
+template <class Type, class Member> constexpr bool is_column_of = std::is_same_v<std::remove_const_t<std::remove_pointer_t<Member>>, Type>;
 template <class Type, class Member> stoa_column typed(const stoa_view_head *head, std::size_t offset, const Member &)
 {
     static_assert(is_column_of<Type, Member>, "STOA_COLUMNS_OF: a column has another type");

@@ -31,19 +31,15 @@ static const char *const stage_names[] = {
 #undef STAGE_NAME
 };
 
-const char *hlt_stage_name(uint32_t stage)
-{
-    return stage < HLT_STAGE_COUNT ? stage_names[stage] : NULL;
-}
+const char *hlt_stage_name(uint32_t stage) { return stage < HLT_STAGE_COUNT ? stage_names[stage] : NULL; }
 
 /* ---- Checks. ---- */
 
 static stoa_status check_options(const hlt_options *options, stoa_error *err)
 {
     if (options->threads < 1 || options->streams < 1 || options->streams > STREAMS_MAX)
-        return STOA_FAIL(err, STOA_EINVAL,
-                         "%u threads and %u streams given, at least 1 and at most %d needed",
-                         options->threads, options->streams, STREAMS_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", options->threads,
+                         options->streams, STREAMS_MAX);
     return STOA_OK;
 }
 
@@ -61,26 +57,22 @@ static stoa_status check_event(const hlt_event *event, stoa_error *err)
     const uint32_t rows = track_count(event);
     const int32_t count = event->tracks.nTracks ? *event->tracks.nTracks : 0;
     if (count < 0 || (uint32_t)count > event->tracks.head.rows)
-        return STOA_FAIL(err, STOA_ESHAPE, "event %lld: %d tracks, the event has %u rows", (long long)event->number,
-                         count, event->tracks.head.rows);
-    if (rows == 0)
-        return STOA_FAIL(err, STOA_ESHAPE, "event %lld: 0 tracks, at least 1 needed",
-                         (long long)event->number);
+        return STOA_FAIL(err, STOA_ESHAPE, "event %lld: %d tracks, the event has %u rows", (long long)event->number, count,
+                         event->tracks.head.rows);
+    if (rows == 0) return STOA_FAIL(err, STOA_ESHAPE, "event %lld: 0 tracks, at least 1 needed", (long long)event->number);
     const tracks_soa_const t = event->tracks;
     const struct {
         const char *name;
         const float *data;
         int64_t stride;
         uint32_t components;
-    } parts[] = {{"state", t.state.data, t.state.stride, STATES},
-                 {"covariance", t.covariance.data, t.covariance.stride, COVARIANCES}};
+    } parts[] = {{"state", t.state.data, t.state.stride, STATES}, {"covariance", t.covariance.data, t.covariance.stride, COVARIANCES}};
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
         for (uint32_t k = 0; k < parts[p].components; k++)
             for (uint32_t i = 0; i < rows; i++) {
                 const float value = parts[p].data[(int64_t)k * parts[p].stride + i];
                 if (!isfinite(value))
-                    return STOA_FAIL(err, STOA_EFORMAT,
-                                     "event %lld: track %u: %s component %u is %g, a finite number needed",
+                    return STOA_FAIL(err, STOA_EFORMAT, "event %lld: track %u: %s component %u is %g, a finite number needed",
                                      (long long)event->number, i, parts[p].name, k, (double)value);
             }
     return STOA_OK;
@@ -99,11 +91,10 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
     /* No event has more vertices than tracks, but for the beam spot in place of none. */
     const uint64_t vertex_rows = rows + job->event_count;
     if (vertex_rows > STOA_LAYOUT_ROWS_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "%llu tracks in %u events: results have more than %u rows",
-                         (unsigned long long)rows, job->event_count, STOA_LAYOUT_ROWS_MAX);
-    const stoa_block blocks[] = {
-        {"tracks", &hlt_results_soa_layout, (uint32_t)rows, 0, NULL},
-        {"vertices", &hlt_result_vertices_soa_layout, (uint32_t)vertex_rows, 0, NULL}};
+        return STOA_FAIL(err, STOA_ELIMIT, "%llu tracks in %u events: results have more than %u rows", (unsigned long long)rows,
+                         job->event_count, STOA_LAYOUT_ROWS_MAX);
+    const stoa_block blocks[] = {{"tracks", &hlt_results_soa_layout, (uint32_t)rows, 0, NULL},
+                                 {"vertices", &hlt_result_vertices_soa_layout, (uint32_t)vertex_rows, 0, NULL}};
     hlt_results_soa t;
     hlt_result_vertices_soa v;
     STOA_TRY(stoa_collection_create(job->streams[0].queue, STOA_MEMORY_PINNED, blocks, 2, &job->memory, err));
@@ -175,8 +166,7 @@ static stoa_status set_up(hlt_job *job, stoa_error *err)
     STOA_TRY(check_options(&job->options, err));
     job->slots = stoa_calloc(job->event_count + 1u, sizeof *job->slots);
     job->results = stoa_calloc(job->event_count + 1u, sizeof *job->results);
-    if (!job->slots || !job->results)
-        return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", job->event_count);
+    if (!job->slots || !job->results) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", job->event_count);
     for (uint32_t e = 0; e < job->event_count; e++) rows += job->events[e].tracks.head.rows;
     STOA_TRY(pipelines_kernels_register(err));
     STOA_TRY(stoa_device_open(job->options.device, &job->device, err));
@@ -185,8 +175,7 @@ static stoa_status set_up(hlt_job *job, stoa_error *err)
     return warm_up(job, err);
 }
 
-stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count,
-                           hlt_job **job, stoa_error *err)
+stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count, hlt_job **job, stoa_error *err)
 {
     *job = NULL;
     hlt_job *made = stoa_calloc(1, sizeof *made);
@@ -195,18 +184,15 @@ stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, 
     made->events = events;
     made->event_count = event_count;
     const stoa_status status = set_up(made, err);
-    if (status == STOA_OK)
-        *job = made;
-    else
-        hlt_job_destroy(made);
+    if (status == STOA_OK) *job = made;
+    else hlt_job_destroy(made);
     return status;
 }
 
 void hlt_job_destroy(hlt_job *job)
 {
     if (!job) return;
-    stoa_collection_destroy(
-        job->memory); /* released in the order of the first stream's queue, so before the streams */
+    stoa_collection_destroy(job->memory); /* released in the order of the first stream's queue, so before the streams */
     for (uint32_t s = 0; s < job->stream_count; s++) hlt_stream_deinit(&job->streams[s]);
     stoa_free(job->streams, job->options.streams * sizeof *job->streams);
     stoa_device_close(job->device);
@@ -229,19 +215,16 @@ static void *drive(void *user)
         if (e >= job->end) return NULL;
         stoa_error err;
         hlt_result *result = &job->results[e];
-        if (result->status == STOA_OK &&
-            hlt_stream_enqueue(&job->streams[s], &job->events[e], &job->slots[e], &err) != STOA_OK)
+        if (result->status == STOA_OK && hlt_stream_enqueue(&job->streams[s], &job->events[e], &job->slots[e], &err) != STOA_OK)
             mark_failed(result, &err);
-        if (self->first == 0 && job->options.progress)
-            job->options.progress(job->options.progress_user, e, job->event_count);
+        if (self->first == 0 && job->options.progress) job->options.progress(job->options.progress_user, e, job->event_count);
     }
 }
 
 static stoa_status drive_all(hlt_job *job, stoa_error *err)
 {
     worker workers[STREAMS_MAX];
-    const uint32_t count =
-        job->options.threads < job->stream_count ? job->options.threads : job->stream_count;
+    const uint32_t count = job->options.threads < job->stream_count ? job->options.threads : job->stream_count;
     uint32_t started = 1;
     int failed = 0;
     for (uint32_t t = 0; t < count; t++) workers[t] = (worker){.job = job, .first = t, .step = count};
@@ -250,9 +233,7 @@ static stoa_status drive_all(hlt_job *job, stoa_error *err)
     drive(&workers[0]); /* takes all events if no thread started */
     for (uint32_t t = 1; t < started; t++) pthread_join(workers[t].thread, NULL);
     for (uint32_t s = 0; s < job->stream_count; s++) STOA_TRY(stoa_queue_wait(job->streams[s].queue, err));
-    if (failed)
-        return stoa_error_set(err, STOA_EDEVICE, failed, STOA_HERE, "thread %u of %u cannot be started",
-                              started, count);
+    if (failed) return stoa_error_set(err, STOA_EDEVICE, failed, STOA_HERE, "thread %u of %u cannot be started", started, count);
     return STOA_OK;
 }
 
@@ -288,8 +269,7 @@ static void take_result(hlt_job *job, uint32_t index)
     result->tops = slot->tops;
     hlt_job_point(job, index);
     for (int k = 0; k < HLT_STAGE_COUNT; k++) result->us[k] = 0;
-    for (uint32_t k = 0; k < slot->steps; k++)
-        result->us[slot->stage[k]] += slot->stamp_us[k + 1] - slot->stamp_us[k];
+    for (uint32_t k = 0; k < slot->steps; k++) result->us[slot->stage[k]] += slot->stamp_us[k + 1] - slot->stamp_us[k];
 }
 
 static stoa_status session_copies(const hlt_job *job, uint64_t *calls, uint64_t *bytes, stoa_error *err)
@@ -384,12 +364,6 @@ void hlt_job_sum(const hlt_job *job, hlt_summary *summary)
     if (ran) summary->wall_us_per_event /= ran;
 }
 
-const hlt_result *hlt_job_result(const hlt_job *job, uint32_t index)
-{
-    return index < job->event_count ? &job->results[index] : NULL;
-}
+const hlt_result *hlt_job_result(const hlt_job *job, uint32_t index) { return index < job->event_count ? &job->results[index] : NULL; }
 
-const hlt_event *hlt_job_event(const hlt_job *job, uint32_t index)
-{
-    return index < job->event_count ? &job->events[index] : NULL;
-}
+const hlt_event *hlt_job_event(const hlt_job *job, uint32_t index) { return index < job->event_count ? &job->events[index] : NULL; }

@@ -49,15 +49,15 @@ typedef struct hlt_event {
     float vertex_z; /**< hard-scatter vertex as generated, or of another finder, cm; NaN: unknown */
 } hlt_event;
 
-#define HLT_STAGE_MAP(X)                                                                                     \
-    X(UPLOAD, "upload") /* tracks to the device; nothing on the host */                                      \
-    X(PRESELECT, "preselect")                                                                                \
-    X(FEATURES, "features")                                                                                  \
-    X(SELECTOR, "selector") /* DNN, forest or cuts */                                                        \
-    X(COMPACT, "compact")   /* cut on the score, prefix sum, gather */                                       \
-    X(CONVERT, "convert")   /* legacy tracks, for the divisive finder */                                     \
-    X(VERTICES, "vertices")                                                                                  \
-    X(DEVICE, "device") /* on a GPU all of these together: nothing of the host's stands between them */      \
+#define HLT_STAGE_MAP(X) \
+    X(UPLOAD, "upload") /* tracks to the device; nothing on the host */ \
+    X(PRESELECT, "preselect") \
+    X(FEATURES, "features") \
+    X(SELECTOR, "selector") /* DNN, forest or cuts */ \
+    X(COMPACT, "compact")   /* cut on the score, prefix sum, gather */ \
+    X(CONVERT, "convert")   /* legacy tracks, for the divisive finder */ \
+    X(VERTICES, "vertices") \
+    X(DEVICE, "device") /* on a GPU all of these together: nothing of the host's stands between them */ \
     X(DELIVER, "deliver") /* results to the event's place */
 typedef enum hlt_stage {
 #define HLT_STAGE_ENUM(name, text) HLT_STAGE_##name,
@@ -89,13 +89,19 @@ typedef struct hlt_options {
     void (*progress)(void *user, uint32_t done, uint32_t total);
     void *progress_user;
 } hlt_options;
-#define HLT_OPTIONS_INIT                                                                                     \
-    {                                                                                                        \
-        .device = "host", .score_min = 0.4f, .working_point = RECO_WORKING_HIGH_PURITY,                      \
-        .cuts = RECO_CUT_TABLE_INIT, .vertex = RECO_VERTEX_OPTIONS_INIT, .vertex_pt_min = 0.5f,              \
-        .divisive = RECO_DIVISIVE_OPTIONS_INIT, .divisive_cuts = RECO_DIVISIVE_CUTS_INIT,                    \
-        .beam_spot = RECO_BEAM_SPOT_INIT, .field_tesla = 3.8f, .threads = 1, .streams = 1                    \
-    }
+#define HLT_OPTIONS_INIT \
+    {.device = "host", \
+     .score_min = 0.4f, \
+     .working_point = RECO_WORKING_HIGH_PURITY, \
+     .cuts = RECO_CUT_TABLE_INIT, \
+     .vertex = RECO_VERTEX_OPTIONS_INIT, \
+     .vertex_pt_min = 0.5f, \
+     .divisive = RECO_DIVISIVE_OPTIONS_INIT, \
+     .divisive_cuts = RECO_DIVISIVE_CUTS_INIT, \
+     .beam_spot = RECO_BEAM_SPOT_INIT, \
+     .field_tesla = 3.8f, \
+     .threads = 1, \
+     .streams = 1}
 
 /** Results of one event, on the host; arrays belong to the job. */
 typedef struct hlt_result {
@@ -136,8 +142,8 @@ const char *hlt_stage_name(uint32_t stage);
  *  owns     caller destroys; borrows events, model and options' strings     alloc all of it
  *  threads  any      errors ENOTSUP device that is not built; EINVAL; ESHAPE features of the forest; as
  * stoa_session_bind; ENOMEM since    0.1 */
-STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events,
-                                           uint32_t event_count, hlt_job **job, stoa_error *err);
+STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count, hlt_job **job,
+                                           stoa_error *err);
 /** Run `count` events from `first` on, in any number of calls, each event once. An event that fails is marked in its result
  * and skipped.
  *  sync blocks until all are done   alloc none but threads   threads one at a time   errors EINVAL range; EDEVICE; ERUNTIME

@@ -37,9 +37,7 @@ static void list_parts(const hlt_slot *slot, const hlt_result *result, save_part
 }
 
 static stoa_status fail_file(const char *path, stoa_error *err)
-{
-    return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, errno ? strerror(errno) : "ends too early");
-}
+{ return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, errno ? strerror(errno) : "ends too early"); }
 
 stoa_status hlt_job_save(const hlt_job *job, uint32_t first, uint32_t count, const char *path, stoa_error *err)
 {
@@ -86,8 +84,8 @@ static stoa_status load_file(hlt_job *job, uint32_t first, uint32_t count, FILE 
     if (memcmp(header.magic, magic, sizeof magic) != 0 || header.result_bytes != sizeof(hlt_result))
         return STOA_FAIL(err, STOA_EFORMAT, "'%s': no results of this build", path);
     if (header.first != first || header.count != count)
-        return STOA_FAIL(err, STOA_EFORMAT, "'%s': %u events from %u on, %u from %u needed", path, header.count, header.first,
-                         count, first);
+        return STOA_FAIL(err, STOA_EFORMAT, "'%s': %u events from %u on, %u from %u needed", path, header.count, header.first, count,
+                         first);
     for (uint32_t e = first; e < first + count; e++) STOA_TRY(load_event(job, e, file, path, err));
     hlt_job_add(job, &header.totals);
     return STOA_OK;

@@ -11,14 +11,10 @@ typedef struct all_args {
 STOA_KERNEL(hlt_select_all, all_args)
 {
     const uint32_t count = *args->count < args->capacity ? *args->count : args->capacity;
-    STOA_FOR(i, grid, count) args->score[i] = 1.0f;
+    STOA_FOR (i, grid, count) args->score[i] = 1.0f;
 }
 
 #ifndef __CUDACC__
-stoa_status hlt_select_all(stoa_queue *queue, track_features_soa features, const uint32_t *count,
-                           stoa_error *err)
-{
-    return stoa_queue_launch(queue, &hlt_select_all_kernel, &(all_args){features.score, count, features.head.rows},
-                             err);
-}
+stoa_status hlt_select_all(stoa_queue *queue, track_features_soa features, const uint32_t *count, stoa_error *err)
+{ return stoa_queue_launch(queue, &hlt_select_all_kernel, &(all_args){features.score, count, features.head.rows}, err); }
 #endif

@@ -24,19 +24,14 @@ static stoa_status make_memory(hlt_stream *stream, hlt_capacity most, stoa_error
 {
     const uint32_t capacity = most.tracks;
     const uint32_t vertex_rows = capacity + 1; /* the beam spot in place of none */
-    const stoa_block blocks[] = {{"work", &hlt_work_soa_layout, capacity, 0, NULL},
-                                 {"features", &track_features_soa_layout, capacity, 0, NULL},
-                                 {"derived", &track_derived_soa_layout, capacity, 0, NULL},
-                                 {"selected", &tracks_soa_layout, capacity, 0, NULL},
-                                 {"hits", &track_hits_soa_layout, most.hits, 0, NULL},
-                                 {"legacy", &legacy_tracks_soa_layout, capacity, 0, NULL},
-                                 {"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},
-                                 {"vertex_tracks", &vertex_tracks_soa_layout, vertex_rows, 0, NULL}};
-    const size_t finder_bytes = stream->options->vertexing == HLT_VERTEXING_DIVISIVE
-                                    ? reco_divisive_workspace_bytes(capacity)
-                                    : reco_vertices_workspace_bytes(capacity);
-    STOA_TRY(stoa_collection_create(stream->queue, STOA_MEMORY_DEVICE, blocks, sizeof blocks / sizeof *blocks,
-                                    &stream->memory, err));
+    const stoa_block blocks[] = {
+        {"work", &hlt_work_soa_layout, capacity, 0, NULL},         {"features", &track_features_soa_layout, capacity, 0, NULL},
+        {"derived", &track_derived_soa_layout, capacity, 0, NULL}, {"selected", &tracks_soa_layout, capacity, 0, NULL},
+        {"hits", &track_hits_soa_layout, most.hits, 0, NULL},      {"legacy", &legacy_tracks_soa_layout, capacity, 0, NULL},
+        {"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},  {"vertex_tracks", &vertex_tracks_soa_layout, vertex_rows, 0, NULL}};
+    const size_t finder_bytes = stream->options->vertexing == HLT_VERTEXING_DIVISIVE ? reco_divisive_workspace_bytes(capacity)
+                                                                                     : reco_vertices_workspace_bytes(capacity);
+    STOA_TRY(stoa_collection_create(stream->queue, STOA_MEMORY_DEVICE, blocks, sizeof blocks / sizeof *blocks, &stream->memory, err));
     STOA_TRY(stoa_collection_zero(stream->memory, stream->queue, 0, err));
     STOA_TRY(stoa_collection_view(stream->memory, "work", &stream->work.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "features", &stream->features.head, err));
@@ -57,18 +52,16 @@ static stoa_status make_session(hlt_stream *stream, uint32_t capacity, stoa_erro
     if (!model) return STOA_FAIL(err, STOA_EINVAL, "selector dnn: no model given");
     const stoa_schema *schema = stoa_model_schema(model);
     if (schema->input_count != 1 || schema->output_count != 1)
-        return STOA_FAIL(err, STOA_ESHAPE, "selector model: %u inputs and %u outputs, 1 and 1 needed",
-                         schema->input_count, schema->output_count);
+        return STOA_FAIL(err, STOA_ESHAPE, "selector model: %u inputs and %u outputs, 1 and 1 needed", schema->input_count,
+                         schema->output_count);
     const track_features_soa f = stream->features;
     stoa_session_options session_options = STOA_SESSION_OPTIONS_INIT;
     session_options.allow_copies = stream->options->allow_copies;
     STOA_TRY(stoa_session_create(model, stream->queue, capacity, &session_options, &stream->session, err));
-    STOA_TRY(
-        stoa_session_bind(stream->session, schema->inputs[0].name,
-                          STOA_COLUMNS(f, chi2, dz_error, dxy_error, eta, hits, phi, phi_error, pt,
-                                       q_over_pt_error, dz_bs, dxy_bs, layers, cot_theta_error,
-                                       cov_cot_theta_dz, cov_dxy_q_over_pt, cov_phi_dxy, cov_phi_q_over_pt),
-                          err));
+    STOA_TRY(stoa_session_bind(stream->session, schema->inputs[0].name,
+                               STOA_COLUMNS(f, chi2, dz_error, dxy_error, eta, hits, phi, phi_error, pt, q_over_pt_error, dz_bs, dxy_bs,
+                                            layers, cot_theta_error, cov_cot_theta_dz, cov_dxy_q_over_pt, cov_phi_dxy, cov_phi_q_over_pt),
+                               err));
     return stoa_session_bind(stream->session, schema->outputs[0].name, STOA_COLUMNS(f, score), err);
 }
 
@@ -79,26 +72,50 @@ static stoa_status make_forest(hlt_stream *stream, uint32_t capacity, stoa_error
     const track_features_soa f = stream->features;
     const track_derived_soa d = stream->derived;
     if (!forest) return STOA_FAIL(err, STOA_EINVAL, "selector forest: no forest given");
-    const float *const columns[] = {
-        f.chi2, f.dz_error, f.dxy_error, f.eta, f.hits, f.phi, f.phi_error, f.pt, f.q_over_pt_error, f.dz_bs, f.dxy_bs,
-        f.layers, f.cot_theta_error, f.cov_cot_theta_dz, f.cov_dxy_q_over_pt, f.cov_phi_dxy, f.cov_phi_q_over_pt,
-        d.cot_theta, d.q_over_pt, d.abs_eta, d.ndof, d.chi2_sum, d.hits_per_layer, d.dxy_significance,
-        d.dz_significance, d.pt_relative_error, d.phi_error_pt, d.corr_cot_theta_dz, d.corr_dxy_q_over_pt,
-        d.corr_phi_dxy, d.corr_phi_q_over_pt};
+    const float *const columns[] = {f.chi2,
+                                    f.dz_error,
+                                    f.dxy_error,
+                                    f.eta,
+                                    f.hits,
+                                    f.phi,
+                                    f.phi_error,
+                                    f.pt,
+                                    f.q_over_pt_error,
+                                    f.dz_bs,
+                                    f.dxy_bs,
+                                    f.layers,
+                                    f.cot_theta_error,
+                                    f.cov_cot_theta_dz,
+                                    f.cov_dxy_q_over_pt,
+                                    f.cov_phi_dxy,
+                                    f.cov_phi_q_over_pt,
+                                    d.cot_theta,
+                                    d.q_over_pt,
+                                    d.abs_eta,
+                                    d.ndof,
+                                    d.chi2_sum,
+                                    d.hits_per_layer,
+                                    d.dxy_significance,
+                                    d.dz_significance,
+                                    d.pt_relative_error,
+                                    d.phi_error_pt,
+                                    d.corr_cot_theta_dz,
+                                    d.corr_dxy_q_over_pt,
+                                    d.corr_phi_dxy,
+                                    d.corr_phi_q_over_pt};
     const uint32_t count = sizeof columns / sizeof *columns;
     if (reco_forest_features(forest) != count)
         return STOA_FAIL(err, STOA_ESHAPE, "selector forest: %u features, %u needed", reco_forest_features(forest), count);
     const stoa_place place = stoa_device_place(stoa_queue_device(stream->queue));
     if (place.type != STOA_PLACE_HOST) STOA_TRY(reco_forest_upload(forest, stream->queue, &stream->forest, err));
     reco_forest_run *run = &stream->forest_run;
-    *run = (reco_forest_run){.forest = reco_forest_view_of(forest, stream->forest),
-                             .out = f.score, .count = stream->work.preselected, .capacity = capacity};
+    *run = (reco_forest_run){
+        .forest = reco_forest_view_of(forest, stream->forest), .out = f.score, .count = stream->work.preselected, .capacity = capacity};
     for (uint32_t c = 0; c < count; c++) run->columns[c] = columns[c];
     return STOA_OK;
 }
 
-stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa_device *device,
-                            hlt_capacity most, stoa_error *err)
+stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa_device *device, hlt_capacity most, stoa_error *err)
 {
     const uint32_t capacity = most.tracks;
     *stream = (hlt_stream){.options = options};
@@ -140,8 +157,8 @@ typedef struct hlt_pass {
 } hlt_pass;
 
 /* Copy one block of an event to `*at` of the upload buffer and bind it there. */
-static stoa_status upload_block(hlt_stream *s, const stoa_layout *layout, const stoa_view_head *from, size_t *at,
-                                stoa_view_head *to, stoa_error *err)
+static stoa_status upload_block(hlt_stream *s, const stoa_layout *layout, const stoa_view_head *from, size_t *at, stoa_view_head *to,
+                                stoa_error *err)
 {
     char *data = (char *)stoa_buffer_data(s->upload) + *at;
     size_t bytes;
@@ -156,8 +173,7 @@ static stoa_status stage_upload(hlt_stream *s, hlt_pass *pass, stoa_error *err)
     size_t at = 0;
     pass->tracks = pass->event->tracks;
     pass->hits = pass->event->hits;
-    if (s->upload)
-        STOA_TRY(upload_block(s, &tracks_soa_layout, &pass->event->tracks.head, &at, &pass->tracks.head, err));
+    if (s->upload) STOA_TRY(upload_block(s, &tracks_soa_layout, &pass->event->tracks.head, &at, &pass->tracks.head, err));
     if (s->upload && pass->hits.head.rows > 0)
         STOA_TRY(upload_block(s, &track_hits_soa_layout, &pass->event->hits.head, &at, &pass->hits.head, err));
     pass->source = pass->tracks;
@@ -166,19 +182,16 @@ static stoa_status stage_upload(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 
 static stoa_status stage_preselect(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
-    const reco_preselection args = {pass->tracks, RECO_QUALITY_TIGHT, 0,
-                                    s->work.mask, s->work.index,      s->work.preselected};
+    const reco_preselection args = {pass->tracks, RECO_QUALITY_TIGHT, 0, s->work.mask, s->work.index, s->work.preselected};
     return reco_tracks_preselect(s->queue, &args, err);
 }
 
 static stoa_status stage_features(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
     const hlt_work_soa w = s->work;
-    STOA_TRY(reco_tracks_features(
-        s->queue, &(reco_features){pass->tracks, w.index, w.preselected, s->features, 0}, err));
+    STOA_TRY(reco_tracks_features(s->queue, &(reco_features){pass->tracks, w.index, w.preselected, s->features, 0}, err));
     if (s->options->selector != HLT_SELECTOR_FOREST) return STOA_OK;
-    return reco_tracks_derive(
-        s->queue, &(reco_derivation){pass->tracks, w.index, w.preselected, s->features, s->derived}, err);
+    return reco_tracks_derive(s->queue, &(reco_derivation){pass->tracks, w.index, w.preselected, s->features, s->derived}, err);
 }
 
 static stoa_status stage_selector(hlt_stream *s, hlt_pass *pass, stoa_error *err)
@@ -219,12 +232,10 @@ static stoa_status stage_compact(hlt_stream *s, hlt_pass *pass, stoa_error *err)
     tracks_soa_const selected;
     STOA_TRY(stoa_collection_view_const(s->memory, "selected", &selected.head, err));
     STOA_TRY(reco_tracks_select(s->queue, &cut, err));
-    STOA_TRY(
-        reco_tracks_gather(s->queue, &(reco_track_gather){pass->tracks, w.kept, w.selected, s->selected}, err));
+    STOA_TRY(reco_tracks_gather(s->queue, &(reco_track_gather){pass->tracks, w.kept, w.selected, s->selected}, err));
     const reco_hit_gather hits = {pass->tracks, pass->hits, w.kept, selected, s->selected_hits, NULL, w.hits};
     if (pass->hits.head.rows > 0) STOA_TRY(reco_hits_gather(s->queue, &hits, err));
-    const stoa_gather gather = {s->vertex_tracks.idv, w.vertex_of, sizeof *w.vertex_of,
-                                w.kept,               w.selected,  w.head.rows};
+    const stoa_gather gather = {s->vertex_tracks.idv, w.vertex_of, sizeof *w.vertex_of, w.kept, w.selected, w.head.rows};
     if (o->vertices_first) return stoa_algo_gather(s->queue, &gather, err);
     pass->source = selected;
     return STOA_OK;
@@ -235,9 +246,8 @@ static stoa_status stage_convert(hlt_stream *s, hlt_pass *pass, stoa_error *err)
     const hlt_work_soa w = s->work;
     const hlt_options *o = s->options;
     if (o->vertexing != HLT_VERTEXING_DIVISIVE) return STOA_OK;
-    const reco_legacy args = {pass->source, RECO_QUALITY_TIGHT, 0,     o->beam_spot, o->field_tesla,
-                              w.mask,       w.row,              w.key, w.order,      w.scratch.data,
-                              s->legacy,    w.legacy_of};
+    const reco_legacy args = {pass->source, RECO_QUALITY_TIGHT, 0,         o->beam_spot, o->field_tesla, w.mask, w.row, w.key,
+                              w.order,      w.scratch.data,     s->legacy, w.legacy_of};
     return reco_tracks_to_legacy(s->queue, &args, err);
 }
 
@@ -283,8 +293,7 @@ static stoa_status stage_vertices(hlt_stream *s, hlt_pass *pass, stoa_error *err
 {
     const hlt_work_soa w = s->work;
     const reco_vertex_input in = {w.z, w.z_error2, w.pt2, w.row, w.usable, w.head.rows};
-    return s->options->vertexing == HLT_VERTEXING_DIVISIVE ? vertices_divisive(s, pass, in, err)
-                                                           : vertices_density(s, pass, in, err);
+    return s->options->vertexing == HLT_VERTEXING_DIVISIVE ? vertices_divisive(s, pass, in, err) : vertices_density(s, pass, in, err);
 }
 
 /* The counts are on the device, so the host copies what an event can have at most: its rows. */
@@ -320,9 +329,8 @@ static stoa_status stage_deliver(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 }
 
 static stoa_status (*const stages[HLT_STAGE_COUNT])(hlt_stream *, hlt_pass *, stoa_error *) = {
-    [HLT_STAGE_UPLOAD] = stage_upload,     [HLT_STAGE_PRESELECT] = stage_preselect,
-    [HLT_STAGE_FEATURES] = stage_features, [HLT_STAGE_SELECTOR] = stage_selector,
-    [HLT_STAGE_COMPACT] = stage_compact,   [HLT_STAGE_CONVERT] = stage_convert,
+    [HLT_STAGE_UPLOAD] = stage_upload,     [HLT_STAGE_PRESELECT] = stage_preselect, [HLT_STAGE_FEATURES] = stage_features,
+    [HLT_STAGE_SELECTOR] = stage_selector, [HLT_STAGE_COMPACT] = stage_compact,     [HLT_STAGE_CONVERT] = stage_convert,
     [HLT_STAGE_VERTICES] = stage_vertices, [HLT_STAGE_DELIVER] = stage_deliver};
 
 /* The order of the stages. Cuts need vertices before them in any case. */
@@ -343,9 +351,7 @@ static uint32_t plan(const hlt_options *options, hlt_stage *stage)
 
 /* What a stage's time counts for: a GPU would wait for each stamp, so it has none between the upload and the results. */
 static hlt_stage timed_as(const hlt_stream *s, hlt_stage stage)
-{
-    return s->upload && stage != HLT_STAGE_UPLOAD && stage != HLT_STAGE_DELIVER ? HLT_STAGE_DEVICE : stage;
-}
+{ return s->upload && stage != HLT_STAGE_UPLOAD && stage != HLT_STAGE_DELIVER ? HLT_STAGE_DEVICE : stage; }
 
 stoa_status hlt_stream_enqueue(hlt_stream *s, const hlt_event *event, hlt_slot *slot, stoa_error *err)
 {

@@ -53,15 +53,13 @@ typedef struct hlt_capacity {
     uint32_t tracks, hits;
 } hlt_capacity;
 
-STOA_MUST_CHECK stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options,
-                                            stoa_device *device, hlt_capacity capacity, stoa_error *err);
+STOA_MUST_CHECK stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa_device *device, hlt_capacity capacity,
+                                            stoa_error *err);
 void hlt_stream_deinit(hlt_stream *stream);
 /* Enqueue one event; returns before it is done where the queue is asynchronous. */
-STOA_MUST_CHECK stoa_status hlt_stream_enqueue(hlt_stream *stream, const hlt_event *event, hlt_slot *slot,
-                                               stoa_error *err);
+STOA_MUST_CHECK stoa_status hlt_stream_enqueue(hlt_stream *stream, const hlt_event *event, hlt_slot *slot, stoa_error *err);
 
 /* score = 1 for the first *count rows, for the selector that takes all. */
-STOA_MUST_CHECK stoa_status hlt_select_all(stoa_queue *queue, track_features_soa features, const uint32_t *count,
-                                           stoa_error *err);
+STOA_MUST_CHECK stoa_status hlt_select_all(stoa_queue *queue, track_features_soa features, const uint32_t *count, stoa_error *err);
 
 #endif

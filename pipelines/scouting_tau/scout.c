@@ -72,8 +72,8 @@ static stoa_status set_up(scout_job *job, stoa_error *err)
 {
     const scout_options *o = &job->options;
     if (o->threads < 1 || o->streams < 1 || o->streams > STREAMS_MAX)
-        return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed",
-                         o->threads, o->streams, STREAMS_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", o->threads, o->streams,
+                         STREAMS_MAX);
     STOA_TRY(pipelines_kernels_register(err));
     STOA_TRY(stoa_device_open(o->device, &job->device, err));
     STOA_TRY(make_streams(job, err));
@@ -95,10 +95,8 @@ stoa_status scout_job_create(const scout_options *options, reco_scout_reader *re
     pthread_mutex_init(&made->deliver_lock, NULL);
     pthread_cond_init(&made->delivered, NULL);
     const stoa_status status = set_up(made, err);
-    if (status == STOA_OK)
-        *job = made;
-    else
-        scout_job_destroy(made);
+    if (status == STOA_OK) *job = made;
+    else scout_job_destroy(made);
     return status;
 }
 
@@ -144,10 +142,8 @@ static void count(scout_summary *sum, const scout_result *r)
     sum->candidates += b->candidates;
     sum->assembled_bytes += b->assembled_bytes;
     for (uint32_t f = 0; f < RECO_SCOUT_FAULT_COUNT_; f++) sum->faults[f] += b->faults[f];
-    if (r->status == STOA_OK)
-        count_physics(sum, r);
-    else
-        sum->failed++;
+    if (r->status == STOA_OK) count_physics(sum, r);
+    else sum->failed++;
 }
 
 static void fail_job(scout_job *job, const stoa_error *err)
@@ -170,8 +166,7 @@ static void finish(scout_job *job, scout_stream *s)
     while (job->handed_over != s->sequence) pthread_cond_wait(&job->delivered, &job->deliver_lock);
     if (job->status == STOA_OK) {
         count(&job->summary, &s->result);
-        if (job->options.deliver && job->options.deliver(job->options.user, &s->result, &err) != STOA_OK)
-            fail_job(job, &err);
+        if (job->options.deliver && job->options.deliver(job->options.user, &s->result, &err) != STOA_OK) fail_job(job, &err);
     }
     job->handed_over++;
     pthread_cond_broadcast(&job->delivered);

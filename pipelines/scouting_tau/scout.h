@@ -28,16 +28,16 @@
 #define STOA_LAYOUT_DEF "pipelines/scouting_tau/scout_selection.def"
 #include "stoa/layout_gen.h"
 
-#define SCOUT_STAGE_MAP(X)                                                                                    \
-    X(UPLOAD, "upload") /* words to the device; nothing on the host */                                       \
-    X(UNPACK, "unpack")                                                                                       \
-    X(TAUS, "taus")         /* seeds, cones, features */                                                      \
-    X(TAU_NET, "tau_net")                                                                                     \
-    X(W3PI, "w3pi")                                                                                           \
-    X(CLUSTERS, "clusters")                                                                                   \
-    X(FEATURES, "features") /* of the clusters */                                                             \
-    X(CLUSTER_NET, "cluster_net")                                                                             \
-    X(SELECT, "select")                                                                                       \
+#define SCOUT_STAGE_MAP(X) \
+    X(UPLOAD, "upload") /* words to the device; nothing on the host */ \
+    X(UNPACK, "unpack") \
+    X(TAUS, "taus")         /* seeds, cones, features */ \
+    X(TAU_NET, "tau_net") \
+    X(W3PI, "w3pi") \
+    X(CLUSTERS, "clusters") \
+    X(FEATURES, "features") /* of the clusters */ \
+    X(CLUSTER_NET, "cluster_net") \
+    X(SELECT, "select") \
     X(DELIVER, "deliver") /* results to the host; nothing on the host */
 typedef enum scout_stage {
 #define SCOUT_STAGE_ENUM(name, text) SCOUT_STAGE_##name,
@@ -80,15 +80,9 @@ typedef struct scout_options {
     void *user;
 } scout_options;
 /* Clusters in eta and phi, which is a circle: half of it is the float below pi, so that -pi and pi are the same place. */
-#define SCOUT_CLUE_INIT                                                                                      \
-    {                                                                                                        \
-        2u, 0.2f, 5.0f, 0.4f, {0.0f, 6.2831853f}, 0.0f, {0.0f}, RECO_CLUE_EUCLID, RECO_CLUE_FLAT, 0.5f, 1.0f \
-    }
-#define SCOUT_OPTIONS_INIT                                                                                   \
-    {                                                                                                        \
-        "host", NULL, NULL, NULL, RECO_TAU_OPTIONS_INIT, RECO_W3PI_CUTS_INIT, SCOUT_CLUE_INIT, 0.5f, 5.0f,   \
-            0.5f, 0, 1, 1, NULL, NULL                                                                        \
-    }
+#define SCOUT_CLUE_INIT {2u, 0.2f, 5.0f, 0.4f, {0.0f, 6.2831853f}, 0.0f, {0.0f}, RECO_CLUE_EUCLID, RECO_CLUE_FLAT, 0.5f, 1.0f}
+#define SCOUT_OPTIONS_INIT \
+    {"host", NULL, NULL, NULL, RECO_TAU_OPTIONS_INIT, RECO_W3PI_CUTS_INIT, SCOUT_CLUE_INIT, 0.5f, 5.0f, 0.5f, 0, 1, 1, NULL, NULL}
 
 typedef struct scout_summary {
     uint64_t batches, failed, orbits, cut_orbits; /**< cut ones are no part of orbits; failed: batches */
@@ -110,8 +104,7 @@ const char *scout_stage_name(uint32_t stage);
  *
  *  owns     caller destroys; borrows reader, models and options' strings     alloc all of it
  *  threads  any      errors EINVAL; ESHAPE a model with other tensors; as stoa_session_bind; ENOMEM      since 0.1 */
-STOA_MUST_CHECK stoa_status scout_job_create(const scout_options *options, reco_scout_reader *reader, scout_job **job,
-                                             stoa_error *err);
+STOA_MUST_CHECK stoa_status scout_job_create(const scout_options *options, reco_scout_reader *reader, scout_job **job, stoa_error *err);
 /** Run all that the reader gives. A batch that fails is marked in its result and skipped.
  *  owns fills caller's summary   sync blocks until the input ends   alloc none but threads   threads one at a time
  *  errors EIO; what `deliver` returns; EDEVICE   since 0.1 */

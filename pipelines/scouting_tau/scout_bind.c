@@ -68,23 +68,22 @@ stoa_status scout_bind_clusters(scout_stream *s, stoa_error *err)
     const crossings_soa x = s->views.crossings;
     const clusters_soa c = s->views.clusters;
     const scout_work_soa w = s->views.work;
-    const job_tensor table[] = {
-        /* Candidates, and the row of each one's cluster (-1: none). */
-        {"candidate", STOA_COLUMNS(p, pt, eta, phi, z0), x.candidates},
-        {"pdgid", STOA_COLUMNS(p, pdgid), x.candidates},
-        {"cluster_of", STOA_COLUMNS(w, cluster_of), x.candidates},
-        /* Members: the rows of the candidates that are in clusters, cluster by cluster. */
-        {"member", STOA_COLUMNS(w, members), c.clustered},
-        /* Clusters, the row of each one's crossing, and the matrix of the leading members. */
-        {"cluster", STOA_COLUMNS(c, pt, eta, phi, mass), c.clusters},
-        {"crossing_of", STOA_COLUMNS(c, crossing), c.clusters},
-        {"features", STOA_COLUMNS(c, features), c.clusters},
-        {"mask", STOA_COLUMNS(c, mask), c.clusters},
-        {"score", STOA_COLUMNS(c, score), c.clusters},
-        {"pt", STOA_COLUMNS(c, tau_pt), c.clusters},
-        {"z", STOA_COLUMNS(c, tau_z), c.clusters},
-        {"charge", STOA_COLUMNS(c, tau_charge), c.clusters},
-        /* Crossings: their numbers of candidates. */
-        {"crossing", STOA_COLUMNS(x, count), x.crossings}};
+    const job_tensor table[] = {        /* Candidates, and the row of each one's cluster (-1: none). */
+                                {"candidate", STOA_COLUMNS(p, pt, eta, phi, z0), x.candidates},
+                                {"pdgid", STOA_COLUMNS(p, pdgid), x.candidates},
+                                {"cluster_of", STOA_COLUMNS(w, cluster_of), x.candidates},
+                                /* Members: the rows of the candidates that are in clusters, cluster by cluster. */
+                                {"member", STOA_COLUMNS(w, members), c.clustered},
+                                /* Clusters, the row of each one's crossing, and the matrix of the leading members. */
+                                {"cluster", STOA_COLUMNS(c, pt, eta, phi, mass), c.clusters},
+                                {"crossing_of", STOA_COLUMNS(c, crossing), c.clusters},
+                                {"features", STOA_COLUMNS(c, features), c.clusters},
+                                {"mask", STOA_COLUMNS(c, mask), c.clusters},
+                                {"score", STOA_COLUMNS(c, score), c.clusters},
+                                {"pt", STOA_COLUMNS(c, tau_pt), c.clusters},
+                                {"z", STOA_COLUMNS(c, tau_z), c.clusters},
+                                {"charge", STOA_COLUMNS(c, tau_charge), c.clusters},
+                                /* Crossings: their numbers of candidates. */
+                                {"crossing", STOA_COLUMNS(x, count), x.crossings}};
     return bind_all(s, table, sizeof table / sizeof *table, err);
 }

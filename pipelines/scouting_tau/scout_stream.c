@@ -25,31 +25,27 @@ static uint32_t spread(uint32_t rows)
 static stoa_status make_memory(scout_stream *s, const reco_scout_options *input, bool is_host, stoa_error *err)
 {
     const uint32_t candidates = input->candidates_max, crossings = input->crossings_max;
-    const stoa_block blocks[] = {
-        {"puppi", &puppi_soa_layout, candidates, 0, NULL},
-        {"crossings", &crossings_soa_layout, crossings + 1, 0, NULL},
-        {"crossing_taus", &crossing_taus_soa_layout, crossings + 1, 0, NULL},
-        {"taus", &taus_soa_layout, spread(RECO_TAUS_OF_CROSSING * crossings), 0, NULL},
-        {"clusters", &clusters_soa_layout, spread(candidates), 0, NULL},
-        {"w3pi", &w3pi_soa_layout, crossings, 0, NULL},
-        {"work", &scout_work_soa_layout, (candidates > crossings ? candidates : crossings) + 1, 0, NULL},
-        {"selection", &scout_selection_soa_layout, crossings, 0, NULL}};
+    const stoa_block blocks[] = {{"puppi", &puppi_soa_layout, candidates, 0, NULL},
+                                 {"crossings", &crossings_soa_layout, crossings + 1, 0, NULL},
+                                 {"crossing_taus", &crossing_taus_soa_layout, crossings + 1, 0, NULL},
+                                 {"taus", &taus_soa_layout, spread(RECO_TAUS_OF_CROSSING * crossings), 0, NULL},
+                                 {"clusters", &clusters_soa_layout, spread(candidates), 0, NULL},
+                                 {"w3pi", &w3pi_soa_layout, crossings, 0, NULL},
+                                 {"work", &scout_work_soa_layout, (candidates > crossings ? candidates : crossings) + 1, 0, NULL},
+                                 {"selection", &scout_selection_soa_layout, crossings, 0, NULL}};
     const uint32_t count = sizeof blocks / sizeof *blocks;
     scout_views *v = &s->views;
-    const view_of views[] = {
-        {"puppi", &v->puppi.head}, {"crossings", &v->crossings.head}, {"crossing_taus", &v->crossing_taus.head},
-        {"taus", &v->taus.head},   {"clusters", &v->clusters.head},   {"w3pi", &v->w3pi.head},
-        {"work", &v->work.head},   {"selection", &v->selection.head}};
+    const view_of views[] = {{"puppi", &v->puppi.head}, {"crossings", &v->crossings.head}, {"crossing_taus", &v->crossing_taus.head},
+                             {"taus", &v->taus.head},   {"clusters", &v->clusters.head},   {"w3pi", &v->w3pi.head},
+                             {"work", &v->work.head},   {"selection", &v->selection.head}};
     const size_t workspace = reco_clue_workspace_bytes(candidates, crossings, s->options->clue.dimensions);
     STOA_TRY(stoa_collection_create(s->queue, STOA_MEMORY_DEVICE, blocks, count, &s->memory, err));
     STOA_TRY(stoa_collection_zero(s->memory, s->queue, 0, err));
-    for (size_t i = 0; i < sizeof views / sizeof *views; i++)
-        STOA_TRY(stoa_collection_view(s->memory, views[i].block, views[i].head, err));
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) STOA_TRY(stoa_collection_view(s->memory, views[i].block, views[i].head, err));
     STOA_TRY(stoa_buffer_create(s->queue, STOA_MEMORY_DEVICE, workspace, &s->workspace, err));
     if (is_host) return STOA_OK;
     STOA_TRY(stoa_collection_create(s->queue, STOA_MEMORY_PINNED, blocks, count, &s->host, err));
-    STOA_TRY(
-        stoa_buffer_create(s->queue, STOA_MEMORY_DEVICE, s->batch->memory_words * sizeof(uint64_t), &s->words, err));
+    STOA_TRY(stoa_buffer_create(s->queue, STOA_MEMORY_DEVICE, s->batch->memory_words * sizeof(uint64_t), &s->words, err));
     return stoa_buffer_create(s->queue, STOA_MEMORY_DEVICE, crossings * sizeof(uint32_t), &s->headers, err);
 }
 
@@ -84,15 +80,14 @@ static stoa_status make_sessions(scout_stream *s, stoa_error *err)
     return s->options->cluster_model ? scout_bind_clusters(s, err) : STOA_OK;
 }
 
-stoa_status scout_stream_init(scout_stream *s, const scout_options *options, stoa_device *device,
-                              const reco_scout_reader *reader, stoa_error *err)
+stoa_status scout_stream_init(scout_stream *s, const scout_options *options, stoa_device *device, const reco_scout_reader *reader,
+                              stoa_error *err)
 {
     *s = (scout_stream){.options = options};
     /* A host stream runs in the thread that drives it; on another device the thread only enqueues. */
     const bool is_host = stoa_device_place(device).type == STOA_PLACE_HOST;
     if (options->tau_fixed && !is_host)
-        return STOA_FAIL(err, STOA_ENOTSUP, "scout: the network in fixed point runs on the host only, device %s",
-                         options->device);
+        return STOA_FAIL(err, STOA_ENOTSUP, "scout: the network in fixed point runs on the host only, device %s", options->device);
     STOA_TRY(stoa_queue_create(device, is_host ? STOA_QUEUE_BLOCKING : STOA_QUEUE_ASYNC, &s->queue, err));
     STOA_TRY(reco_scout_batch_create(reader, &s->batch, err));
     STOA_TRY(make_memory(s, reco_scout_options_of(reader), is_host, err));
@@ -140,15 +135,13 @@ static stoa_status stage_unpack(scout_stream *s, stoa_error *err)
 static stoa_status stage_taus(scout_stream *s, stoa_error *err)
 {
     const scout_views *v = &s->views;
-    const reco_puppi_taus args = {v->puppi,          v->crossings,     s->options->tau, v->work.order,
-                                  v->work.distance2, v->crossing_taus, v->taus};
+    const reco_puppi_taus args = {v->puppi, v->crossings, s->options->tau, v->work.order, v->work.distance2, v->crossing_taus, v->taus};
     return reco_puppi_taus_enqueue(s->queue, &args, err);
 }
 
 static stoa_status stage_tau_net(scout_stream *s, stoa_error *err)
 {
-    if (s->options->tau_fixed)
-        return reco_tau_fixed_enqueue(s->queue, &(reco_tau_fixed){s->options->tau_fixed, s->views.taus}, err);
+    if (s->options->tau_fixed) return reco_tau_fixed_enqueue(s->queue, &(reco_tau_fixed){s->options->tau_fixed, s->views.taus}, err);
     return s->tau_session ? stoa_session_run_counted(s->tau_session, s->views.taus.taus, err) : STOA_OK;
 }
 
@@ -180,8 +173,8 @@ static stoa_status stage_clusters(scout_stream *s, stoa_error *err)
 static stoa_status stage_features(scout_stream *s, stoa_error *err)
 {
     const scout_views *v = &s->views;
-    const reco_cluster_features args = {
-        v->puppi, v->crossings, v->work.crossing_clusters, v->work.cluster_members, v->work.members, v->clusters};
+    const reco_cluster_features args = {v->puppi,        v->crossings, v->work.crossing_clusters, v->work.cluster_members,
+                                        v->work.members, v->clusters};
     STOA_TRY(reco_cluster_sums_enqueue(s->queue, &args, err));
     return s->takes_features ? reco_cluster_features_enqueue(s->queue, &args, err) : STOA_OK;
 }
@@ -209,9 +202,7 @@ static stoa_status stage_select(scout_stream *s, stoa_error *err)
 }
 
 static stoa_status stage_deliver(scout_stream *s, stoa_error *err)
-{
-    return s->host ? stoa_collection_copy(s->queue, s->host, s->memory, err) : STOA_OK;
-}
+{ return s->host ? stoa_collection_copy(s->queue, s->host, s->memory, err) : STOA_OK; }
 
 static stoa_status (*const stages[SCOUT_STAGE_COUNT])(scout_stream *s, stoa_error *err) = {
     stage_upload,   stage_unpack,   stage_taus,        stage_tau_net, stage_w3pi,

@@ -10,9 +10,7 @@
 #include "stoa/algo.h"
 
 STOA_DEVICE uint32_t clue_samples(const reco_clue *args)
-{
-    return *args->samples < args->sample_capacity ? *args->samples : args->sample_capacity;
-}
+{ return *args->samples < args->sample_capacity ? *args->samples : args->sample_capacity; }
 
 /* Up to CLUE_LANES places of one row of cells, and the ranges that they can reach. */
 typedef struct clue_block {
@@ -38,8 +36,7 @@ STOA_DEVICE void clue_above(const reco_clue *args, const clue_space *s, const cl
     const float density_min = args->options.density_min;
     float reach[CLUE_LANES];
     int32_t above[CLUE_LANES];
-    for (uint32_t l = 0; l < CLUE_LANES; l++)
-        reach[l] = s->rho[b->from + l] >= density_min ? s->seeding_reach : s->outlier_reach;
+    for (uint32_t l = 0; l < CLUE_LANES; l++) reach[l] = s->rho[b->from + l] >= density_min ? s->seeding_reach : s->outlier_reach;
     clue_climb_block(s, b->from, b->ranges, b->range_count, reach, above);
     for (uint32_t l = 0; l < b->count; l++) {
         const uint32_t place = b->from + l;
@@ -69,8 +66,7 @@ STOA_DEVICE void clue_pass(const reco_clue *args, const clue_space *s, const clu
         const uint32_t tile = row * cells, end = start[tile + cells];
         for (b.from = start[tile]; b.from < end; b.from += CLUE_LANES) {
             b.count = end - b.from < CLUE_LANES ? end - b.from : CLUE_LANES;
-            const uint32_t reach =
-                climbing ? clue_reach_above(args, s, t, &b) : clue_reach(t, args->options.density_radius);
+            const uint32_t reach = climbing ? clue_reach_above(args, s, t, &b) : clue_reach(t, args->options.density_radius);
             b.range_count = clue_ranges_around(t, start, row, s->tile[s->source[b.from]] - tile,
                                                s->tile[s->source[b.from + b.count - 1]] - tile, reach, b.ranges);
             if (climbing) clue_above(args, s, &b);
@@ -93,8 +89,8 @@ STOA_DEVICE int32_t clue_top(const clue_space *s, int32_t point)
 }
 
 /* The seed of each point of a sample, or -1, into cluster_of; the numbers of seeds and members. */
-STOA_DEVICE void clue_many_points(const reco_clue *args, const clue_space *s, uint32_t first, uint32_t n, uint32_t *start,
-                                  uint32_t *seeds, uint32_t *members)
+STOA_DEVICE void clue_many_points(const reco_clue *args, const clue_space *s, uint32_t first, uint32_t n, uint32_t *start, uint32_t *seeds,
+                                  uint32_t *members)
 {
     const clue_tiles tiles = clue_plan(args, first, n);
     for (uint32_t i = first; i < first + n; i++) s->above[i] = CLUE_OUTLIER;
@@ -115,8 +111,7 @@ STOA_KERNEL(reco_clue_climb, reco_clue)
 {
     const clue_space s = clue_space_of(args);
     const uint32_t samples = clue_samples(args);
-    STOA_FOR(sample, grid, samples)
-    {
+    STOA_FOR (sample, grid, samples) {
         const uint32_t first = args->offset[sample], n = args->offset[sample + 1] - first;
         uint32_t seeds = 0, members = 0;
         if (args->density)
@@ -153,8 +148,7 @@ STOA_KERNEL(reco_clue_number, reco_clue)
     const clue_space s = clue_space_of(args);
     const uint32_t samples = clue_samples(args);
     int32_t *of = args->cluster_of;
-    STOA_FOR(sample, grid, samples)
-    {
+    STOA_FOR (sample, grid, samples) {
         const uint32_t first = args->offset[sample], base = args->sample_clusters[sample];
         const uint32_t clusters = args->sample_clusters[sample + 1] - base;
         uint32_t *count = args->cluster_points + base, *number = s.tile, *list = s.source + first;
@@ -183,9 +177,7 @@ STOA_KERNEL(reco_clue_number, reco_clue)
 
 #ifndef __CUDACC__
 size_t reco_clue_workspace_bytes(uint32_t point_capacity, uint32_t sample_capacity, uint32_t dimensions)
-{
-    return clue_space_bytes(point_capacity, sample_capacity, dimensions);
-}
+{ return clue_space_bytes(point_capacity, sample_capacity, dimensions); }
 
 /* Squares of distances must not overflow. */
 #define CLUE_DISTANCE_MAX 1e18f
@@ -205,10 +197,9 @@ static stoa_status check_options(const reco_clue_options *o, stoa_error *err)
             return STOA_FAIL(err, STOA_EINVAL, "clue: %s is %g, 0 to %g possible", values[i].name, (double)values[i].value,
                              (double)values[i].max);
     for (uint32_t k = 0; k < o->dimensions; k++)
-        if (!(o->period[k] >= 0.0f && o->period[k] <= CLUE_DISTANCE_MAX && o->scale[k] >= 0.0f &&
-              o->scale[k] <= CLUE_DISTANCE_MAX))
-            return STOA_FAIL(err, STOA_EINVAL, "clue: coordinate %u has period %g and scale %g, 0 to %g possible", k,
-                             (double)o->period[k], (double)o->scale[k], (double)CLUE_DISTANCE_MAX);
+        if (!(o->period[k] >= 0.0f && o->period[k] <= CLUE_DISTANCE_MAX && o->scale[k] >= 0.0f && o->scale[k] <= CLUE_DISTANCE_MAX))
+            return STOA_FAIL(err, STOA_EINVAL, "clue: coordinate %u has period %g and scale %g, 0 to %g possible", k, (double)o->period[k],
+                             (double)o->scale[k], (double)CLUE_DISTANCE_MAX);
     if (o->metric >= RECO_CLUE_METRIC_COUNT || o->kernel >= RECO_CLUE_KERNEL_COUNT)
         return STOA_FAIL(err, STOA_EINVAL, "clue: metric %u, kernel %u: below %d and %d possible", o->metric, o->kernel,
                          RECO_CLUE_METRIC_COUNT, RECO_CLUE_KERNEL_COUNT);

@@ -28,8 +28,7 @@ STOA_DEVICE void clue_few_drop(const reco_clue *args, clue_few *f, uint32_t firs
     uint32_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
         int finite = fabsf(f->w[i]) <= FLT_MAX;
-        for (uint32_t k = 0; k < o->dimensions; k++)
-            finite &= fabsf(args->coordinate[k][first + i] * clue_scale(o, k)) <= FLT_MAX;
+        for (uint32_t k = 0; k < o->dimensions; k++) finite &= fabsf(args->coordinate[k][first + i] * clue_scale(o, k)) <= FLT_MAX;
         for (uint32_t k = 0; k < o->dimensions; k++) f->x[k][count] = f->x[k][i];
         f->w[count] = f->w[i];
         f->source[count] = (int32_t)i;

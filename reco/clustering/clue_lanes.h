@@ -18,7 +18,8 @@ typedef int32_t clue_ints __attribute__((vector_size(32))); /* also the result o
 #define CLUE_SET(to, mask, from) ((to) = (__typeof__(to))(((mask) & (clue_ints)(from)) | (~(mask) & (clue_ints)(to))))
 #define CLUE_CONVERT(x, type) __builtin_convertvector((x), type)
 #define CLUE_SIZE(x) ((clue_floats)((clue_ints)(x) & INT32_MAX)) /* without the sign */
-#define CLUE_ROOT(x) for (int l_ = 0; l_ < CLUE_LANES; l_++) (x)[l_] = sqrtf((x)[l_])
+#define CLUE_ROOT(x) \
+    for (int l_ = 0; l_ < CLUE_LANES; l_++) (x)[l_] = sqrtf((x)[l_])
 #else
 enum { CLUE_LANES = 1 };
 typedef float clue_floats;

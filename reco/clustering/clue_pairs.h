@@ -113,15 +113,14 @@ STOA_DEVICE void clue_climb(const clue_space *s, clue_form form, const clue_floa
 #ifdef __CUDACC__
 #define CLUE_WITH_FORM(s, function, ...) function((s), (s)->form, __VA_ARGS__)
 #else
-#define CLUE_WITH_FORM(s, function, ...)                                                                      \
-    do {                                                                                                      \
-        const clue_form form_ = (s)->form, line_2d_ = {RECO_CLUE_EUCLID, 2, 0, RECO_CLUE_FLAT},               \
-                        circle_2d_ = {RECO_CLUE_EUCLID, 2, 1, RECO_CLUE_FLAT},                                \
-                        line_3d_ = {RECO_CLUE_EUCLID, 3, 0, RECO_CLUE_FLAT};                                  \
-        if (memcmp(&form_, &line_2d_, sizeof form_) == 0) function(s, line_2d_, __VA_ARGS__);                 \
-        else if (memcmp(&form_, &circle_2d_, sizeof form_) == 0) function(s, circle_2d_, __VA_ARGS__);        \
-        else if (memcmp(&form_, &line_3d_, sizeof form_) == 0) function(s, line_3d_, __VA_ARGS__);            \
-        else function(s, form_, __VA_ARGS__);                                                                 \
+#define CLUE_WITH_FORM(s, function, ...) \
+    do { \
+        const clue_form form_ = (s)->form, line_2d_ = {RECO_CLUE_EUCLID, 2, 0, RECO_CLUE_FLAT}, \
+                        circle_2d_ = {RECO_CLUE_EUCLID, 2, 1, RECO_CLUE_FLAT}, line_3d_ = {RECO_CLUE_EUCLID, 3, 0, RECO_CLUE_FLAT}; \
+        if (memcmp(&form_, &line_2d_, sizeof form_) == 0) function(s, line_2d_, __VA_ARGS__); \
+        else if (memcmp(&form_, &circle_2d_, sizeof form_) == 0) function(s, circle_2d_, __VA_ARGS__); \
+        else if (memcmp(&form_, &line_3d_, sizeof form_) == 0) function(s, line_3d_, __VA_ARGS__); \
+        else function(s, form_, __VA_ARGS__); \
     } while (0)
 #endif
 
@@ -139,8 +138,8 @@ RECO_VECTOR_LEVELS void clue_sum_block(const clue_space *s, uint32_t from, const
     memcpy(sum, &total, sizeof total);
 }
 
-RECO_VECTOR_LEVELS void clue_climb_block(const clue_space *s, uint32_t from, const clue_range *ranges, uint32_t count,
-                                         const float *reach, int32_t *above)
+RECO_VECTOR_LEVELS void clue_climb_block(const clue_space *s, uint32_t from, const clue_range *ranges, uint32_t count, const float *reach,
+                                         int32_t *above)
 {
     clue_floats at[RECO_CLUE_DIMENSIONS_MAX];
     clue_climber climber;

@@ -37,20 +37,12 @@ typedef struct clue_space {
 enum { CLUE_OUTLIER = -1, CLUE_SEED = -2 };
 
 /* Whole vectors, and one to spare: lanes behind the last point read it, and nothing uses what they find. */
-STOA_DEVICE size_t clue_stride(uint32_t count)
-{
-    return ((size_t)count / CLUE_PAD + 2) * CLUE_PAD;
-}
+STOA_DEVICE size_t clue_stride(uint32_t count) { return ((size_t)count / CLUE_PAD + 2) * CLUE_PAD; }
 
-STOA_DEVICE float clue_scale(const reco_clue_options *o, uint32_t k)
-{
-    return o->scale[k] > 0.0f ? o->scale[k] : 1.0f;
-}
+STOA_DEVICE float clue_scale(const reco_clue_options *o, uint32_t k) { return o->scale[k] > 0.0f ? o->scale[k] : 1.0f; }
 
 STOA_DEVICE float clue_seeding_distance(const reco_clue_options *o)
-{
-    return o->seeding_distance > 0.0f ? o->seeding_distance : o->density_radius;
-}
+{ return o->seeding_distance > 0.0f ? o->seeding_distance : o->density_radius; }
 
 /* The options in the form that the loops want them. */
 STOA_DEVICE void clue_prepare(clue_space *s, const reco_clue_options *o)
@@ -90,8 +82,7 @@ STOA_DEVICE clue_space clue_space_of(const reco_clue *args)
 
 STOA_DEVICE size_t clue_space_bytes(uint32_t points, uint32_t samples, uint32_t dimensions)
 {
-    const size_t elements =
-        3 * clue_stride(samples) + CLUE_PAD + (dimensions + (size_t)CLUE_POINT_ARRAYS) * clue_stride(points);
+    const size_t elements = 3 * clue_stride(samples) + CLUE_PAD + (dimensions + (size_t)CLUE_POINT_ARRAYS) * clue_stride(points);
     return elements * sizeof(float);
 }
 

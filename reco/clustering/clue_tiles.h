@@ -40,10 +40,7 @@ STOA_DEVICE double clue_tile_edge(const reco_clue_options *o)
 }
 
 /* Cells that two points within `reach` can be apart. The margin is for their distance's rounding. */
-STOA_DEVICE uint32_t clue_reach(const clue_tiles *t, float reach)
-{
-    return (uint32_t)ceil(1.000001 * (double)reach / t->edge);
-}
+STOA_DEVICE uint32_t clue_reach(const clue_tiles *t, float reach) { return (uint32_t)ceil(1.000001 * (double)reach / t->edge); }
 
 /* How far a coordinate spreads, by a part of the points: it decides on speed only. */
 STOA_DEVICE double clue_spread(const float *x, uint32_t n)
@@ -66,8 +63,7 @@ STOA_DEVICE clue_tiles clue_plan(const reco_clue *args, uint32_t first, uint32_t
     clue_tiles t = {{{0, 1, 0.0, 0.0}, {0, 1, 0.0, 0.0}, {0, 1, 0.0, 0.0}}, clue_tile_edge(o), 1};
     if (n <= CLUE_FEW_POINTS) return t;
     double width[RECO_CLUE_DIMENSIONS_MAX]; /* in edges */
-    for (uint32_t k = 0; k < o->dimensions; k++)
-        width[k] = clue_spread(args->coordinate[k] + first, n) * (double)clue_scale(o, k) / t.edge;
+    for (uint32_t k = 0; k < o->dimensions; k++) width[k] = clue_spread(args->coordinate[k] + first, n) * (double)clue_scale(o, k) / t.edge;
     uint32_t cells[RECO_CLUE_DIMENSIONS_MAX], axes = 0;
     for (uint32_t k = 0; k < o->dimensions; k++) cells[k] = 1;
     for (uint32_t tiles = 1; 2 * (uint64_t)tiles <= n; tiles *= 2) {
@@ -106,8 +102,7 @@ STOA_DEVICE float clue_folded(const clue_space *s, const reco_clue_options *o, u
 #define CLUE_NOWHERE UINT32_MAX
 
 /* The tile of each point of a sample; CLUE_NOWHERE for those that are not finite. */
-RECO_VECTOR_LEVELS void clue_find_tiles(const reco_clue *args, const clue_space *s, const clue_tiles *t, uint32_t first,
-                                        uint32_t n)
+RECO_VECTOR_LEVELS void clue_find_tiles(const reco_clue *args, const clue_space *s, const clue_tiles *t, uint32_t first, uint32_t n)
 {
     const reco_clue_options *o = &args->options;
     uint32_t *tile = s->tile + first;
@@ -147,8 +142,7 @@ STOA_DEVICE uint32_t clue_place(const reco_clue *args, const clue_space *s, cons
         if (s->tile[i] != CLUE_NOWHERE) s->source[start[s->tile[i] + 1]++] = i; /* the first place becomes the next tile's */
     start[0] = first;
     for (uint32_t k = 0; k < o->dimensions; k++)
-        for (uint32_t p = first; p < end; p++)
-            s->x[k * s->stride + p] = clue_folded(s, o, k, args->coordinate[k][s->source[p]]);
+        for (uint32_t p = first; p < end; p++) s->x[k * s->stride + p] = clue_folded(s, o, k, args->coordinate[k][s->source[p]]);
     for (uint32_t p = first; p < end; p++) s->w[p] = args->weight[s->source[p]];
     return end - first;
 }
@@ -165,10 +159,7 @@ STOA_DEVICE clue_span clue_span_of(uint32_t low, uint32_t high, uint32_t reach, 
     return (clue_span){low >= reach ? low - reach : low + cells - reach, count};
 }
 
-STOA_DEVICE uint32_t clue_wrapped(uint32_t cell, uint32_t cells)
-{
-    return cell < cells ? cell : cell - cells;
-}
+STOA_DEVICE uint32_t clue_wrapped(uint32_t cell, uint32_t cells) { return cell < cells ? cell : cell - cells; }
 
 /* The places in reach of the cells [low, high] of a row, as ranges. Returns their number. `start` is that of the sample. */
 STOA_DEVICE uint32_t clue_ranges_around(const clue_tiles *t, const uint32_t *start, uint32_t row, uint32_t low, uint32_t high,
@@ -181,8 +172,7 @@ STOA_DEVICE uint32_t clue_ranges_around(const clue_tiles *t, const uint32_t *sta
     uint32_t count = 0;
     for (uint32_t i = 0; i < s0.count; i++)
         for (uint32_t j = 0; j < s1.count; j++) {
-            const uint32_t *cell =
-                start + (clue_wrapped(s0.first + i, c0) * c1 + clue_wrapped(s1.first + j, c1)) * (size_t)c2;
+            const uint32_t *cell = start + (clue_wrapped(s0.first + i, c0) * c1 + clue_wrapped(s1.first + j, c1)) * (size_t)c2;
             const clue_range head = {cell[s2.first], cell[end - over]}, tail = {cell[0], cell[over]};
             ranges[count] = head;
             count += head.begin < head.end;

@@ -9,9 +9,7 @@
 enum { FOREST_FEATURE_BITS = 8 };
 
 STOA_DEVICE float forest_transform(const reco_forest_view *f, float sum)
-{
-    return f->transform == RECO_FOREST_SIGMOID ? 1.0f / (1.0f + expf(-sum)) : sum;
-}
+{ return f->transform == RECO_FOREST_SIGMOID ? 1.0f / (1.0f + expf(-sum)) : sum; }
 
 /* One row, any values: what a GPU thread does, and the host where a value is not finite. */
 STOA_DEVICE float forest_row(const reco_forest_run *args, uint32_t row)
@@ -61,15 +59,15 @@ static void forest_load(const reco_forest_run *args, forest_tile *tile, uint32_t
     }
 }
 
-static inline void forest_walk(const reco_forest_node *nodes, const float *leaf, uint32_t depth,
-                               float (*x)[RECO_FOREST_FEATURES_MAX], float *sum)
+static inline void forest_walk(const reco_forest_node *nodes, const float *leaf, uint32_t depth, float (*x)[RECO_FOREST_FEATURES_MAX],
+                               float *sum)
 {
     uint32_t at[FOREST_LANES] = {0};
     for (uint32_t d = 0; d < depth; d++)
         for (int l = 0; l < FOREST_LANES; l++) {
             const uint32_t next = nodes[at[l]].next;
             const float value = x[l][next & ((1u << FOREST_FEATURE_BITS) - 1)];
-            at[l] = (next >> FOREST_FEATURE_BITS) + (uint32_t) !(value < nodes[at[l]].threshold);
+            at[l] = (next >> FOREST_FEATURE_BITS) + (uint32_t)!(value < nodes[at[l]].threshold);
         }
     for (int l = 0; l < FOREST_LANES; l++) sum[l] += leaf[at[l]];
 }
@@ -84,8 +82,7 @@ static void forest_block(const reco_forest_run *args, forest_tile *tile, uint32_
             forest_walk(f->nodes + tree.root, f->leaf + tree.root, tree.depth, tile->x + r, tile->sum + r);
     }
     for (uint32_t r = 0; r < rows; r++)
-        args->out[first + r] =
-            forest_transform(f, tile->finite[r] ? tile->sum[r] : forest_row(args, first + r));
+        args->out[first + r] = forest_transform(f, tile->finite[r] ? tile->sum[r] : forest_row(args, first + r));
 }
 #endif
 
@@ -93,7 +90,7 @@ STOA_KERNEL(reco_forest, reco_forest_run)
 {
     const uint32_t rows = *args->count < args->capacity ? *args->count : args->capacity;
 #ifdef __CUDACC__
-    STOA_FOR(i, grid, rows) args->out[i] = forest_transform(&args->forest, forest_row(args, i));
+    STOA_FOR (i, grid, rows) args->out[i] = forest_transform(&args->forest, forest_row(args, i));
 #else
     forest_tile tile;
     (void)grid;
@@ -113,8 +110,7 @@ stoa_status reco_forest_enqueue(stoa_queue *queue, const reco_forest_run *args, 
     RECO_NEED(err, "forest", args->forest.nodes);
     if (args->capacity > 0) RECO_NEED(err, "forest", args->out);
     for (uint32_t c = 0; c < args->forest.feature_count && args->capacity > 0; c++)
-        if (!args->columns[c])
-            return STOA_FAIL(err, STOA_EINVAL, "forest: column %u of %u is NULL", c, args->forest.feature_count);
+        if (!args->columns[c]) return STOA_FAIL(err, STOA_EINVAL, "forest: column %u of %u is NULL", c, args->forest.feature_count);
     return stoa_queue_launch(queue, &reco_forest_kernel, args, err);
 }
 #endif

@@ -29,10 +29,7 @@ STOA_BEGIN_DECLS
 
 typedef struct reco_forest reco_forest;
 
-typedef enum reco_forest_transform {
-    RECO_FOREST_RAW = 0,
-    RECO_FOREST_SIGMOID = 1
-} reco_forest_transform;
+typedef enum reco_forest_transform { RECO_FOREST_RAW = 0, RECO_FOREST_SIGMOID = 1 } reco_forest_transform;
 
 /** One node as it is walked. Children lie beside each other; a leaf is its own child and takes every finite value left. */
 typedef struct reco_forest_node {
@@ -73,8 +70,8 @@ RECO_API STOA_MUST_CHECK stoa_status reco_forest_load(const char *path, reco_for
 
 /** The same from the bytes of a file; `what` names them in messages.
  *  owns borrows `bytes` during the call; caller destroys   threads any   errors as reco_forest_load   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_forest_parse(const void *bytes, size_t size, const char *what,
-                                                       reco_forest **forest, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_forest_parse(const void *bytes, size_t size, const char *what, reco_forest **forest,
+                                                       stoa_error *err);
 
 /** Destroy; NULL is a no-op.   owns takes `forest`   threads one at a time   errors none   since 0.1 */
 RECO_API void reco_forest_destroy(reco_forest *forest);
@@ -87,8 +84,7 @@ RECO_API uint32_t reco_forest_trees(const reco_forest *forest);
 /** Copy the forest to memory of a queue's device.
  *  owns caller releases the buffer   sync waits for the queue   alloc one buffer   threads one at a time per queue
  *  errors as stoa_buffer_create   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_forest_upload(const reco_forest *forest, stoa_queue *queue,
-                                                        stoa_buffer **nodes, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_forest_upload(const reco_forest *forest, stoa_queue *queue, stoa_buffer **nodes, stoa_error *err);
 
 /** The forest for kernels: `nodes` from reco_forest_upload, or NULL on the host.
  *  owns borrows both   threads any   errors none   since 0.1 */
@@ -100,8 +96,7 @@ RECO_API reco_forest_view reco_forest_view_of(const reco_forest *forest, const s
  *  sync     asynchronous       alloc none        threads  one at a time per queue
  *  errors   EINVAL null pointer, with the feature's number; as stoa_queue_launch
  *  source   the trees as XGBoost defines them        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_forest_enqueue(stoa_queue *queue, const reco_forest_run *args,
-                                                         stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_forest_enqueue(stoa_queue *queue, const reco_forest_run *args, stoa_error *err);
 
 STOA_END_DECLS
 #endif

@@ -29,10 +29,7 @@ typedef struct forest_file {
     const unsigned char *root, *value, *left, *right, *feature, *kind;
 } forest_file;
 
-static uint32_t get_u32(const unsigned char *at)
-{
-    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
+static uint32_t get_u32(const unsigned char *at) { return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24; }
 
 static float get_f32(const unsigned char *at)
 {
@@ -43,15 +40,12 @@ static float get_f32(const unsigned char *at)
 }
 
 static uint32_t get_feature(const forest_file *f, uint32_t node)
-{
-    return f->feature[2 * (size_t)node] | (uint32_t)f->feature[2 * (size_t)node + 1] << 8;
-}
+{ return f->feature[2 * (size_t)node] | (uint32_t)f->feature[2 * (size_t)node + 1] << 8; }
 
 static reco_forest_view view_at(const reco_forest *f, const void *image)
 {
     const size_t nodes = f->node_count;
-    reco_forest_view view = {.tree_count = f->tree_count, .feature_count = f->feature_count,
-                             .transform = f->transform, .base = f->base};
+    reco_forest_view view = {.tree_count = f->tree_count, .feature_count = f->feature_count, .transform = f->transform, .base = f->base};
     view.trees = image;
     view.nodes = (const reco_forest_node *)(view.trees + f->tree_count);
     view.leaf = (const float *)(view.nodes + nodes);
@@ -60,9 +54,7 @@ static reco_forest_view view_at(const reco_forest *f, const void *image)
 }
 
 static size_t image_size(uint32_t trees, uint32_t nodes)
-{
-    return trees * sizeof(reco_forest_tree) + nodes * (sizeof(reco_forest_node) + sizeof(float) + 1);
-}
+{ return trees * sizeof(reco_forest_tree) + nodes * (sizeof(reco_forest_node) + sizeof(float) + 1); }
 
 /* ---- Checks. ---- */
 
@@ -76,11 +68,10 @@ static stoa_status check_header(forest_file *f, const unsigned char *bytes, size
     f->transform = get_u32(bytes + 20);
     f->base = get_f32(bytes + 24);
     if (f->features < 1 || f->features > RECO_FOREST_FEATURES_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "%s: %u features, 1 to %u possible", f->what, f->features,
-                         RECO_FOREST_FEATURES_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "%s: %u features, 1 to %u possible", f->what, f->features, RECO_FOREST_FEATURES_MAX);
     if (f->trees > f->nodes || f->transform > RECO_FOREST_SIGMOID || !isfinite(f->base))
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: %u trees of %u nodes, transform %u, base %g", f->what, f->trees,
-                         f->nodes, f->transform, (double)f->base);
+        return STOA_FAIL(err, STOA_EFORMAT, "%s: %u trees of %u nodes, transform %u, base %g", f->what, f->trees, f->nodes, f->transform,
+                         (double)f->base);
     const uint64_t wanted = HEADER_BYTES + 4 * (uint64_t)f->trees + 15 * (uint64_t)f->nodes;
     if (size != wanted)
         return STOA_FAIL(err, STOA_EFORMAT, "%s: %zu bytes, %llu needed for %u trees of %u nodes", f->what, size,
@@ -100,16 +91,14 @@ static stoa_status check_node(const forest_file *f, uint32_t node, stoa_error *e
     const float value = get_f32(f->value + 4 * (size_t)node);
     const uint32_t kind = f->kind[node], feature = get_feature(f, node);
     if (kind >= KINDS) return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u: kind %u, below %d needed", f->what, node, kind, KINDS);
-    if (!isfinite(value))
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u: value %g, a finite one needed", f->what, node, (double)value);
+    if (!isfinite(value)) return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u: value %g, a finite one needed", f->what, node, (double)value);
     if (kind == KIND_LEAF) return STOA_OK;
-    if (feature >= f->features)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u: feature %u of %u", f->what, node, feature, f->features);
+    if (feature >= f->features) return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u: feature %u of %u", f->what, node, feature, f->features);
     const uint32_t children[2] = {get_u32(f->left + 4 * (size_t)node), get_u32(f->right + 4 * (size_t)node)};
     for (int c = 0; c < 2; c++)
         if (children[c] <= node || children[c] >= f->nodes)
-            return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u: child %u, above the node and below %u needed", f->what, node,
-                             children[c], f->nodes);
+            return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u: child %u, above the node and below %u needed", f->what, node, children[c],
+                             f->nodes);
     return STOA_OK;
 }
 
@@ -129,8 +118,7 @@ typedef struct forest_maker {
 /* A node of the file gets the next place. It may have one place only, so no walk can come back to it. */
 static stoa_status place_node(forest_maker *m, uint32_t node, stoa_error *err)
 {
-    if (m->placed[node])
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u is below two parents, or a root twice", m->file->what, node);
+    if (m->placed[node]) return STOA_FAIL(err, STOA_EFORMAT, "%s: node %u is below two parents, or a root twice", m->file->what, node);
     m->placed[node] = 1;
     m->source[m->used++] = node;
     return STOA_OK;
@@ -160,8 +148,7 @@ static stoa_status lay_tree(forest_maker *m, uint32_t tree, stoa_error *err)
 {
     const forest_file *f = m->file;
     const uint32_t root = m->used, first = get_u32(f->root + 4 * (size_t)tree);
-    if (first >= f->nodes)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: tree %u: root %u of %u nodes", f->what, tree, first, f->nodes);
+    if (first >= f->nodes) return STOA_FAIL(err, STOA_EFORMAT, "%s: tree %u: root %u of %u nodes", f->what, tree, first, f->nodes);
     STOA_TRY(place_node(m, first, err));
     m->trees[tree] = (reco_forest_tree){root, 0};
     uint32_t level_end = m->used;
@@ -172,8 +159,7 @@ static stoa_status lay_tree(forest_maker *m, uint32_t tree, stoa_error *err)
     return STOA_OK;
 }
 
-static stoa_status lay_out(const forest_file *file, reco_forest *forest, uint32_t *source, uint8_t *placed,
-                           stoa_error *err)
+static stoa_status lay_out(const forest_file *file, reco_forest *forest, uint32_t *source, uint8_t *placed, stoa_error *err)
 {
     const reco_forest_view view = view_at(forest, forest->image);
     char *image = forest->image;
@@ -185,8 +171,7 @@ static stoa_status lay_out(const forest_file *file, reco_forest *forest, uint32_
     for (uint32_t node = 0; node < file->nodes; node++) STOA_TRY(check_node(file, node, err));
     for (uint32_t tree = 0; tree < file->trees; tree++) STOA_TRY(lay_tree(&m, tree, err));
     if (m.used != file->nodes)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: %u of %u nodes are in no tree", file->what, file->nodes - m.used,
-                         file->nodes);
+        return STOA_FAIL(err, STOA_EFORMAT, "%s: %u of %u nodes are in no tree", file->what, file->nodes - m.used, file->nodes);
     return STOA_OK;
 }
 
@@ -219,13 +204,11 @@ static stoa_status read_whole(FILE *in, const char *path, void **bytes, size_t *
 {
     long end = -1;
     if (fseek(in, 0, SEEK_END) == 0) end = ftell(in);
-    if (end < 0 || fseek(in, 0, SEEK_SET) != 0)
-        return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "%s: %s", path, strerror(errno));
+    if (end < 0 || fseek(in, 0, SEEK_SET) != 0) return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "%s: %s", path, strerror(errno));
     *size = (size_t)end;
     *bytes = stoa_alloc(*size + 1, 16);
     if (!*bytes) return STOA_FAIL(err, STOA_ENOMEM, "%s: no memory for %zu bytes", path, *size);
-    if (fread(*bytes, 1, *size, in) != *size)
-        return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "%s: cannot be read whole", path);
+    if (fread(*bytes, 1, *size, in) != *size) return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "%s: cannot be read whole", path);
     return STOA_OK;
 }
 
@@ -252,15 +235,9 @@ void reco_forest_destroy(reco_forest *forest)
     stoa_free(forest, sizeof *forest);
 }
 
-uint32_t reco_forest_features(const reco_forest *forest)
-{
-    return forest->feature_count;
-}
+uint32_t reco_forest_features(const reco_forest *forest) { return forest->feature_count; }
 
-uint32_t reco_forest_trees(const reco_forest *forest)
-{
-    return forest->tree_count;
-}
+uint32_t reco_forest_trees(const reco_forest *forest) { return forest->tree_count; }
 
 stoa_status reco_forest_upload(const reco_forest *forest, stoa_queue *queue, stoa_buffer **nodes, stoa_error *err)
 {
@@ -277,6 +254,4 @@ stoa_status reco_forest_upload(const reco_forest *forest, stoa_queue *queue, sto
 }
 
 reco_forest_view reco_forest_view_of(const reco_forest *forest, const stoa_buffer *nodes)
-{
-    return view_at(forest, nodes ? stoa_buffer_data(nodes) : forest->image);
-}
+{ return view_at(forest, nodes ? stoa_buffer_data(nodes) : forest->image); }

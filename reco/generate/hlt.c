@@ -56,20 +56,15 @@ static double draw_eta(reco_random *r, int hard)
 {
     for (;;) {
         double eta = hard ? 1.7 * reco_random_normal(r) : ETA_MAX * (2 * reco_random_uniform(r) - 1);
-        if (fabs(eta) < ETA_MAX && reco_random_uniform(r) * (1 + exp((fabs(eta) - 3.6) / 0.2)) < 1)
-            return eta;
+        if (fabs(eta) < ETA_MAX && reco_random_uniform(r) * (1 + exp((fabs(eta) - 3.6) / 0.2)) < 1) return eta;
     }
 }
 
-static double draw_phi(reco_random *r)
-{
-    return 3.141592653589793 * (2 * reco_random_uniform(r) - 1);
-}
+static double draw_phi(reco_random *r) { return 3.141592653589793 * (2 * reco_random_uniform(r) - 1); }
 
 static void draw_particle(reco_random *r, const vertex *from, int hard, track *t)
 {
-    double pt = hard ? draw_pt(r, 1.5, 5.5) : draw_pt(r, 0.45, 6.5), eta = draw_eta(r, hard),
-           phi = draw_phi(r);
+    double pt = hard ? draw_pt(r, 1.5, 5.5) : draw_pt(r, 0.45, 6.5), eta = draw_eta(r, hard), phi = draw_phi(r);
     double charge = reco_random_uniform(r) < 0.5 ? -1 : 1, cot = sinh(eta);
     double tip = -(double)from->x * sin(phi) + (double)from->y * cos(phi);
     double zip = (double)from->z - ((double)from->x * cos(phi) + (double)from->y * sin(phi)) * cot;
@@ -103,8 +98,7 @@ static void draw_hits(reco_random *r, track *t)
     uint32_t crossed = (uint32_t)(expected + reco_random_uniform(r));
     uint32_t layers = reco_random_binomial(r, crossed, 0.94);
     /* The automaton stops early on some tracks. */
-    if (layers > 4 && reco_random_uniform(r) < 0.22)
-        layers = 4 + (uint32_t)(reco_random_uniform(r) * (layers - 4));
+    if (layers > 4 && reco_random_uniform(r) < 0.22) layers = 4 + (uint32_t)(reco_random_uniform(r) * (layers - 4));
     if (layers < 3) layers = 3;
     t->layers = (int32_t)layers;
     t->hits = (int32_t)(layers + reco_random_binomial(r, layers, 0.10));
@@ -179,13 +173,10 @@ static void set_quality(reco_random *r, track *t)
 {
     double chi2_max = t->hits <= 4 ? 1.0 : t->hits == 5 ? 3.0 : 5.0;
     double pt = fabs(1 / t->state[RECO_STATE_QPT]), u = reco_random_uniform(r);
-    int good = t->chi2 <= chi2_max && pt >= PT_MIN && fabs(t->state[RECO_STATE_TIP]) <= TIP_MAX &&
-               fabs(t->state[RECO_STATE_ZIP]) <= ZIP_MAX;
-    if (good)
-        t->quality = t->layers >= 5 && t->chi2 < 0.3 * chi2_max && u < 0.5 ? RECO_QUALITY_HIGH_PURITY
-                                                                           : RECO_QUALITY_TIGHT;
-    else
-        t->quality = u < 0.10 ? RECO_QUALITY_BAD : u < 0.55 ? RECO_QUALITY_LOOSE : RECO_QUALITY_STRICT;
+    int good =
+        t->chi2 <= chi2_max && pt >= PT_MIN && fabs(t->state[RECO_STATE_TIP]) <= TIP_MAX && fabs(t->state[RECO_STATE_ZIP]) <= ZIP_MAX;
+    if (good) t->quality = t->layers >= 5 && t->chi2 < 0.3 * chi2_max && u < 0.5 ? RECO_QUALITY_HIGH_PURITY : RECO_QUALITY_TIGHT;
+    else t->quality = u < 0.10 ? RECO_QUALITY_BAD : u < 0.55 ? RECO_QUALITY_LOOSE : RECO_QUALITY_STRICT;
 }
 
 /* What was measured of a particle: hits, errors, smeared state, chi2. One in thirty has errors that are too
@@ -253,8 +244,7 @@ static void add_duplicate(event *e, const track *from)
     memcpy(t->truth, original->state, sizeof t->truth);
     smear(r, t, 0.5);
     memcpy(t->truth, original->truth, sizeof t->truth);
-    t->layers = original->layers > 4 ? 4 + (int32_t)(reco_random_uniform(r) * (original->layers - 4))
-                                     : original->layers;
+    t->layers = original->layers > 4 ? 4 + (int32_t)(reco_random_uniform(r) * (original->layers - 4)) : original->layers;
     t->hits = t->layers + (int32_t)reco_random_binomial(r, (uint32_t)t->layers, 0.1);
     if (t->hits < 4) t->hits = 4;
     double worse = 1 + 0.12 * (original->layers - t->layers);
@@ -292,10 +282,8 @@ static void fake_state(event *e, track *t)
     double u = reco_random_uniform(r), eta, z = 0;
     do eta = draw_eta(r, 0);
     while (reco_random_uniform(r) > 0.45 + 0.55 * fabs(eta) / ETA_MAX);
-    if (reco_random_uniform(r) < 0.5)
-        z = (double)e->vertices[(uint32_t)(reco_random_uniform(r) * e->vertex_count)].z;
-    else
-        z = 1.4 * BEAM_Z_SIGMA * reco_random_normal(r);
+    if (reco_random_uniform(r) < 0.5) z = (double)e->vertices[(uint32_t)(reco_random_uniform(r) * e->vertex_count)].z;
+    else z = 1.4 * BEAM_Z_SIGMA * reco_random_normal(r);
     double pt = u < 0.05 ? PT_MIN / reco_random_uniform(r) : draw_pt(r, 0.32, 8);
     double tip = reco_random_uniform(r) < 0.35 ? 0.006 * reco_random_normal(r) / fmin(pt, 3)
                                                : 0.055 * reco_random_exponential(r) * (u < 0.5 ? -1 : 1);
@@ -333,10 +321,7 @@ static int by_order(const void *a, const void *b)
 }
 
 /* Combinations grow faster than tracks: as their 1.7th power, 36 % of the true ones at 2,000 of them. */
-static double fake_mean(uint32_t real)
-{
-    return 0.36 * real * pow(real / 2000.0, 0.7);
-}
+static double fake_mean(uint32_t real) { return 0.36 * real * pow(real / 2000.0, 0.7); }
 
 static void make_event(event *e, const reco_hlt_options *options, uint64_t number)
 {
@@ -418,8 +403,7 @@ static void put_tracks(const event *e, int32_t number, const columns *c, size_t 
         c->eta[row] = (float)asinh(t->state[RECO_STATE_COT_THETA]);
         c->pt[row] = (float)fabs(1 / t->state[RECO_STATE_QPT]);
         for (size_t k = 0; k < 5; ++k) c->state[k * c->state_stride + row] = (float)t->state[k];
-        for (size_t k = 0; k < 15; ++k)
-            c->covariance[k * c->covariance_stride + row] = (float)t->covariance[k];
+        for (size_t k = 0; k < 15; ++k) c->covariance[k * c->covariance_stride + row] = (float)t->covariance[k];
         c->hits[row] = t->hits;
         c->is_true[row] = t->is_true;
         c->is_duplicate[row] = t->is_duplicate;
@@ -443,8 +427,7 @@ static void put_vertices(const event *e, int32_t number, const columns *c, size_
 
 /* Tables are made at their final size, so the events are made twice: once to be counted. Cheaper than to keep
  * them. */
-static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tracks, reco_table **vertices,
-                            stoa_error *err)
+static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tracks, reco_table **vertices, stoa_error *err)
 {
     size_t rows = 0, vertex_rows = 0;
     columns c;
@@ -474,25 +457,20 @@ static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tr
 static stoa_status check_options(const reco_hlt_options *o, stoa_error *err)
 {
     if (o->struct_size != sizeof *o)
-        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: struct_size %u given, %zu needed",
-                         (unsigned)o->struct_size, sizeof *o);
+        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: struct_size %u given, %zu needed", (unsigned)o->struct_size, sizeof *o);
     if (o->events < 1 || o->events > RECO_HLT_EVENTS_MAX)
-        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: %u events asked, 1 to %u possible",
-                         (unsigned)o->events, RECO_HLT_EVENTS_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: %u events asked, 1 to %u possible", (unsigned)o->events, RECO_HLT_EVENTS_MAX);
     if (!(o->pileup >= 0 && o->pileup <= RECO_HLT_PILEUP_MAX))
-        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: pile-up %g asked, 0 to %g possible", o->pileup,
-                         RECO_HLT_PILEUP_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: pile-up %g asked, 0 to %g possible", o->pileup, RECO_HLT_PILEUP_MAX);
     if (o->first_event > (uint64_t)INT32_MAX - o->events)
         return STOA_FAIL(err, STOA_EINVAL, "generate hlt: first event %llu and %u events, numbers end at %d",
                          (unsigned long long)o->first_event, (unsigned)o->events, INT32_MAX);
     return STOA_OK;
 }
 
-stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **tracks, reco_table **vertices,
-                              stoa_error *err)
+stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **tracks, reco_table **vertices, stoa_error *err)
 {
-    if (!options || !tracks)
-        return STOA_FAIL(err, STOA_EINVAL, "generate hlt: options or out pointer is NULL");
+    if (!options || !tracks) return STOA_FAIL(err, STOA_EINVAL, "generate hlt: options or out pointer is NULL");
     *tracks = NULL;
     if (vertices) *vertices = NULL;
     STOA_TRY(check_options(options, err));

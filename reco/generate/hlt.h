@@ -40,8 +40,8 @@ typedef struct reco_hlt_options {
  *  units    GeV, cm, rad
  *  owns     caller destroys both tables; NULL on failure       threads any
  *  errors   EINVAL options, with value and range; ELIMIT more rows than a table has; ENOMEM      since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **tracks,
-                                                       reco_table **vertices, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **tracks, reco_table **vertices,
+                                                       stoa_error *err);
 
 STOA_END_DECLS
 #endif

@@ -26,16 +26,10 @@ static inline reco_random reco_random_stream(uint64_t seed, uint64_t stream)
     return (reco_random){reco_random_mix(key ^ (stream * 0xd1342543de82ef95u + 0x2545f4914f6cdd1du)), 0, 0, 0};
 }
 
-static inline uint64_t reco_random_bits(reco_random *r)
-{
-    return reco_random_mix(r->key + ++r->counter * 0x9e3779b97f4a7c15u);
-}
+static inline uint64_t reco_random_bits(reco_random *r) { return reco_random_mix(r->key + ++r->counter * 0x9e3779b97f4a7c15u); }
 
 /* In the open interval (0, 1): its logarithm is finite. */
-static inline double reco_random_uniform(reco_random *r)
-{
-    return ((double)(reco_random_bits(r) >> 11) + 0.5) * 0x1p-53;
-}
+static inline double reco_random_uniform(reco_random *r) { return ((double)(reco_random_bits(r) >> 11) + 0.5) * 0x1p-53; }
 
 static inline double reco_random_normal(reco_random *r)
 {
@@ -49,10 +43,7 @@ static inline double reco_random_normal(reco_random *r)
     return radius * cos(angle);
 }
 
-static inline double reco_random_exponential(reco_random *r)
-{
-    return -log(reco_random_uniform(r));
-}
+static inline double reco_random_exponential(reco_random *r) { return -log(reco_random_uniform(r)); }
 
 /* Marsaglia and Tsang 2000; below shape 1 boosted by a power of a uniform number. */
 static inline double reco_random_gamma(reco_random *r, double shape)

@@ -39,10 +39,7 @@ typedef struct event {
 
 /* ---- One candidate: detector, then bits. ---- */
 
-static double wrapped(double phi)
-{
-    return phi - 2 * PI * floor((phi + PI) / (2 * PI));
-}
+static double wrapped(double phi) { return phi - 2 * PI * floor((phi + PI) / (2 * PI)); }
 
 static int32_t rounded(double value, double unit, int32_t limit)
 {
@@ -61,8 +58,8 @@ static void put(event *e, uint32_t pid, double pt, double eta, double phi, doubl
     const int32_t dxy = 0;
     const uint32_t quality = charged ? 1 : 0;
     e->count++;
-    e->words[e->count] = reco_puppi_word((uint32_t)pt_steps, rounded(eta, unit, 2048),
-                                         rounded(wrapped(phi), unit, 1024), pid, track_or_weight, dxy, quality);
+    e->words[e->count] = reco_puppi_word((uint32_t)pt_steps, rounded(eta, unit, 2048), rounded(wrapped(phi), unit, 1024), pid,
+                                         track_or_weight, dxy, quality);
 }
 
 /* Tracks are precise but sometimes lost (their calorimeter deposit stays as a neutral hadron), photons and neutral
@@ -84,10 +81,7 @@ static void measure(event *e, uint32_t pid, double pt, double eta, double phi, d
 
 /* ---- Taus, jets, soft candidates. ---- */
 
-static double draw_phi(reco_random *r)
-{
-    return PI * (2 * reco_random_uniform(r) - 1);
-}
+static double draw_phi(reco_random *r) { return PI * (2 * reco_random_uniform(r) - 1); }
 
 static object *new_object(event *e, double pt, double eta)
 {
@@ -171,8 +165,7 @@ static void add_soft(event *e, double pileup)
     const uint32_t count = reco_random_poisson(r, 3 + 0.125 * pileup);
     for (uint32_t k = 0; k < count; k++) {
         const uint32_t pid = draw_kind(r, 0.08);
-        const double pt = 1.9 + 0.9 * reco_random_exponential(r), eta = 2.5 * (2 * reco_random_uniform(r) - 1),
-                     phi = draw_phi(r);
+        const double pt = 1.9 + 0.9 * reco_random_exponential(r), eta = 2.5 * (2 * reco_random_uniform(r) - 1), phi = draw_phi(r);
         const double z = e->z + 0.3 * reco_random_normal(r), weight = 0.3 + 0.7 * reco_random_uniform(r);
         put(e, pid > RECO_PID_PHOTON && fabs(eta) > 2.4 ? RECO_PID_H0 : pid, pt, eta, phi, z, weight);
     }
@@ -198,10 +191,8 @@ static void make_event(event *e, const reco_scout_sim_options *options, uint32_t
     const double kind = reco_random_uniform(r), second = reco_random_uniform(r);
     const uint32_t objects = second < 0.6 ? 1 : 2;
     for (uint32_t k = 0; kind < 2.0 / 3 && k < objects; k++)
-        if (kind < 1.0 / 3)
-            add_tau(e);
-        else
-            add_jet(e);
+        if (kind < 1.0 / 3) add_tau(e);
+        else add_jet(e);
     add_soft(e, options->pileup);
     shuffle(e); /* the place in the event says nothing */
     e->words[0] = reco_scout_header(orbit, bx, e->count);
@@ -244,8 +235,8 @@ static void put_truth(const truth_columns *c, const object *o, size_t row)
 }
 
 /* Events one after the other, an orbit at a time into the file. Made twice, as the table's size must be known first. */
-static stoa_status write_events(FILE *file, const reco_scout_sim_options *o, event *e, uint64_t *orbit_words,
-                                reco_table **truth, uint64_t *candidates, stoa_error *err)
+static stoa_status write_events(FILE *file, const reco_scout_sim_options *o, event *e, uint64_t *orbit_words, reco_table **truth,
+                                uint64_t *candidates, stoa_error *err)
 {
     truth_columns columns;
     size_t rows = 0, row = 0, words = 0;
@@ -271,28 +262,23 @@ static stoa_status write_events(FILE *file, const reco_scout_sim_options *o, eve
 static stoa_status check_options(const reco_scout_sim_options *o, stoa_error *err)
 {
     if (o->struct_size != sizeof *o)
-        return STOA_FAIL(err, STOA_EINVAL, "generate scout: struct_size %u given, %zu needed", o->struct_size,
-                         sizeof *o);
+        return STOA_FAIL(err, STOA_EINVAL, "generate scout: struct_size %u given, %zu needed", o->struct_size, sizeof *o);
     if (o->events < 1 || o->events > RECO_SCOUT_SIM_EVENTS_MAX)
-        return STOA_FAIL(err, STOA_EINVAL, "generate scout: %u events asked, 1 to %u possible", o->events,
-                         RECO_SCOUT_SIM_EVENTS_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "generate scout: %u events asked, 1 to %u possible", o->events, RECO_SCOUT_SIM_EVENTS_MAX);
     if (!(o->pileup >= 0 && o->pileup <= RECO_SCOUT_SIM_PILEUP_MAX))
-        return STOA_FAIL(err, STOA_EINVAL, "generate scout: pile-up %g asked, 0 to %g possible", o->pileup,
-                         RECO_SCOUT_SIM_PILEUP_MAX);
+        return STOA_FAIL(err, STOA_EINVAL, "generate scout: pile-up %g asked, 0 to %g possible", o->pileup, RECO_SCOUT_SIM_PILEUP_MAX);
     return STOA_OK;
 }
 
-static stoa_status write_file(const reco_scout_sim_options *o, const char *path, reco_table **truth,
-                              uint64_t *candidates, stoa_error *err)
+static stoa_status write_file(const reco_scout_sim_options *o, const char *path, reco_table **truth, uint64_t *candidates, stoa_error *err)
 {
     const size_t orbit_bytes = (size_t)ORBIT_CROSSINGS * EVENT_WORDS * sizeof(uint64_t);
     uint64_t *orbit_words = stoa_alloc(orbit_bytes, 64);
     event *e = stoa_calloc(1, sizeof *e);
     FILE *file = fopen(path, "wb");
-    stoa_status status = !file ? stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, strerror(errno))
-                         : !orbit_words || !e
-                             ? STOA_FAIL(err, STOA_ENOMEM, "generate scout: no memory for %zu bytes", orbit_bytes)
-                             : write_events(file, o, e, orbit_words, truth, candidates, err);
+    stoa_status status = !file                ? stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, strerror(errno))
+                         : !orbit_words || !e ? STOA_FAIL(err, STOA_ENOMEM, "generate scout: no memory for %zu bytes", orbit_bytes)
+                                              : write_events(file, o, e, orbit_words, truth, candidates, err);
     if (file && fclose(file) != 0 && status == STOA_OK)
         status = stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, strerror(errno));
     stoa_free(e, sizeof *e);
@@ -300,8 +286,8 @@ static stoa_status write_file(const reco_scout_sim_options *o, const char *path,
     return status;
 }
 
-stoa_status reco_generate_scout(const reco_scout_sim_options *options, const char *path, reco_table **truth,
-                                uint64_t *candidates, stoa_error *err)
+stoa_status reco_generate_scout(const reco_scout_sim_options *options, const char *path, reco_table **truth, uint64_t *candidates,
+                                stoa_error *err)
 {
     RECO_NEED(err, "generate scout", options);
     RECO_NEED(err, "generate scout", path);

@@ -37,8 +37,8 @@ typedef struct reco_scout_sim_options {
  *  units    GeV, cm, rad
  *  owns     caller destroys the table; NULL on failure       threads any
  *  errors   EINVAL options, with value and range; EIO; ENOMEM      since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_generate_scout(const reco_scout_sim_options *options, const char *path,
-                                                         reco_table **truth, uint64_t *candidates, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_generate_scout(const reco_scout_sim_options *options, const char *path, reco_table **truth,
+                                                         uint64_t *candidates, stoa_error *err);
 
 STOA_END_DECLS
 #endif

@@ -31,8 +31,7 @@ stoa_status reco_table_create(size_t rows, reco_table **table, stoa_error *err)
     if (!table) return STOA_FAIL(err, STOA_EINVAL, "table: out pointer is NULL");
     *table = NULL;
     if (rows > RECO_TABLE_ROWS_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "table: %zu rows asked, at most %u possible", rows,
-                         RECO_TABLE_ROWS_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "table: %zu rows asked, at most %u possible", rows, RECO_TABLE_ROWS_MAX);
     reco_table *made = stoa_calloc(1, sizeof *made);
     if (!made) return STOA_FAIL(err, STOA_ENOMEM, "table: no memory for %zu bytes", sizeof *made);
     made->rows = (uint32_t)rows;
@@ -52,8 +51,8 @@ void reco_table_destroy(reco_table *table)
 static stoa_status reserve(reco_table *table, uint32_t more, stoa_error *err)
 {
     if (more > RECO_TABLE_COLUMNS_MAX - table->count)
-        return STOA_FAIL(err, STOA_ELIMIT, "table: %u columns and %u more, at most %u possible",
-                         (unsigned)table->count, (unsigned)more, RECO_TABLE_COLUMNS_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "table: %u columns and %u more, at most %u possible", (unsigned)table->count, (unsigned)more,
+                         RECO_TABLE_COLUMNS_MAX);
     uint32_t needed = table->count + more, capacity = table->capacity ? table->capacity : 16;
     if (needed <= table->capacity) return STOA_OK;
     while (capacity < needed) capacity *= 2;
@@ -68,49 +67,39 @@ static stoa_status reserve(reco_table *table, uint32_t more, stoa_error *err)
 
 static stoa_status check_name(const reco_table *table, const char *name, stoa_error *err)
 {
-    if (!name || !name[0])
-        return STOA_FAIL(err, STOA_EINVAL, "table: column %u has no name", (unsigned)table->count);
+    if (!name || !name[0]) return STOA_FAIL(err, STOA_EINVAL, "table: column %u has no name", (unsigned)table->count);
     if (strlen(name) >= RECO_TABLE_NAME_BYTES)
-        return STOA_FAIL(err, STOA_EINVAL, "table: name '%.40s..' has %zu characters, at most %u possible",
-                         name, strlen(name), RECO_TABLE_NAME_BYTES - 1);
+        return STOA_FAIL(err, STOA_EINVAL, "table: name '%.40s..' has %zu characters, at most %u possible", name, strlen(name),
+                         RECO_TABLE_NAME_BYTES - 1);
     for (uint32_t i = 0; i < table->count; ++i)
         if (strcmp(table->slots[i].column.name, name) == 0)
-            return STOA_FAIL(err, STOA_ENAME, "table: column '%s' is there already, as number %u", name,
-                             (unsigned)i);
+            return STOA_FAIL(err, STOA_ENAME, "table: column '%s' is there already, as number %u", name, (unsigned)i);
     return STOA_OK;
 }
 
 /* A block of zeroed columns; names are set by the callers, which have checked them. */
-static stoa_status add_block(reco_table *table, stoa_dtype dtype, uint32_t components, slot **first,
-                             size_t *stride, stoa_error *err)
+static stoa_status add_block(reco_table *table, stoa_dtype dtype, uint32_t components, slot **first, size_t *stride, stoa_error *err)
 {
     size_t item = stoa_dtype_bytes(dtype);
     if (!item) return STOA_FAIL(err, STOA_EDTYPE, "table: no such data type, number %d", (int)dtype);
     if (!components) return STOA_FAIL(err, STOA_EINVAL, "table: a group of 0 columns");
     STOA_TRY(reserve(table, components, err));
     size_t column_bytes = ((size_t)table->rows * item + COLUMN_ALIGN - 1) & ~(size_t)(COLUMN_ALIGN - 1);
-    if (!column_bytes)
-        column_bytes = COLUMN_ALIGN; /* a table without rows still has columns with an address */
+    if (!column_bytes) column_bytes = COLUMN_ALIGN; /* a table without rows still has columns with an address */
     size_t bytes = column_bytes * components;
     char *data = stoa_alloc(bytes, COLUMN_ALIGN);
-    if (!data)
-        return STOA_FAIL(err, STOA_ENOMEM, "table: no memory for %u columns of %zu bytes",
-                         (unsigned)components, column_bytes);
+    if (!data) return STOA_FAIL(err, STOA_ENOMEM, "table: no memory for %u columns of %zu bytes", (unsigned)components, column_bytes);
     memset(data, 0, bytes);
     *first = table->slots + table->count;
     *stride = column_bytes / item;
     for (uint32_t k = 0; k < components; ++k) {
-        (*first)[k] = (slot){.column = {.dtype = dtype,
-                                        .component = k,
-                                        .component_count = components,
-                                        .data = data + k * column_bytes}};
+        (*first)[k] = (slot){.column = {.dtype = dtype, .component = k, .component_count = components, .data = data + k * column_bytes}};
     }
     (*first)->owned_bytes = bytes;
     return STOA_OK;
 }
 
-stoa_status reco_table_add(reco_table *table, const char *name, stoa_dtype dtype, void **data,
-                           stoa_error *err)
+stoa_status reco_table_add(reco_table *table, const char *name, stoa_dtype dtype, void **data, stoa_error *err)
 {
     slot *made = NULL;
     size_t stride = 0;
@@ -123,16 +112,16 @@ stoa_status reco_table_add(reco_table *table, const char *name, stoa_dtype dtype
     return STOA_OK;
 }
 
-stoa_status recoi_add_components(reco_table *table, const char *group, const char *prefix, stoa_dtype dtype,
-                                 uint32_t components, void **data, size_t *stride, stoa_error *err)
+stoa_status recoi_add_components(reco_table *table, const char *group, const char *prefix, stoa_dtype dtype, uint32_t components,
+                                 void **data, size_t *stride, stoa_error *err)
 {
     char name[2 * RECO_TABLE_NAME_BYTES];
     if (strlen(prefix) >= RECO_TABLE_NAME_BYTES || strlen(group) >= RECO_TABLE_NAME_BYTES)
-        return STOA_FAIL(err, STOA_EINVAL, "table: name '%.40s..' has %zu characters, at most %u possible",
-                         prefix, strlen(prefix), RECO_TABLE_NAME_BYTES - 1);
+        return STOA_FAIL(err, STOA_EINVAL, "table: name '%.40s..' has %zu characters, at most %u possible", prefix, strlen(prefix),
+                         RECO_TABLE_NAME_BYTES - 1);
     if (components > RECO_TABLE_COLUMNS_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "table: group '%s' of %u columns, at most %u possible", group,
-                         (unsigned)components, RECO_TABLE_COLUMNS_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "table: group '%s' of %u columns, at most %u possible", group, (unsigned)components,
+                         RECO_TABLE_COLUMNS_MAX);
     for (uint32_t k = 0; k < components; ++k) {
         snprintf(name, sizeof name, "%s%u", prefix, (unsigned)k);
         STOA_TRY(check_name(table, name, err));
@@ -151,8 +140,8 @@ stoa_status recoi_add_components(reco_table *table, const char *group, const cha
     return STOA_OK;
 }
 
-stoa_status reco_table_add_group(reco_table *table, const char *name, stoa_dtype dtype, uint32_t components,
-                                 void **data, size_t *stride, stoa_error *err)
+stoa_status reco_table_add_group(reco_table *table, const char *name, stoa_dtype dtype, uint32_t components, void **data, size_t *stride,
+                                 stoa_error *err)
 {
     char prefix[2 * RECO_TABLE_NAME_BYTES];
     if (!table || !name || !name[0]) return STOA_FAIL(err, STOA_EINVAL, "table or group name missing");
@@ -160,20 +149,12 @@ stoa_status reco_table_add_group(reco_table *table, const char *name, stoa_dtype
     return recoi_add_components(table, name, prefix, dtype, components, data, stride, err);
 }
 
-uint32_t reco_table_rows(const reco_table *table)
-{
-    return table ? table->rows : 0;
-}
+uint32_t reco_table_rows(const reco_table *table) { return table ? table->rows : 0; }
 
-uint32_t reco_table_column_count(const reco_table *table)
-{
-    return table ? table->count : 0;
-}
+uint32_t reco_table_column_count(const reco_table *table) { return table ? table->count : 0; }
 
 const reco_column *reco_table_column(const reco_table *table, uint32_t index)
-{
-    return table && index < table->count ? &table->slots[index].column : NULL;
-}
+{ return table && index < table->count ? &table->slots[index].column : NULL; }
 
 const reco_column *reco_table_find(const reco_table *table, const char *name)
 {
@@ -197,8 +178,7 @@ static void list_names(const reco_table *table, char *text, size_t capacity)
     }
 }
 
-stoa_status reco_table_get(const reco_table *table, const char *name, const reco_column **column,
-                           stoa_error *err)
+stoa_status reco_table_get(const reco_table *table, const char *name, const reco_column **column, stoa_error *err)
 {
     char names[600];
     *column = reco_table_find(table, name);
@@ -207,8 +187,7 @@ stoa_status reco_table_get(const reco_table *table, const char *name, const reco
     return STOA_FAIL(err, STOA_ENAME, "no column '%s'; there are: %s", name ? name : "", names);
 }
 
-stoa_status reco_table_group(const reco_table *table, const char *group, const reco_column **first,
-                             size_t *stride, stoa_error *err)
+stoa_status reco_table_group(const reco_table *table, const char *group, const reco_column **first, size_t *stride, stoa_error *err)
 {
     *first = NULL;
     for (uint32_t i = 0; group && i < reco_table_column_count(table); ++i) {
@@ -223,52 +202,30 @@ stoa_status reco_table_group(const reco_table *table, const char *group, const r
     return STOA_FAIL(err, STOA_ENAME, "no group '%s' of columns; there are: %s", group ? group : "", names);
 }
 
-reco_column *recoi_column(reco_table *table, uint32_t index)
-{
-    return &table->slots[index].column;
-}
+reco_column *recoi_column(reco_table *table, uint32_t index) { return &table->slots[index].column; }
 
-uint32_t recoi_group_span(const reco_table *table, uint32_t index)
-{
-    return table->slots[index].column.component_count;
-}
+uint32_t recoi_group_span(const reco_table *table, uint32_t index) { return table->slots[index].column.component_count; }
 
 double reco_column_value(const reco_column *column, uint32_t row)
 {
     const void *data = column->data;
     switch (column->dtype) {
-    case STOA_INT8:
-        return ((const int8_t *)data)[row];
-    case STOA_INT16:
-        return ((const int16_t *)data)[row];
-    case STOA_INT32:
-        return ((const int32_t *)data)[row];
-    case STOA_INT64:
-        return (double)((const int64_t *)data)[row];
-    case STOA_UINT8:
-        return ((const uint8_t *)data)[row];
-    case STOA_UINT16:
-        return ((const uint16_t *)data)[row];
-    case STOA_UINT32:
-        return ((const uint32_t *)data)[row];
-    case STOA_UINT64:
-        return (double)((const uint64_t *)data)[row];
-    case STOA_FLOAT16:
-        return (double)stoa_half_to_float(((const stoa_half *)data)[row]);
-    case STOA_FLOAT32:
-        return (double)((const float *)data)[row];
-    case STOA_FLOAT64:
-        return ((const double *)data)[row];
-    case STOA_BFLOAT16:
-        return (double)stoa_bfloat16_to_float(((const stoa_bfloat16 *)data)[row]);
-    case STOA_BOOL:
-        return ((const uint8_t *)data)[row] != 0; /* read as bytes: a file may hold other than 0 and 1 */
-    case STOA_COMPLEX64:
-        return (double)((const stoa_complex64 *)data)[row].re;
-    case STOA_COMPLEX128:
-        return ((const stoa_complex128 *)data)[row].re;
-    case STOA_DTYPE_NONE:
-        break;
+    case STOA_INT8: return ((const int8_t *)data)[row];
+    case STOA_INT16: return ((const int16_t *)data)[row];
+    case STOA_INT32: return ((const int32_t *)data)[row];
+    case STOA_INT64: return (double)((const int64_t *)data)[row];
+    case STOA_UINT8: return ((const uint8_t *)data)[row];
+    case STOA_UINT16: return ((const uint16_t *)data)[row];
+    case STOA_UINT32: return ((const uint32_t *)data)[row];
+    case STOA_UINT64: return (double)((const uint64_t *)data)[row];
+    case STOA_FLOAT16: return (double)stoa_half_to_float(((const stoa_half *)data)[row]);
+    case STOA_FLOAT32: return (double)((const float *)data)[row];
+    case STOA_FLOAT64: return ((const double *)data)[row];
+    case STOA_BFLOAT16: return (double)stoa_bfloat16_to_float(((const stoa_bfloat16 *)data)[row]);
+    case STOA_BOOL: return ((const uint8_t *)data)[row] != 0; /* read as bytes: a file may hold other than 0 and 1 */
+    case STOA_COMPLEX64: return (double)((const stoa_complex64 *)data)[row].re;
+    case STOA_COMPLEX128: return ((const stoa_complex128 *)data)[row].re;
+    case STOA_DTYPE_NONE: break;
     }
     return NAN;
 }
@@ -317,8 +274,7 @@ stoa_status recoi_map(const char *path, recoi_bytes *file, stoa_error *err)
 void recoi_remove(const char *path)
 {
     struct stat info;
-    if (lstat(path, &info) == 0 && S_ISREG(info.st_mode))
-        (void)unlink(path); /* the write has failed already */
+    if (lstat(path, &info) == 0 && S_ISREG(info.st_mode)) (void)unlink(path); /* the write has failed already */
 }
 
 void recoi_unmap(recoi_bytes *file)
@@ -331,29 +287,28 @@ void recoi_unmap(recoi_bytes *file)
     *file = (recoi_bytes){NULL, 0};
 }
 
-stoa_status recoi_check_size(const char *path, const char *what, uint64_t rows, uint64_t columns,
-                             size_t value_bytes, uint64_t file_bytes, uint64_t expansion, stoa_error *err)
+stoa_status recoi_check_size(const char *path, const char *what, uint64_t rows, uint64_t columns, size_t value_bytes, uint64_t file_bytes,
+                             uint64_t expansion, stoa_error *err)
 {
     if (rows > RECO_TABLE_ROWS_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "%s: '%s' has %llu rows, at most %u possible", path, what,
-                         (unsigned long long)rows, RECO_TABLE_ROWS_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "%s: '%s' has %llu rows, at most %u possible", path, what, (unsigned long long)rows,
+                         RECO_TABLE_ROWS_MAX);
     if (columns > RECO_TABLE_COLUMNS_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "%s: '%s' has %llu columns, at most %u possible", path, what,
-                         (unsigned long long)columns, RECO_TABLE_COLUMNS_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "%s: '%s' has %llu columns, at most %u possible", path, what, (unsigned long long)columns,
+                         RECO_TABLE_COLUMNS_MAX);
     uint64_t bytes = rows * columns * value_bytes; /* at most 2^31 * 2^12 * 2^4 */
     uint64_t most = RECO_TABLE_FILE_BYTES_MAX;
     if (bytes > most)
-        return STOA_FAIL(err, STOA_ELIMIT, "%s: '%s' has %llu bytes of values, at most %llu possible", path,
-                         what, (unsigned long long)bytes, (unsigned long long)most);
+        return STOA_FAIL(err, STOA_ELIMIT, "%s: '%s' has %llu bytes of values, at most %llu possible", path, what,
+                         (unsigned long long)bytes, (unsigned long long)most);
     if (file_bytes < most / expansion && bytes > file_bytes * expansion)
-        return STOA_FAIL(err, STOA_EFORMAT,
-                         "%s: '%s' announces %llu bytes of values, the file has %llu bytes", path, what,
+        return STOA_FAIL(err, STOA_EFORMAT, "%s: '%s' announces %llu bytes of values, the file has %llu bytes", path, what,
                          (unsigned long long)bytes, (unsigned long long)file_bytes);
     return STOA_OK;
 }
 
-void recoi_copy_strided(char *dst, size_t dst_stride, const char *src, size_t src_stride, size_t value_bytes,
-                        size_t unit, size_t count, int swap)
+void recoi_copy_strided(char *dst, size_t dst_stride, const char *src, size_t src_stride, size_t value_bytes, size_t unit, size_t count,
+                        int swap)
 {
     if (!swap && dst_stride == value_bytes && src_stride == value_bytes) {
         if (count) memcpy(dst, src, count * value_bytes);
@@ -378,9 +333,8 @@ typedef struct format {
 } format;
 
 static const format formats[] = {
-    {".csv", recoi_csv_read, recoi_csv_write}, {".npy", recoi_npy_read, recoi_npy_write},
-    {".npz", recoi_npz_read, recoi_npz_write}, {".h5", recoi_h5_read, recoi_h5_write},
-    {".hdf5", recoi_h5_read, recoi_h5_write},
+    {".csv", recoi_csv_read, recoi_csv_write}, {".npy", recoi_npy_read, recoi_npy_write}, {".npz", recoi_npz_read, recoi_npz_write},
+    {".h5", recoi_h5_read, recoi_h5_write},    {".hdf5", recoi_h5_read, recoi_h5_write},
 };
 
 static stoa_status find_format(const char *path, const format **found, stoa_error *err)
@@ -392,8 +346,7 @@ static stoa_status find_format(const char *path, const format **found, stoa_erro
         *found = &formats[i];
         return STOA_OK;
     }
-    return STOA_FAIL(err, STOA_ENOTSUP, "%s: extension '%s' is none of .csv, .npy, .npz, .h5", path,
-                     dot ? dot : "");
+    return STOA_FAIL(err, STOA_ENOTSUP, "%s: extension '%s' is none of .csv, .npy, .npz, .h5", path, dot ? dot : "");
 }
 
 stoa_status reco_table_read(const char *path, reco_table **table, stoa_error *err)
@@ -409,7 +362,6 @@ stoa_status reco_table_write(const char *path, const reco_table *table, stoa_err
 {
     const format *found;
     STOA_TRY(find_format(path, &found, err));
-    if (!table || table->count == 0)
-        return STOA_FAIL(err, STOA_EINVAL, "%s: a table without columns cannot be written", path);
+    if (!table || table->count == 0) return STOA_FAIL(err, STOA_EINVAL, "%s: a table without columns cannot be written", path);
     return found->write(path, table, err);
 }

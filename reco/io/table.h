@@ -58,15 +58,13 @@ RECO_API void reco_table_destroy(reco_table *table);
 /** Add a zeroed column; `data`, when not NULL, receives its address.
  *  owns the table keeps the memory   threads one at a time per table
  *  errors EINVAL empty or long name; ENAME taken; EDTYPE; ELIMIT too many columns; ENOMEM   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_table_add(reco_table *table, const char *name, stoa_dtype dtype, void **data,
-                                                    stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_table_add(reco_table *table, const char *name, stoa_dtype dtype, void **data, stoa_error *err);
 
 /** Add a group of `components` zeroed columns `name_0` .. in one block; component k starts k * stride elements
  *  after `data`.
  *  owns the table keeps the memory   threads one at a time per table   errors as reco_table_add   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_table_add_group(reco_table *table, const char *name, stoa_dtype dtype,
-                                                          uint32_t components, void **data, size_t *stride,
-                                                          stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_table_add_group(reco_table *table, const char *name, stoa_dtype dtype, uint32_t components,
+                                                          void **data, size_t *stride, stoa_error *err);
 
 /** Number of rows; 0 for NULL.   owns nothing   threads any   errors none   since 0.1 */
 RECO_API uint32_t reco_table_rows(const reco_table *table);
@@ -79,13 +77,12 @@ RECO_API const reco_column *reco_table_find(const reco_table *table, const char 
 
 /** Column by name, for callers that need it: the error lists the names there are.
  *  owns borrowed until destroy or the next add   threads any   errors ENAME   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_table_get(const reco_table *table, const char *name,
-                                                    const reco_column **column, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_table_get(const reco_table *table, const char *name, const reco_column **column, stoa_error *err);
 
 /** First column and stride in elements of a group.
  *  owns borrowed until destroy or the next add   threads any   errors ENAME   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_table_group(const reco_table *table, const char *group,
-                                                      const reco_column **first, size_t *stride, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_table_group(const reco_table *table, const char *group, const reco_column **first, size_t *stride,
+                                                      stoa_error *err);
 
 /** One value as double; complex gives its real part, int64 beyond 2^53 is rounded. `row` must be in range.
  *  owns borrows   threads any   errors none   since 0.1 */

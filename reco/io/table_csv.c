@@ -82,8 +82,7 @@ static int parse_number(const char *begin, const char *end, number *out)
         if (out->integral) return 1;
         return parse_slow(begin, end, out);
     }
-    double value = exponent < 0 ? (double)mantissa / powers_of_ten[-exponent]
-                                : (double)mantissa * powers_of_ten[exponent];
+    double value = exponent < 0 ? (double)mantissa / powers_of_ten[-exponent] : (double)mantissa * powers_of_ten[exponent];
     out->f = negative ? -value : value;
     return 1;
 }
@@ -109,26 +108,21 @@ static stoa_status header_name(scan *s, reco_table *table, const char *begin, co
     if (end - begin >= 2 && *begin == '"' && end[-1] == '"') ++begin, --end;
     if (begin == end) return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: column %u has no name", s->path, column);
     if ((size_t)(end - begin) >= sizeof name)
-        return STOA_FAIL(s->err, STOA_EFORMAT,
-                         "%s:1: the name of column %u has %zu characters, at most %zu possible", s->path,
-                         column, (size_t)(end - begin), sizeof name - 1);
+        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: the name of column %u has %zu characters, at most %zu possible", s->path, column,
+                         (size_t)(end - begin), sizeof name - 1);
     for (const char *p = begin; p < end; ++p)
         if ((unsigned char)*p < 0x20 || *p == '"')
-            return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: the name of column %u holds character 0x%02x",
-                             s->path, column, (unsigned)(unsigned char)*p);
+            return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: the name of column %u holds character 0x%02x", s->path, column,
+                             (unsigned)(unsigned char)*p);
     memcpy(name, begin, (size_t)(end - begin));
     name[end - begin] = 0;
-    if (parse_number(begin, end, &ignored) && strcasecmp(name, "nan") != 0 &&
-        strncasecmp(name, "inf", 3) != 0)
-        return STOA_FAIL(s->err, STOA_EFORMAT,
-                         "%s:1: '%s' stands where the name of column %u should: a header row is needed",
-                         s->path, name, column);
+    if (parse_number(begin, end, &ignored) && strcasecmp(name, "nan") != 0 && strncasecmp(name, "inf", 3) != 0)
+        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: '%s' stands where the name of column %u should: a header row is needed", s->path,
+                         name, column);
     if (reco_table_find(table, name))
-        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: two columns are called '%s', the second is column %u",
-                         s->path, name, column);
+        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:1: two columns are called '%s', the second is column %u", s->path, name, column);
     stoa_status status = reco_table_add(table, name, STOA_INT64, NULL, s->err);
-    if (status == STOA_ELIMIT)
-        return STOA_FAIL(s->err, STOA_ELIMIT, "%s:1: more than %u columns", s->path, RECO_TABLE_COLUMNS_MAX);
+    if (status == STOA_ELIMIT) return STOA_FAIL(s->err, STOA_ELIMIT, "%s:1: more than %u columns", s->path, RECO_TABLE_COLUMNS_MAX);
     return status;
 }
 
@@ -155,8 +149,7 @@ static stoa_status read_header(scan *s, reco_table **table)
     size_t rows = count_rows(body, s->end), columns = 1;
     for (const char *p = begin; p < stop; ++p) columns += *p == ',';
     /* A value takes two bytes at least, so the file bounds the memory, at 8 bytes a value. */
-    STOA_TRY(recoi_check_size(s->path, "table", rows, columns, sizeof(int64_t),
-                              (uint64_t)(s->end - begin) + 1, 8, s->err));
+    STOA_TRY(recoi_check_size(s->path, "table", rows, columns, sizeof(int64_t), (uint64_t)(s->end - begin) + 1, 8, s->err));
     STOA_TRY(reco_table_create(rows, table, s->err));
     while (begin <= stop) {
         const char *comma = memchr(begin, ',', (size_t)(stop - begin));
@@ -182,15 +175,14 @@ static void make_float(reco_column *column, uint32_t rows)
     column->dtype = STOA_FLOAT64;
 }
 
-static stoa_status bad_field(const scan *s, const reco_column *column, uint32_t index, const char *begin,
-                             const char *end)
+static stoa_status bad_field(const scan *s, const reco_column *column, uint32_t index, const char *begin, const char *end)
 {
     int shown = end - begin > 40 ? 40 : (int)(end - begin);
     char text[41];
     for (int i = 0; i < shown; ++i) text[i] = begin[i] >= 0x20 && begin[i] < 0x7f ? begin[i] : '?';
     text[shown] = 0;
-    return STOA_FAIL(s->err, STOA_EFORMAT, "%s:%zu: column %u '%s': '%s' is no number", s->path, s->line,
-                     (unsigned)index + 1, column->name, text);
+    return STOA_FAIL(s->err, STOA_EFORMAT, "%s:%zu: column %u '%s': '%s' is no number", s->path, s->line, (unsigned)index + 1, column->name,
+                     text);
 }
 
 static stoa_status read_row(scan *s, reco_column **columns, uint32_t row)
@@ -198,8 +190,8 @@ static stoa_status read_row(scan *s, reco_column **columns, uint32_t row)
     const char *stop = line_end(s), *begin = s->at;
     for (uint32_t c = 0; c < s->columns; ++c) {
         if (begin > stop)
-            return STOA_FAIL(s->err, STOA_EFORMAT, "%s:%zu: %u fields given, %u needed", s->path, s->line,
-                             (unsigned)c, (unsigned)s->columns);
+            return STOA_FAIL(s->err, STOA_EFORMAT, "%s:%zu: %u fields given, %u needed", s->path, s->line, (unsigned)c,
+                             (unsigned)s->columns);
         const char *p = begin;
         while (p < stop && *p != ',') ++p;
         const char *next = p + 1;
@@ -207,17 +199,14 @@ static stoa_status read_row(scan *s, reco_column **columns, uint32_t row)
         trim(&begin, &p);
         if (!parse_number(begin, p, &value)) return bad_field(s, columns[c], c, begin, p);
         if (!value.integral && columns[c]->dtype == STOA_INT64) make_float(columns[c], row);
-        if (columns[c]->dtype == STOA_INT64)
-            ((int64_t *)columns[c]->data)[row] = value.i;
-        else
-            ((double *)columns[c]->data)[row] = value.integral ? (double)value.i : value.f;
+        if (columns[c]->dtype == STOA_INT64) ((int64_t *)columns[c]->data)[row] = value.i;
+        else ((double *)columns[c]->data)[row] = value.integral ? (double)value.i : value.f;
         begin = next;
     }
     if (begin <= stop) {
         unsigned given = (unsigned)s->columns + 1;
         for (const char *p = begin; p < stop; ++p) given += *p == ',';
-        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:%zu: %u fields given, %u needed", s->path, s->line, given,
-                         (unsigned)s->columns);
+        return STOA_FAIL(s->err, STOA_EFORMAT, "%s:%zu: %u fields given, %u needed", s->path, s->line, given, (unsigned)s->columns);
     }
     s->at = stop < s->end ? stop + 1 : s->end;
     s->line += 1;
@@ -231,8 +220,7 @@ static stoa_status read_rows(scan *s, reco_table *table)
     if (!columns) return STOA_FAIL(s->err, STOA_ENOMEM, "%s: no memory for %zu bytes", s->path, bytes);
     for (uint32_t c = 0; c < s->columns; ++c) columns[c] = recoi_column(table, c);
     stoa_status status = STOA_OK;
-    for (uint32_t row = 0; row < reco_table_rows(table) && status == STOA_OK; ++row)
-        status = read_row(s, columns, row);
+    for (uint32_t row = 0; row < reco_table_rows(table) && status == STOA_OK; ++row) status = read_row(s, columns, row);
     stoa_free(columns, bytes);
     return status;
 }
@@ -261,8 +249,7 @@ stoa_status recoi_csv_read(const char *path, reco_table **table, stoa_error *err
 {
     recoi_bytes file;
     STOA_TRY(recoi_map(path, &file, err));
-    if (!file.data)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: the file has 0 bytes, a header row is needed", path);
+    if (!file.data) return STOA_FAIL(err, STOA_EFORMAT, "%s: the file has 0 bytes, a header row is needed", path);
     scan s = {.path = path, .at = file.data, .end = file.data + file.bytes, .line = 1, .err = err};
     reco_table *made = NULL;
     c_locale saved = c_locale_begin();
@@ -283,28 +270,22 @@ stoa_status recoi_csv_read(const char *path, reco_table **table, stoa_error *err
 static int put_value(FILE *out, const reco_column *column, uint32_t row)
 {
     switch (column->dtype) {
-    case STOA_FLOAT64:
-        return fprintf(out, "%.17g", ((const double *)column->data)[row]);
+    case STOA_FLOAT64: return fprintf(out, "%.17g", ((const double *)column->data)[row]);
     case STOA_FLOAT32:
     case STOA_FLOAT16:
-    case STOA_BFLOAT16:
-        return fprintf(out, "%.9g", reco_column_value(column, row));
-    case STOA_INT64:
-        return fprintf(out, "%" PRId64, ((const int64_t *)column->data)[row]);
-    case STOA_UINT64:
-        return fprintf(out, "%" PRIu64, ((const uint64_t *)column->data)[row]);
+    case STOA_BFLOAT16: return fprintf(out, "%.9g", reco_column_value(column, row));
+    case STOA_INT64: return fprintf(out, "%" PRId64, ((const int64_t *)column->data)[row]);
+    case STOA_UINT64: return fprintf(out, "%" PRIu64, ((const uint64_t *)column->data)[row]);
     case STOA_INT8:
     case STOA_INT16:
     case STOA_INT32:
     case STOA_UINT8:
     case STOA_UINT16:
     case STOA_UINT32:
-    case STOA_BOOL:
-        return fprintf(out, "%" PRId64, (int64_t)reco_column_value(column, row));
+    case STOA_BOOL: return fprintf(out, "%" PRId64, (int64_t)reco_column_value(column, row));
     case STOA_COMPLEX64:
     case STOA_COMPLEX128:
-    case STOA_DTYPE_NONE:
-        break;
+    case STOA_DTYPE_NONE: break;
     }
     return -1;
 }
@@ -335,9 +316,7 @@ static stoa_status check_writable(const char *path, const reco_table *table, sto
             return STOA_FAIL(err, STOA_EDTYPE, "%s: column '%s' is %s, which CSV lacks", path, column->name,
                              stoa_dtype_name(column->dtype));
         if (strpbrk(column->name, ",\"\r\n"))
-            return STOA_FAIL(err, STOA_EINVAL,
-                             "%s: the name of column %u holds a comma, a quote or a line end", path,
-                             (unsigned)c);
+            return STOA_FAIL(err, STOA_EINVAL, "%s: the name of column %u holds a comma, a quote or a line end", path, (unsigned)c);
     }
     return STOA_OK;
 }

@@ -35,42 +35,28 @@ static quiet quiet_begin(void)
     return saved;
 }
 
-static void quiet_end(quiet saved)
-{
-    H5Eset_auto2(H5E_DEFAULT, saved.print, saved.user);
-}
+static void quiet_end(quiet saved) { H5Eset_auto2(H5E_DEFAULT, saved.print, saved.user); }
 
 /* The type in memory for a type of ours; 0 for those that HDF5 has no simple type for. */
 static hid_t memory_type(stoa_dtype dtype)
 {
     switch (dtype) {
-    case STOA_INT8:
-        return H5T_NATIVE_INT8;
-    case STOA_INT16:
-        return H5T_NATIVE_INT16;
-    case STOA_INT32:
-        return H5T_NATIVE_INT32;
-    case STOA_INT64:
-        return H5T_NATIVE_INT64;
+    case STOA_INT8: return H5T_NATIVE_INT8;
+    case STOA_INT16: return H5T_NATIVE_INT16;
+    case STOA_INT32: return H5T_NATIVE_INT32;
+    case STOA_INT64: return H5T_NATIVE_INT64;
     case STOA_UINT8:
-    case STOA_BOOL:
-        return H5T_NATIVE_UINT8;
-    case STOA_UINT16:
-        return H5T_NATIVE_UINT16;
-    case STOA_UINT32:
-        return H5T_NATIVE_UINT32;
-    case STOA_UINT64:
-        return H5T_NATIVE_UINT64;
-    case STOA_FLOAT32:
-        return H5T_NATIVE_FLOAT;
-    case STOA_FLOAT64:
-        return H5T_NATIVE_DOUBLE;
+    case STOA_BOOL: return H5T_NATIVE_UINT8;
+    case STOA_UINT16: return H5T_NATIVE_UINT16;
+    case STOA_UINT32: return H5T_NATIVE_UINT32;
+    case STOA_UINT64: return H5T_NATIVE_UINT64;
+    case STOA_FLOAT32: return H5T_NATIVE_FLOAT;
+    case STOA_FLOAT64: return H5T_NATIVE_DOUBLE;
     case STOA_FLOAT16:
     case STOA_BFLOAT16:
     case STOA_COMPLEX64:
     case STOA_COMPLEX128:
-    case STOA_DTYPE_NONE:
-        break;
+    case STOA_DTYPE_NONE: break;
     }
     return 0;
 }
@@ -82,34 +68,25 @@ static stoa_dtype dtype_of(hid_t type)
                                           {STOA_INT8, STOA_INT16, STOA_INT32, STOA_INT64}};
     size_t bytes = H5Tget_size(type);
     H5T_class_t kind = H5Tget_class(type);
-    if (kind == H5T_FLOAT)
-        return bytes == 2 || bytes == 4 ? STOA_FLOAT32 : bytes == 8 ? STOA_FLOAT64 : STOA_DTYPE_NONE;
+    if (kind == H5T_FLOAT) return bytes == 2 || bytes == 4 ? STOA_FLOAT32 : bytes == 8 ? STOA_FLOAT64 : STOA_DTYPE_NONE;
     if (kind == H5T_ENUM && bytes == 1) return STOA_BOOL;
     if (kind != H5T_INTEGER) return STOA_DTYPE_NONE;
-    int sign = H5Tget_sign(type) == H5T_SGN_2, power = bytes == 1   ? 0
-                                                       : bytes == 2 ? 1
-                                                       : bytes == 4 ? 2
-                                                       : bytes == 8 ? 3
-                                                                    : -1;
+    int sign = H5Tget_sign(type) == H5T_SGN_2, power = bytes == 1 ? 0 : bytes == 2 ? 1 : bytes == 4 ? 2 : bytes == 8 ? 3 : -1;
     return power < 0 ? STOA_DTYPE_NONE : ints[sign][power];
 }
 
-static stoa_status set_shape(const h5 *h, const char *name, hid_t set, uint64_t *rows, uint64_t *columns,
-                             int *rank)
+static stoa_status set_shape(const h5 *h, const char *name, hid_t set, uint64_t *rows, uint64_t *columns, int *rank)
 {
     hsize_t dims[H5S_MAX_RANK];
     hid_t space = H5Dget_space(set);
     *rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, dims, NULL);
     if (space >= 0) H5Sclose(space);
-    if (*rank < 1)
-        return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s' has rank %d, at least 1 needed", h->path,
-                         name, *rank);
+    if (*rank < 1) return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s' has rank %d, at least 1 needed", h->path, name, *rank);
     *rows = dims[0];
     *columns = 1;
     for (int d = 1; d < *rank; ++d) {
         if (dims[d] == 0 || dims[d] > RECO_TABLE_COLUMNS_MAX)
-            return STOA_FAIL(h->err, STOA_EFORMAT,
-                             "%s: data set '%s': dimension %d is %llu, 1 to %u possible", h->path, name, d,
+            return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s': dimension %d is %llu, 1 to %u possible", h->path, name, d,
                              (unsigned long long)dims[d], RECO_TABLE_COLUMNS_MAX);
         *columns *= dims[d];
         STOA_TRY(recoi_check_size(h->path, name, *rows, *columns, 1, UINT64_MAX, 1, h->err));
@@ -117,34 +94,25 @@ static stoa_status set_shape(const h5 *h, const char *name, hid_t set, uint64_t 
     return STOA_OK;
 }
 
-static stoa_status read_values(const h5 *h, const char *name, hid_t set, hid_t file_type, int rank,
-                               uint64_t columns)
+static stoa_status read_values(const h5 *h, const char *name, hid_t set, hid_t file_type, int rank, uint64_t columns)
 {
     stoa_dtype dtype = dtype_of(file_type);
-    size_t item = stoa_dtype_bytes(dtype), rows = reco_table_rows(h->table), stride = 0,
-           bytes = rows * columns * item;
+    size_t item = stoa_dtype_bytes(dtype), rows = reco_table_rows(h->table), stride = 0, bytes = rows * columns * item;
     char prefix[RECO_TABLE_NAME_BYTES + 2];
     void *data;
     snprintf(prefix, sizeof prefix, "%.63s_", name);
-    if (rank == 1)
-        STOA_TRY(reco_table_add(h->table, name, dtype, &data, h->err));
-    else
-        STOA_TRY(
-            recoi_add_components(h->table, name, prefix, dtype, (uint32_t)columns, &data, &stride, h->err));
+    if (rank == 1) STOA_TRY(reco_table_add(h->table, name, dtype, &data, h->err));
+    else STOA_TRY(recoi_add_components(h->table, name, prefix, dtype, (uint32_t)columns, &data, &stride, h->err));
     if (!rows) return STOA_OK;
     /* An enumeration converts to no integer; its own type, as it lies, is one byte. */
     hid_t type = dtype == STOA_BOOL ? file_type : memory_type(dtype);
     char *values = rank == 1 ? data : stoa_alloc(bytes, 64);
-    if (!values)
-        return STOA_FAIL(h->err, STOA_ENOMEM, "%s: no memory for %zu bytes of '%s'", h->path, bytes, name);
+    if (!values) return STOA_FAIL(h->err, STOA_ENOMEM, "%s: no memory for %zu bytes of '%s'", h->path, bytes, name);
     int failed = H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0;
     for (uint64_t c = 0; rank > 1 && !failed && c < columns; ++c)
-        recoi_copy_strided((char *)data + c * stride * item, item, values + c * item, columns * item, item,
-                           item, rows, 0);
+        recoi_copy_strided((char *)data + c * stride * item, item, values + c * item, columns * item, item, item, rows, 0);
     if (rank > 1) stoa_free(values, bytes);
-    if (failed)
-        return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s': its %zu bytes cannot be read", h->path,
-                         name, bytes);
+    if (failed) return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s': its %zu bytes cannot be read", h->path, name, bytes);
     return STOA_OK;
 }
 
@@ -154,20 +122,17 @@ static stoa_status read_set(h5 *h, const char *name, hid_t set, hid_t type)
     int rank;
     stoa_dtype dtype = dtype_of(type);
     if (dtype == STOA_DTYPE_NONE)
-        return STOA_FAIL(
-            h->err, STOA_EDTYPE,
-            "%s: data set '%s' has HDF5 class %d of %zu bytes; integers, floats and bool are read", h->path,
-            name, (int)H5Tget_class(type), H5Tget_size(type));
+        return STOA_FAIL(h->err, STOA_EDTYPE, "%s: data set '%s' has HDF5 class %d of %zu bytes; integers, floats and bool are read",
+                         h->path, name, (int)H5Tget_class(type), H5Tget_size(type));
     if (strlen(name) >= RECO_TABLE_NAME_BYTES)
-        return STOA_FAIL(h->err, STOA_EFORMAT, "%s: name '%.40s..' has %zu characters, at most %u possible",
-                         h->path, name, strlen(name), RECO_TABLE_NAME_BYTES - 1);
+        return STOA_FAIL(h->err, STOA_EFORMAT, "%s: name '%.40s..' has %zu characters, at most %u possible", h->path, name, strlen(name),
+                         RECO_TABLE_NAME_BYTES - 1);
     STOA_TRY(set_shape(h, name, set, &rows, &columns, &rank));
-    STOA_TRY(recoi_check_size(h->path, name, rows, columns, stoa_dtype_bytes(dtype), h->file_bytes,
-                              RECO_TABLE_EXPANSION_MAX, h->err));
+    STOA_TRY(recoi_check_size(h->path, name, rows, columns, stoa_dtype_bytes(dtype), h->file_bytes, RECO_TABLE_EXPANSION_MAX, h->err));
     if (!h->table) STOA_TRY(reco_table_create((size_t)rows, &h->table, h->err));
     if (rows != reco_table_rows(h->table))
-        return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s' has %llu rows, those before it have %u",
-                         h->path, name, (unsigned long long)rows, (unsigned)reco_table_rows(h->table));
+        return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s' has %llu rows, those before it have %u", h->path, name,
+                         (unsigned long long)rows, (unsigned)reco_table_rows(h->table));
     return read_values(h, name, set, type, rank, columns);
 }
 
@@ -178,10 +143,8 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
     H5I_type_t kind = object < 0 ? H5I_BADID : H5Iget_type(object);
     if (kind == H5I_GROUP) {
-        if (h->groups++ == 0)
-            h->only_group = object;
-        else
-            H5Oclose(object);
+        if (h->groups++ == 0) h->only_group = object;
+        else H5Oclose(object);
         return 0;
     }
     if (kind == H5I_DATASET) {
@@ -217,9 +180,8 @@ static void read_file(h5 *h, hid_t file)
     iterate(h, root);
     if (h->status == STOA_OK && !h->sets && h->groups == 1) iterate(h, h->only_group);
     if (h->status == STOA_OK && !h->sets)
-        h->status = STOA_FAIL(h->err, STOA_EFORMAT,
-                              "%s: no data set in the root group, and %u groups where 1 would be searched",
-                              h->path, (unsigned)h->groups);
+        h->status = STOA_FAIL(h->err, STOA_EFORMAT, "%s: no data set in the root group, and %u groups where 1 would be searched", h->path,
+                              (unsigned)h->groups);
     if (h->only_group > 0) H5Oclose(h->only_group);
     H5Gclose(root);
 }
@@ -232,8 +194,8 @@ stoa_status recoi_h5_read(const char *path, reco_table **table, stoa_error *err)
     quiet saved = quiet_begin();
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0) {
-        h.status = STOA_FAIL(err, STOA_EFORMAT, "%s: no HDF5 file, or a damaged one, of %llu bytes", path,
-                             (unsigned long long)h.file_bytes);
+        h.status =
+            STOA_FAIL(err, STOA_EFORMAT, "%s: no HDF5 file, or a damaged one, of %llu bytes", path, (unsigned long long)h.file_bytes);
     } else {
         read_file(&h, file);
         H5Fclose(file);
@@ -243,10 +205,8 @@ stoa_status recoi_h5_read(const char *path, reco_table **table, stoa_error *err)
         h.status = STOA_EFORMAT; /* a name the table refuses is the file's fault */
         if (err) err->status = STOA_EFORMAT;
     }
-    if (h.status != STOA_OK)
-        reco_table_destroy(h.table);
-    else
-        *table = h.table;
+    if (h.status != STOA_OK) reco_table_destroy(h.table);
+    else *table = h.table;
     return h.status;
 }
 
@@ -286,8 +246,7 @@ static char *gather(const reco_table *table, uint32_t first, uint32_t count, siz
     return values;
 }
 
-static stoa_status write_set(const char *path, hid_t file, const reco_table *table, uint32_t first,
-                             uint32_t count, stoa_error *err)
+static stoa_status write_set(const char *path, hid_t file, const reco_table *table, uint32_t first, uint32_t count, stoa_error *err)
 {
     const reco_column *column = reco_table_column(table, first);
     const char *name = column->group[0] ? column->group : column->name;
@@ -295,22 +254,19 @@ static stoa_status write_set(const char *path, hid_t file, const reco_table *tab
     hid_t type = file_type(column->dtype);
     if (type < 0 || strchr(name, '/')) {
         if (type >= 0) H5Tclose(type);
-        return STOA_FAIL(err, STOA_EDTYPE, "%s: column '%s' of type %s cannot be an HDF5 data set", path,
-                         name, stoa_dtype_name(column->dtype));
+        return STOA_FAIL(err, STOA_EDTYPE, "%s: column '%s' of type %s cannot be an HDF5 data set", path, name,
+                         stoa_dtype_name(column->dtype));
     }
     size_t item = H5Tget_size(type), bytes = (size_t)dims[0] * count * item;
     char *values = gather(table, first, count, item);
     hid_t space = H5Screate_simple(column->group[0] ? 2 : 1, dims, NULL);
     hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    int failed = !values || space < 0 || set < 0 ||
-                 (dims[0] && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0);
+    int failed = !values || space < 0 || set < 0 || (dims[0] && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0);
     if (set >= 0) H5Dclose(set);
     if (space >= 0) H5Sclose(space);
     H5Tclose(type);
     stoa_free(values, bytes);
-    if (failed)
-        return STOA_FAIL(err, STOA_EIO, "%s: data set '%s' of %zu bytes cannot be written", path, name,
-                         bytes);
+    if (failed) return STOA_FAIL(err, STOA_EIO, "%s: data set '%s' of %zu bytes cannot be written", path, name, bytes);
     return STOA_OK;
 }
 
@@ -322,16 +278,12 @@ stoa_status recoi_h5_write(const char *path, const reco_table *table, stoa_error
     if (plist >= 0) H5Pset_link_creation_order(plist, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     errno = 0;
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, plist < 0 ? H5P_DEFAULT : plist, H5P_DEFAULT);
-    if (file < 0)
-        status =
-            STOA_FAIL(err, STOA_EIO, "%s: cannot create: %s", path, errno ? strerror(errno) : "HDF5 failed");
-    for (uint32_t c = 0, span; file >= 0 && c < reco_table_column_count(table) && status == STOA_OK;
-         c += span) {
+    if (file < 0) status = STOA_FAIL(err, STOA_EIO, "%s: cannot create: %s", path, errno ? strerror(errno) : "HDF5 failed");
+    for (uint32_t c = 0, span; file >= 0 && c < reco_table_column_count(table) && status == STOA_OK; c += span) {
         span = recoi_group_span(table, c);
         status = write_set(path, file, table, c, span, err);
     }
-    if (file >= 0 && H5Fclose(file) < 0 && status == STOA_OK)
-        status = STOA_FAIL(err, STOA_EIO, "%s: cannot close", path);
+    if (file >= 0 && H5Fclose(file) < 0 && status == STOA_OK) status = STOA_FAIL(err, STOA_EIO, "%s: cannot close", path);
     if (plist >= 0) H5Pclose(plist);
     quiet_end(saved);
     if (status != STOA_OK && file >= 0) recoi_remove(path);

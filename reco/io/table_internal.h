@@ -16,12 +16,12 @@ void recoi_unmap(recoi_bytes *file);
 
 /* ELIMIT when `rows * columns` values of `value_bytes` are more than a reader may make of `file_bytes` bytes of file;
  * `expansion` is how many bytes one byte of file can rightly become. */
-stoa_status recoi_check_size(const char *path, const char *what, uint64_t rows, uint64_t columns, size_t value_bytes,
-                             uint64_t file_bytes, uint64_t expansion, stoa_error *err);
+stoa_status recoi_check_size(const char *path, const char *what, uint64_t rows, uint64_t columns, size_t value_bytes, uint64_t file_bytes,
+                             uint64_t expansion, stoa_error *err);
 
 /* As reco_table_add_group, with names `prefix` + component and the group name apart: npy's c0, npz's x_0. */
-stoa_status recoi_add_components(reco_table *table, const char *group, const char *prefix, stoa_dtype dtype,
-                                 uint32_t components, void **data, size_t *stride, stoa_error *err);
+stoa_status recoi_add_components(reco_table *table, const char *group, const char *prefix, stoa_dtype dtype, uint32_t components,
+                                 void **data, size_t *stride, stoa_error *err);
 
 /* A column that a reader fills or retypes; the public accessor is read-only. */
 reco_column *recoi_column(reco_table *table, uint32_t index);
@@ -30,8 +30,8 @@ reco_column *recoi_column(reco_table *table, uint32_t index);
 uint32_t recoi_group_span(const reco_table *table, uint32_t index);
 
 /* Copy of `count` values between strided places; `swap` turns the byte order of numbers of `unit` bytes. */
-void recoi_copy_strided(char *dst, size_t dst_stride, const char *src, size_t src_stride, size_t value_bytes,
-                        size_t unit, size_t count, int swap);
+void recoi_copy_strided(char *dst, size_t dst_stride, const char *src, size_t src_stride, size_t value_bytes, size_t unit, size_t count,
+                        int swap);
 
 /* Remove what a failed write left, if it is an ordinary file. */
 void recoi_remove(const char *path);

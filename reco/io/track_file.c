@@ -41,8 +41,8 @@ static stoa_status next_block(const stoa_layout *layout, uint32_t rows, const ch
     return STOA_OK;
 }
 
-stoa_status reco_tracks_adopt(const void *data, size_t bytes, stoa_place place, uint32_t tracks, uint32_t hits,
-                              reco_track_blob *blob, stoa_error *err)
+stoa_status reco_tracks_adopt(const void *data, size_t bytes, stoa_place place, uint32_t tracks, uint32_t hits, reco_track_blob *blob,
+                              stoa_error *err)
 {
     const char *at = data;
     RECO_NEED(err, "tracks", data);
@@ -66,19 +66,16 @@ stoa_status reco_vertices_adopt(const void *data, size_t bytes, stoa_place place
 static stoa_status read_header(const reco_track_file *file, const char *path, size_t at, header *h, stoa_error *err)
 {
     if (file->bytes - at < HEADER_BYTES)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: %zu bytes left, a header has %d", path, at, file->bytes - at,
-                         HEADER_BYTES);
+        return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: %zu bytes left, a header has %d", path, at, file->bytes - at, HEADER_BYTES);
     memcpy(h, (const char *)file->map + at, sizeof *h);
-    if (memcmp(h->magic, "STOASOA1", sizeof h->magic) != 0)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: no STOASOA1", path, at);
+    if (memcmp(h->magic, "STOASOA1", sizeof h->magic) != 0) return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: no STOASOA1", path, at);
     if (h->bytes > file->bytes - at - HEADER_BYTES || h->bytes % STOA_LAYOUT_ALIGN_BYTES != 0)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: blob of %llu bytes, %zu left", path, at,
-                         (unsigned long long)h->bytes, file->bytes - at - HEADER_BYTES);
+        return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: blob of %llu bytes, %zu left", path, at, (unsigned long long)h->bytes,
+                         file->bytes - at - HEADER_BYTES);
     return STOA_OK;
 }
 
-static stoa_status view_event(const reco_track_file *file, size_t at, const header *h,
-                              reco_track_blob *blob, stoa_error *err)
+static stoa_status view_event(const reco_track_file *file, size_t at, const header *h, reco_track_blob *blob, stoa_error *err)
 {
     const stoa_place host = {STOA_PLACE_HOST, 0};
     const char *data = (const char *)file->map + at + HEADER_BYTES;
@@ -91,8 +88,7 @@ static stoa_status view_event(const reco_track_file *file, size_t at, const head
 static stoa_status view_events(reco_track_file *file, const char *path, stoa_error *err)
 {
     header h;
-    for (size_t at = 0; at < file->bytes; at += HEADER_BYTES + h.bytes, file->count++)
-        STOA_TRY(read_header(file, path, at, &h, err));
+    for (size_t at = 0; at < file->bytes; at += HEADER_BYTES + h.bytes, file->count++) STOA_TRY(read_header(file, path, at, &h, err));
     file->events = stoa_calloc(file->count + 1u, sizeof *file->events);
     if (!file->events) return STOA_FAIL(err, STOA_ENOMEM, "%s: no memory for %u events", path, file->count);
     size_t at = 0;
@@ -143,12 +139,7 @@ void reco_track_file_close(reco_track_file *file)
     stoa_free(file, sizeof *file);
 }
 
-uint32_t reco_track_file_count(const reco_track_file *file)
-{
-    return file->count;
-}
+uint32_t reco_track_file_count(const reco_track_file *file) { return file->count; }
 
 const reco_track_blob *reco_track_file_event(const reco_track_file *file, uint32_t index)
-{
-    return index < file->count ? &file->events[index] : NULL;
-}
+{ return index < file->count ? &file->events[index] : NULL; }

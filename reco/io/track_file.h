@@ -36,14 +36,13 @@ typedef struct reco_track_file reco_track_file;
 /** View a TracksSoA blob of so many rows; `event` is left alone.
  *  shape bytes >= both blocks   owns borrows `data` as long as the views are used; touches none of it
  *  threads any   errors EINVAL null; ESHAPE too small, both sizes; EALIGN; ELIMIT   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_adopt(const void *data, size_t bytes, stoa_place place, uint32_t tracks,
-                                                       uint32_t hits, reco_track_blob *blob, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_adopt(const void *data, size_t bytes, stoa_place place, uint32_t tracks, uint32_t hits,
+                                                       reco_track_blob *blob, stoa_error *err);
 
 /** View a vertex blob of so many rows.
  *  shape, owns, threads, errors as reco_tracks_adopt   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_vertices_adopt(const void *data, size_t bytes, stoa_place place,
-                                                         uint32_t vertices, uint32_t tracks, reco_vertex_blob *blob,
-                                                         stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_vertices_adopt(const void *data, size_t bytes, stoa_place place, uint32_t vertices,
+                                                         uint32_t tracks, reco_vertex_blob *blob, stoa_error *err);
 
 /** Map a file and view all its events. Contents are not looked at: a broken nTracks is for the job that reads it to find.
  *  owns caller closes; NULL on failure   threads any

@@ -31,10 +31,7 @@ struct reco_events {
 };
 enum { F_CHI2, F_ETA, F_PT, F_STATE, F_COVARIANCE = F_STATE + 5, FLOATS = F_COVARIANCE + 15 };
 
-static float *floats(const reco_events *e, uint32_t column)
-{
-    return e->floats + (size_t)column * e->rows;
-}
+static float *floats(const reco_events *e, uint32_t column) { return e->floats + (size_t)column * e->rows; }
 
 void reco_events_destroy(reco_events *e)
 {
@@ -66,9 +63,7 @@ static stoa_status allocate(uint32_t rows, reco_events **out, stoa_error *err)
     e->vertex = stoa_calloc(rows, sizeof *e->vertex);
     e->floats = stoa_calloc((size_t)rows * FLOATS, sizeof *e->floats);
     *out = e;
-    if (e->events && e->quality && e->is_true && e->is_duplicate && e->layers && e->hits && e->vertex &&
-        e->floats)
-        return STOA_OK;
+    if (e->events && e->quality && e->is_true && e->is_duplicate && e->layers && e->hits && e->vertex && e->floats) return STOA_OK;
     reco_events_destroy(e);
     *out = NULL;
     return STOA_FAIL(err, STOA_ENOMEM, "events: no memory for %u tracks", (unsigned)rows);
@@ -77,20 +72,18 @@ static stoa_status allocate(uint32_t rows, reco_events **out, stoa_error *err)
 /* ---- columns ---- */
 
 /* Find all of `names`, or report at once all that are missing. */
-static stoa_status get_columns(const reco_table *table, const char *what, const char *const *names,
-                               uint32_t count, const reco_column **columns, stoa_error *err)
+static stoa_status get_columns(const reco_table *table, const char *what, const char *const *names, uint32_t count,
+                               const reco_column **columns, stoa_error *err)
 {
     char missing[700] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < count; ++i) {
         columns[i] = reco_table_find(table, names[i]);
         if (!columns[i] && used + strlen(names[i]) + 3 < sizeof missing)
-            used +=
-                (size_t)snprintf(missing + used, sizeof missing - used, "%s%s", used ? ", " : "", names[i]);
+            used += (size_t)snprintf(missing + used, sizeof missing - used, "%s%s", used ? ", " : "", names[i]);
     }
     if (!used) return STOA_OK;
-    return STOA_FAIL(err, STOA_ENAME, "%s: of %u columns needed these are missing: %s", what, (unsigned)count,
-                     missing);
+    return STOA_FAIL(err, STOA_ENAME, "%s: of %u columns needed these are missing: %s", what, (unsigned)count, missing);
 }
 
 /* To an integer between two bounds; NaN is the lower one. Absurd values stay absurd, but defined. */
@@ -135,30 +128,25 @@ static stoa_status split_events(reco_events *e, const char *what, const reco_col
 {
     for (uint32_t row = 0; row < e->rows; ++row) {
         int64_t value = event_number(number, row);
-        if (!e->count || e->events[e->count - 1].number != value)
-            e->events[e->count++] = (event){.number = value, .first = row};
+        if (!e->count || e->events[e->count - 1].number != value) e->events[e->count++] = (event){.number = value, .first = row};
         event *last = &e->events[e->count - 1];
         if (++last->rows > e->rows_max) e->rows_max = last->rows;
     }
     qsort(e->events, e->count, sizeof *e->events, by_number);
     for (uint32_t i = 1; i < e->count; ++i)
         if (e->events[i].number == e->events[i - 1].number)
-            return STOA_FAIL(
-                err, STOA_EFORMAT,
-                "%s: event %lld is in rows %u.. and again in rows %u..; its rows must follow each other",
-                what, (long long)e->events[i].number, (unsigned)e->events[i - 1].first,
-                (unsigned)e->events[i].first);
+            return STOA_FAIL(err, STOA_EFORMAT, "%s: event %lld is in rows %u.. and again in rows %u..; its rows must follow each other",
+                             what, (long long)e->events[i].number, (unsigned)e->events[i - 1].first, (unsigned)e->events[i].first);
     return STOA_OK;
 }
 
 /* ---- generated files ---- */
 
 static const char *const generated_names[] = {
-    "event",         "quality",       "chi2",         "nLayers",       "eta",           "pt",
-    "state_0",       "state_1",       "state_2",      "state_3",       "state_4",       "covariance_0",
-    "covariance_1",  "covariance_2",  "covariance_3", "covariance_4",  "covariance_5",  "covariance_6",
-    "covariance_7",  "covariance_8",  "covariance_9", "covariance_10", "covariance_11", "covariance_12",
-    "covariance_13", "covariance_14",
+    "event",         "quality",       "chi2",          "nLayers",       "eta",           "pt",           "state_0",
+    "state_1",       "state_2",       "state_3",       "state_4",       "covariance_0",  "covariance_1", "covariance_2",
+    "covariance_3",  "covariance_4",  "covariance_5",  "covariance_6",  "covariance_7",  "covariance_8", "covariance_9",
+    "covariance_10", "covariance_11", "covariance_12", "covariance_13", "covariance_14",
 };
 enum { G_EVENT, G_QUALITY, G_CHI2, G_LAYERS, G_ETA, G_PT, G_STATE, G_COUNT = G_STATE + 20 };
 _Static_assert(sizeof generated_names / sizeof *generated_names == G_COUNT, "names and indices disagree");
@@ -166,14 +154,12 @@ _Static_assert(sizeof generated_names / sizeof *generated_names == G_COUNT, "nam
 /* nHits, or the differences of hitOffsets; a negative difference wraps on filling as it does in CMSSW. */
 static stoa_status read_hits(reco_events *e, const reco_table *table, const char *what, stoa_error *err)
 {
-    const reco_column *hits = reco_table_find(table, "nHits"),
-                      *offsets = reco_table_find(table, "hitOffsets");
+    const reco_column *hits = reco_table_find(table, "nHits"), *offsets = reco_table_find(table, "hitOffsets");
     if (hits) {
         copy_i32(hits, e->hits, e->rows);
         return STOA_OK;
     }
-    if (!offsets)
-        return STOA_FAIL(err, STOA_ENAME, "%s: neither column nHits nor column hitOffsets is there", what);
+    if (!offsets) return STOA_FAIL(err, STOA_ENAME, "%s: neither column nHits nor column hitOffsets is there", what);
     for (uint32_t i = 0; i < e->count; ++i) {
         double before = 0;
         for (uint32_t row = e->events[i].first, end = row + e->events[i].rows; row < end; ++row) {
@@ -192,8 +178,7 @@ static void read_truth(reco_events *e, const reco_table *table, const char *is_t
     e->has_truth = yes != NULL;
     if (yes) copy_u8(yes, e->is_true, e->rows);
     if (again) copy_u8(again, e->is_duplicate, e->rows);
-    if (vertex)
-        copy_i32(vertex, e->vertex, e->rows);
+    if (vertex) copy_i32(vertex, e->vertex, e->rows);
     else
         for (uint32_t i = 0; i < e->rows; ++i) e->vertex[i] = -1;
 }
@@ -205,8 +190,7 @@ static stoa_status read_generated(const reco_table *table, const char *what, rec
     STOA_TRY(split_events(e, what, c[G_EVENT], err));
     STOA_TRY(read_hits(e, table, what, err));
     copy_u8(c[G_QUALITY], e->quality, e->rows);
-    for (uint32_t i = 0; i < e->rows; ++i)
-        e->layers[i] = (int8_t)to_int(reco_column_value(c[G_LAYERS], i), -128, 127);
+    for (uint32_t i = 0; i < e->rows; ++i) e->layers[i] = (int8_t)to_int(reco_column_value(c[G_LAYERS], i), -128, 127);
     reco_column_floats(c[G_CHI2], 0, e->rows, floats(e, F_CHI2));
     reco_column_floats(c[G_ETA], 0, e->rows, floats(e, F_ETA));
     reco_column_floats(c[G_PT], 0, e->rows, floats(e, F_PT));
@@ -251,8 +235,7 @@ void reco_atlas_to_cms(const reco_atlas_track *t, double state[5], double covari
     state[RECO_STATE_COT_THETA] = 1 / tan(t->theta);
     state[RECO_STATE_ZIP] = MM_TO_CM * (t->z0 + t->vz);
     for (int a = 0, k = 0; a < 5; ++a) {
-        for (int b = 0; b < a; ++b, ++k)
-            v[a][b] = v[b][a] = t->correlation[k] * sqrt(t->variance[a] * t->variance[b]);
+        for (int b = 0; b < a; ++b, ++k) v[a][b] = v[b][a] = t->correlation[k] * sqrt(t->variance[a] * t->variance[b]);
         v[a][a] = t->variance[a];
     }
     jacobian(t, j);
@@ -273,8 +256,7 @@ static void physlite_row(const reco_column *const *c, uint32_t row, reco_events 
     double v[P_COUNT], state[5], covariance[15];
     reco_atlas_track t;
     for (uint32_t k = 0; k < P_COUNT; ++k) v[k] = reco_column_value(c[k], row);
-    t = (reco_atlas_track){v[P_D0],     v[P_D0 + 1], v[P_D0 + 2], v[P_D0 + 3],
-                           v[P_D0 + 4], v[P_D0 + 5], {0},         {0}};
+    t = (reco_atlas_track){v[P_D0], v[P_D0 + 1], v[P_D0 + 2], v[P_D0 + 3], v[P_D0 + 4], v[P_D0 + 5], {0}, {0}};
     memcpy(t.variance, v + P_VARIANCE, sizeof t.variance);
     memcpy(t.correlation, v + P_CORRELATION, sizeof t.correlation);
     reco_atlas_to_cms(&t, state, covariance);
@@ -310,16 +292,14 @@ static event *event_of(const reco_events *e, int64_t number)
     uint32_t low = 0, high = e->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (e->events[middle].number < key.number)
-            low = middle + 1;
-        else
-            high = middle;
+        if (e->events[middle].number < key.number) low = middle + 1;
+        else high = middle;
     }
     return low < e->count && e->events[low].number == number ? &e->events[low] : NULL;
 }
 
-static reco_true_vertex vertex_at(const reco_column *const *c, const reco_column *type,
-                                  const reco_column *tracks, double scale, uint32_t row)
+static reco_true_vertex vertex_at(const reco_column *const *c, const reco_column *type, const reco_column *tracks, double scale,
+                                  uint32_t row)
 {
     return (reco_true_vertex){
         .x = (float)(scale * reco_column_value(c[V_X], row)),
@@ -334,8 +314,7 @@ static reco_true_vertex vertex_at(const reco_column *const *c, const reco_column
 /* Counting sort by event: the rows of the file may come in any order. */
 static stoa_status read_vertices(const reco_table *table, const char *what, reco_events *e, stoa_error *err)
 {
-    const reco_column *c[V_COUNT], *type = reco_table_find(table, "type"),
-                                   *tracks = reco_table_find(table, "tracks");
+    const reco_column *c[V_COUNT], *type = reco_table_find(table, "type"), *tracks = reco_table_find(table, "tracks");
     uint32_t rows = reco_table_rows(table), kept = 0;
     double scale = e->source == RECO_EVENTS_PHYSLITE ? MM_TO_CM : 1;
     if (!type) type = reco_table_find(table, "vertexType");
@@ -344,15 +323,12 @@ static stoa_status read_vertices(const reco_table *table, const char *what, reco
         event *of = event_of(e, event_number(c[V_EVENT], row));
         if (of) ++of->vertices, ++kept;
     }
-    for (uint32_t i = 1; i < e->count; ++i)
-        e->events[i].first_vertex = e->events[i - 1].first_vertex + e->events[i - 1].vertices;
+    for (uint32_t i = 1; i < e->count; ++i) e->events[i].first_vertex = e->events[i - 1].first_vertex + e->events[i - 1].vertices;
     if (!kept) return STOA_OK;
     e->vertices = stoa_calloc(kept, sizeof *e->vertices);
-    if (!e->vertices)
-        return STOA_FAIL(err, STOA_ENOMEM, "%s: no memory for %u vertices", what, (unsigned)kept);
+    if (!e->vertices) return STOA_FAIL(err, STOA_ENOMEM, "%s: no memory for %u vertices", what, (unsigned)kept);
     e->vertex_count = kept;
-    for (uint32_t i = 0; i < e->count; ++i)
-        e->events[i].vertices = 0; /* counts again, as the place to fill */
+    for (uint32_t i = 0; i < e->count; ++i) e->events[i].vertices = 0; /* counts again, as the place to fill */
     for (uint32_t row = 0; row < rows; ++row) {
         event *of = event_of(e, event_number(c[V_EVENT], row));
         if (of) e->vertices[of->first_vertex + of->vertices++] = vertex_at(c, type, tracks, scale, row);
@@ -362,8 +338,8 @@ static stoa_status read_vertices(const reco_table *table, const char *what, reco
 
 /* ---- reading ---- */
 
-stoa_status reco_events_from_tables(const reco_table *tracks, const reco_table *vertices, const char *what,
-                                    reco_events **events, stoa_error *err)
+stoa_status reco_events_from_tables(const reco_table *tracks, const reco_table *vertices, const char *what, reco_events **events,
+                                    stoa_error *err)
 {
     reco_events *e;
     if (!events) return STOA_FAIL(err, STOA_EINVAL, "events: out pointer is NULL");
@@ -372,8 +348,7 @@ stoa_status reco_events_from_tables(const reco_table *tracks, const reco_table *
     STOA_TRY(allocate(reco_table_rows(tracks), &e, err));
     int physlite = reco_table_find(tracks, "qOverP") && reco_table_find(tracks, "theta");
     e->source = physlite ? RECO_EVENTS_PHYSLITE : RECO_EVENTS_GENERATED;
-    stoa_status status =
-        physlite ? read_physlite(tracks, what, e, err) : read_generated(tracks, what, e, err);
+    stoa_status status = physlite ? read_physlite(tracks, what, e, err) : read_generated(tracks, what, e, err);
     if (status == STOA_OK && vertices) status = read_vertices(vertices, what, e, err);
     if (status != STOA_OK) {
         reco_events_destroy(e);
@@ -399,8 +374,7 @@ static int find_vertices(const char *path, char *text, size_t capacity)
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *at = NULL;
     for (const char *next = strstr(name, "_tracks"); next; next = strstr(next + 1, "_tracks")) at = next;
     if (!at) return 0;
-    size_t length =
-        (size_t)snprintf(text, capacity, "%.*s_vertices%s", (int)(at - path), path, at + strlen("_tracks"));
+    size_t length = (size_t)snprintf(text, capacity, "%.*s_vertices%s", (int)(at - path), path, at + strlen("_tracks"));
     return length < capacity && access(text, F_OK) == 0;
 }
 
@@ -421,25 +395,13 @@ stoa_status reco_events_read(const char *path, reco_events **events, stoa_error 
 
 /* ---- asking ---- */
 
-uint32_t reco_events_count(const reco_events *events)
-{
-    return events->count;
-}
+uint32_t reco_events_count(const reco_events *events) { return events->count; }
 
-uint32_t reco_events_rows(const reco_events *events, uint32_t index)
-{
-    return index < events->count ? events->events[index].rows : 0;
-}
+uint32_t reco_events_rows(const reco_events *events, uint32_t index) { return index < events->count ? events->events[index].rows : 0; }
 
-uint32_t reco_events_rows_max(const reco_events *events)
-{
-    return events->rows_max;
-}
+uint32_t reco_events_rows_max(const reco_events *events) { return events->rows_max; }
 
-uint32_t reco_events_rows_total(const reco_events *events)
-{
-    return events->rows;
-}
+uint32_t reco_events_rows_total(const reco_events *events) { return events->rows; }
 
 uint32_t reco_events_hits(const reco_events *events, uint32_t index)
 {
@@ -450,20 +412,11 @@ uint32_t reco_events_hits(const reco_events *events, uint32_t index)
     return sum;
 }
 
-int64_t reco_events_number(const reco_events *events, uint32_t index)
-{
-    return index < events->count ? events->events[index].number : -1;
-}
+int64_t reco_events_number(const reco_events *events, uint32_t index) { return index < events->count ? events->events[index].number : -1; }
 
-reco_events_source reco_events_origin(const reco_events *events)
-{
-    return events->source;
-}
+reco_events_source reco_events_origin(const reco_events *events) { return events->source; }
 
-uint32_t reco_events_has_truth(const reco_events *events)
-{
-    return events->has_truth;
-}
+uint32_t reco_events_has_truth(const reco_events *events) { return events->has_truth; }
 
 const reco_true_vertex *reco_events_vertices(const reco_events *events, uint32_t index, uint32_t *count)
 {
@@ -477,19 +430,14 @@ const reco_true_vertex *reco_events_vertices(const reco_events *events, uint32_t
 static stoa_status check_view(const char *what, const stoa_view_head *head, uint32_t rows, stoa_error *err)
 {
     if (head->rows < rows)
-        return STOA_FAIL(err, STOA_ESHAPE, "%s: the event has %u tracks, the view %u rows", what,
-                         (unsigned)rows, (unsigned)head->rows);
+        return STOA_FAIL(err, STOA_ESHAPE, "%s: the event has %u tracks, the view %u rows", what, (unsigned)rows, (unsigned)head->rows);
     if (head->place.type != STOA_PLACE_HOST)
-        return STOA_FAIL(err, STOA_EPLACE, "%s: view of place type %d, host memory needed", what,
-                         (int)head->place.type);
+        return STOA_FAIL(err, STOA_EPLACE, "%s: view of place type %d, host memory needed", what, (int)head->place.type);
     return STOA_OK;
 }
 
 static int all_bound(const tracks_soa *t)
-{
-    return t->quality && t->chi2 && t->nLayers && t->eta && t->pt && t->state.data && t->covariance.data &&
-           t->hitOffsets && t->nTracks;
-}
+{ return t->quality && t->chi2 && t->nLayers && t->eta && t->pt && t->state.data && t->covariance.data && t->hitOffsets && t->nTracks; }
 
 static void fill_truth(const reco_events *e, const event *of, const track_truth_soa *truth)
 {
@@ -498,12 +446,10 @@ static void fill_truth(const reco_events *e, const event *of, const track_truth_
     memcpy(truth->vertex, e->vertex + of->first, of->rows * sizeof *e->vertex);
 }
 
-stoa_status reco_events_fill(const reco_events *e, uint32_t index, const tracks_soa *t,
-                             const track_truth_soa *truth, stoa_error *err)
+stoa_status reco_events_fill(const reco_events *e, uint32_t index, const tracks_soa *t, const track_truth_soa *truth, stoa_error *err)
 {
     if (!e || !t || index >= e->count)
-        return STOA_FAIL(err, STOA_EINVAL, "events: number %u asked, %u there", (unsigned)index,
-                         e ? (unsigned)e->count : 0u);
+        return STOA_FAIL(err, STOA_EINVAL, "events: number %u asked, %u there", (unsigned)index, e ? (unsigned)e->count : 0u);
     const event *of = &e->events[index];
     size_t bytes = of->rows * sizeof(float);
     STOA_TRY(check_view("tracks", &t->head, of->rows, err));
@@ -515,10 +461,8 @@ stoa_status reco_events_fill(const reco_events *e, uint32_t index, const tracks_
     memcpy(t->chi2, floats(e, F_CHI2) + of->first, bytes);
     memcpy(t->eta, floats(e, F_ETA) + of->first, bytes);
     memcpy(t->pt, floats(e, F_PT) + of->first, bytes);
-    for (uint32_t k = 0; k < 5; ++k)
-        memcpy(t->state.data + k * t->state.stride, floats(e, F_STATE + k) + of->first, bytes);
-    for (uint32_t k = 0; k < 15; ++k)
-        memcpy(t->covariance.data + k * t->covariance.stride, floats(e, F_COVARIANCE + k) + of->first, bytes);
+    for (uint32_t k = 0; k < 5; ++k) memcpy(t->state.data + k * t->state.stride, floats(e, F_STATE + k) + of->first, bytes);
+    for (uint32_t k = 0; k < 15; ++k) memcpy(t->covariance.data + k * t->covariance.stride, floats(e, F_COVARIANCE + k) + of->first, bytes);
     for (uint32_t i = 0, offset = 0; i < of->rows; ++i) {
         offset += (uint32_t)e->hits[of->first + i];
         t->hitOffsets[i] = offset;

@@ -45,8 +45,8 @@ RECO_API STOA_MUST_CHECK stoa_status reco_events_read(const char *path, reco_eve
 
 /** As reco_events_read, from tables in memory; `vertices` may be NULL, `what` names the source in messages.
  *  owns borrows the tables during the call   threads any   errors as reco_events_read   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_events_from_tables(const reco_table *tracks, const reco_table *vertices,
-                                                             const char *what, reco_events **events, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_events_from_tables(const reco_table *tracks, const reco_table *vertices, const char *what,
+                                                             reco_events **events, stoa_error *err);
 
 /** Destroy; NULL is a no-op.   owns takes `events`   threads any   errors none   since 0.1 */
 RECO_API void reco_events_destroy(reco_events *events);
@@ -72,9 +72,8 @@ RECO_API uint32_t reco_events_has_truth(const reco_events *events);
  *  gets is_true 0, vertex -1. Rows behind the event are left as they are.
  *  shape views of at least reco_events_rows rows   owns fills caller's memory   threads any
  *  errors EINVAL index, or a column that is not bound; ESHAPE rows, both values; EPLACE not host memory   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_events_fill(const reco_events *events, uint32_t index,
-                                                      const tracks_soa *tracks, const track_truth_soa *truth,
-                                                      stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_events_fill(const reco_events *events, uint32_t index, const tracks_soa *tracks,
+                                                      const track_truth_soa *truth, stoa_error *err);
 
 /** Vertices of event `index`; NULL and 0 when there are none.
  *  owns borrowed until destroy   threads any   errors NULL   since 0.1 */

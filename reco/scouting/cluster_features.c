@@ -22,17 +22,15 @@ STOA_KERNEL(reco_cluster_crossings, reco_cluster_features)
         *out->clusters = cluster_count(args);
         *out->clustered = args->cluster_members[*out->clusters];
     }
-    STOA_FOR(c, grid, *args->crossings.crossings)
-    for (uint32_t k = args->crossing_clusters[c]; k < args->crossing_clusters[c + 1] && k < rows; k++)
-        out->crossing[k] = c;
+    STOA_FOR (c, grid, *args->crossings.crossings)
+        for (uint32_t k = args->crossing_clusters[c]; k < args->crossing_clusters[c + 1] && k < rows; k++) out->crossing[k] = c;
 }
 
 STOA_KERNEL(reco_cluster_sums, reco_cluster_features)
 {
     const puppi_soa *p = &args->puppi;
     const clusters_soa *out = &args->clusters;
-    STOA_FOR(cluster, grid, cluster_count(args))
-    {
+    STOA_FOR (cluster, grid, cluster_count(args)) {
         const uint32_t first = args->cluster_members[cluster], end = args->cluster_members[cluster + 1];
         float x = 0, y = 0, z = 0, e = 0;
         for (uint32_t m = first; m < end; m++) {
@@ -84,8 +82,7 @@ STOA_DEVICE void write_member(const reco_cluster_features *args, uint32_t cluste
 STOA_KERNEL(reco_cluster_features, reco_cluster_features)
 {
     const clusters_soa *out = &args->clusters;
-    STOA_FOR(cluster, grid, cluster_count(args))
-    {
+    STOA_FOR (cluster, grid, cluster_count(args)) {
         uint32_t leading[RECO_CLUSTER_MEMBERS];
         const uint32_t used = find_leading(args, cluster, leading);
         for (uint32_t m = 0; m < used; m++) write_member(args, cluster, m, leading[m]);

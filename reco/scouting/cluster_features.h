@@ -34,8 +34,7 @@ typedef struct reco_cluster_features {
 
 /** Enqueue the sums: crossing, members, pt, eta, phi, mass, and the numbers of clusters and of candidates in them.
  *  owns, sync, alloc, threads, errors as reco_cluster_features_enqueue   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_cluster_sums_enqueue(stoa_queue *queue, const reco_cluster_features *args,
-                                                               stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_cluster_sums_enqueue(stoa_queue *queue, const reco_cluster_features *args, stoa_error *err);
 
 /** Enqueue the transform behind the sums, which it reads: features and mask.
  *
@@ -44,8 +43,7 @@ RECO_API STOA_MUST_CHECK stoa_status reco_cluster_sums_enqueue(stoa_queue *queue
  *  sync     asynchronous      alloc none      threads  one at a time per queue
  *  errors   EINVAL null pointer; as stoa_queue_launch
  *  source   features of L1TriggerScouting/TauTagging's transform, described in its columns; the code is our own      since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_cluster_features_enqueue(stoa_queue *queue, const reco_cluster_features *args,
-                                                                   stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_cluster_features_enqueue(stoa_queue *queue, const reco_cluster_features *args, stoa_error *err);
 
 STOA_END_DECLS
 #endif

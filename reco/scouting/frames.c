@@ -18,15 +18,9 @@ static uint64_t load64(const uint8_t *at)
     return value;
 }
 
-static uint32_t load32(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
+static uint32_t load32(const uint8_t *at) { return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24; }
 
-static uint32_t load16(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8;
-}
+static uint32_t load16(const uint8_t *at) { return (uint32_t)at[0] | (uint32_t)at[1] << 8; }
 
 /* ---- Bytes. ---- */
 
@@ -153,10 +147,7 @@ static stoa_status dth_next(scout_frames *f, scout_chunk *chunk, uint32_t *fault
 /* ---- CMSSW's raw file. ---- */
 
 static bool cms_is_orbit(const scout_frames *f, size_t at)
-{
-    return f->bytes - at >= CMS_ORBIT_HEADER && load16(f->data + at) == CMS_ORBIT_VERSION &&
-           load32(f->data + at + 4) == f->run;
-}
+{ return f->bytes - at >= CMS_ORBIT_HEADER && load16(f->data + at) == CMS_ORBIT_VERSION && load32(f->data + at + 4) == f->run; }
 
 static stoa_status cms_next(scout_frames *f, scout_chunk *chunk, uint32_t *faults, bool *more, stoa_error *err)
 {
@@ -191,8 +182,8 @@ static stoa_status cms_begin(scout_frames *f, const char *what, stoa_error *err)
 {
     const size_t header_bytes = f->bytes >= CMS_FILE_HEADER ? load16(f->data + 8) : 0;
     if (header_bytes < CMS_FILE_HEADER || header_bytes > f->bytes)
-        return STOA_FAIL(err, STOA_EFORMAT, "%s: file header of %zu bytes in a file of %zu, at least %d needed", what,
-                         header_bytes, f->bytes, CMS_FILE_HEADER);
+        return STOA_FAIL(err, STOA_EFORMAT, "%s: file header of %zu bytes in a file of %zu, at least %d needed", what, header_bytes,
+                         f->bytes, CMS_FILE_HEADER);
     f->run = load32(f->data + 16);
     f->at = header_bytes;
     return STOA_OK;
@@ -218,15 +209,12 @@ static bool looks_like(const scout_frames *f, reco_scout_format format)
 {
     size_t at = 0;
     switch (format) {
-    case RECO_SCOUT_CMSRAW:
-        return f->bytes >= 8 && !memcmp(f->data, CMS_MAGIC, 8);
-    case RECO_SCOUT_DTH256:
-        return f->bytes >= DTH_HEADER && load16(f->data) == DTH_MAGIC;
+    case RECO_SCOUT_CMSRAW: return f->bytes >= 8 && !memcmp(f->data, CMS_MAGIC, 8);
+    case RECO_SCOUT_DTH256: return f->bytes >= DTH_HEADER && load16(f->data) == DTH_MAGIC;
     case RECO_SCOUT_NATIVE64:
         while (f->bytes - at >= 8 && load64(f->data + at) == 0) at += 8;
         return f->bytes - at < 8 || (reco_scout_kind(load64(f->data + at)) & 2u) != 0;
-    case RECO_SCOUT_ANY:
-        break;
+    case RECO_SCOUT_ANY: break;
     }
     return false;
 }
@@ -237,10 +225,9 @@ stoa_status scout_frames_begin(scout_frames *f, const char *what, stoa_error *er
     for (size_t i = 0; f->format == RECO_SCOUT_ANY && i < sizeof known / sizeof *known; i++)
         if (looks_like(f, known[i])) f->format = known[i];
     if (f->format == RECO_SCOUT_ANY)
-        return STOA_FAIL(
-            err, STOA_EFORMAT,
-            "%s: begins with 0x%016llx: not a CMSSW raw file, a DTH block or an event header; name the format", what,
-            f->bytes >= 8 ? (unsigned long long)load64(f->data) : 0ull);
+        return STOA_FAIL(err, STOA_EFORMAT,
+                         "%s: begins with 0x%016llx: not a CMSSW raw file, a DTH block or an event header; name the format", what,
+                         f->bytes >= 8 ? (unsigned long long)load64(f->data) : 0ull);
     return f->format == RECO_SCOUT_CMSRAW ? cms_begin(f, what, err) : STOA_OK;
 }
 
@@ -249,16 +236,10 @@ stoa_status scout_frames_next(scout_frames *f, scout_chunk *chunk, uint32_t *fau
     *chunk = (scout_chunk){0};
     *more = false;
     switch (f->format) {
-    case RECO_SCOUT_DTH256:
-        return dth_next(f, chunk, faults, more, err);
-    case RECO_SCOUT_CMSRAW:
-        STOA_TRY(cms_next(f, chunk, faults, more, err));
-        break;
-    case RECO_SCOUT_NATIVE64:
-        native_next(f, chunk, faults, more);
-        break;
-    case RECO_SCOUT_ANY:
-        return STOA_OK;
+    case RECO_SCOUT_DTH256: return dth_next(f, chunk, faults, more, err);
+    case RECO_SCOUT_CMSRAW: STOA_TRY(cms_next(f, chunk, faults, more, err)); break;
+    case RECO_SCOUT_NATIVE64: native_next(f, chunk, faults, more); break;
+    case RECO_SCOUT_ANY: return STOA_OK;
     }
     chunk->in_place = (uintptr_t)chunk->words % sizeof(uint64_t) == 0;
     return STOA_OK;

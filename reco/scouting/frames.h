@@ -35,7 +35,6 @@ enum { SCOUT_BLOCK_BYTES = 32 + 255 * 32, SCOUT_BLOCK_WORDS = 255 * 4 };
 /* Find the format by the first bytes, or check it against them. */
 STOA_MUST_CHECK stoa_status scout_frames_begin(scout_frames *f, const char *what, stoa_error *err);
 /* The next chunk; *more is false at the end of the input. Faults are added to `faults`. */
-STOA_MUST_CHECK stoa_status scout_frames_next(scout_frames *f, scout_chunk *chunk, uint32_t *faults, bool *more,
-                                              stoa_error *err);
+STOA_MUST_CHECK stoa_status scout_frames_next(scout_frames *f, scout_chunk *chunk, uint32_t *faults, bool *more, stoa_error *err);
 
 #endif

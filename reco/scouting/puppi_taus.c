@@ -71,8 +71,7 @@ STOA_DEVICE tau_crossing crossing_of(const reco_puppi_taus *args, uint32_t cross
 }
 
 /* The leading candidates of a seed's cone into `rows`, which has room for one more than RECO_TAU_CANDIDATES; the cone's pt. */
-STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows,
-                                 uint32_t *count)
+STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows, uint32_t *count)
 {
     const float radius2 = args->options.cone * args->options.cone;
     uint32_t found = 0;
@@ -91,8 +90,7 @@ STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, ui
 STOA_DEVICE bool is_apart(const puppi_soa *p, float separation, const uint32_t *seeds, uint32_t count, uint32_t row)
 {
     for (uint32_t s = 0; s < count; s++)
-        if (scout_delta_r2(p->eta[seeds[s]], p->phi[seeds[s]], p->eta[row], p->phi[row]) < separation * separation)
-            return false;
+        if (scout_delta_r2(p->eta[seeds[s]], p->phi[seeds[s]], p->eta[row], p->phi[row]) < separation * separation) return false;
     return true;
 }
 
@@ -101,19 +99,15 @@ STOA_KERNEL(reco_tau_seeds, reco_puppi_taus)
 {
     const puppi_soa *p = &args->puppi;
     const crossing_taus_soa *out = &args->crossing_taus;
-    STOA_FOR(k, grid, *args->crossings.rows)
-    {
+    STOA_FOR (k, grid, *args->crossings.rows) {
         const tau_crossing c = crossing_of(args, k);
         uint32_t seeds[RECO_TAUS_OF_CROSSING], leading[RECO_TAU_CANDIDATES + 1], found = 0, kept = 0, used;
         order_by_pt(p->pt, c.first, c.count, args->order + c.first);
         for (uint32_t i = 0; i < c.count && found < RECO_TAUS_OF_CROSSING; i++) {
             const uint32_t row = c.order[i];
-            if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row))
-                continue;
+            if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row)) continue;
             seeds[found++] = row;
-            if (args->options.cone_pt_min > 0.0f &&
-                look_into_cone(args, c, row, leading, &used) < args->options.cone_pt_min)
-                continue;
+            if (args->options.cone_pt_min > 0.0f && look_into_cone(args, c, row, leading, &used) < args->options.cone_pt_min) continue;
             out->seed.data[kept++ * out->seed.stride + k] = row;
         }
         out->count[k] = out->offset[k] = kept;
@@ -126,11 +120,10 @@ STOA_KERNEL(reco_tau_clear, reco_puppi_taus)
     const taus_soa *t = &args->taus;
     const uint32_t count = args->crossing_taus.offset[*args->crossings.crossings];
     if (grid.index == 0) *t->taus = count;
-    STOA_FOR(k, grid, RECO_TAU_FEATURES) memset(t->features.data + k * t->features.stride, 0, count * sizeof(float));
+    STOA_FOR (k, grid, RECO_TAU_FEATURES) memset(t->features.data + k * t->features.stride, 0, count * sizeof(float));
 }
 
-STOA_DEVICE void write_features(const puppi_soa *p, uint32_t seed, const uint32_t *rows, uint32_t count, float *out,
-                                int64_t stride)
+STOA_DEVICE void write_features(const puppi_soa *p, uint32_t seed, const uint32_t *rows, uint32_t count, float *out, int64_t stride)
 {
     for (uint32_t r = 0; r < count; r++, out += RECO_TAU_NUMBERS * stride) {
         const uint32_t row = rows[r];
@@ -151,8 +144,7 @@ STOA_KERNEL(reco_tau_features, reco_puppi_taus)
     const puppi_soa *p = &args->puppi;
     const crossing_taus_soa *of = &args->crossing_taus;
     const taus_soa *t = &args->taus;
-    STOA_FOR(c, grid, *args->crossings.crossings)
-    {
+    STOA_FOR (c, grid, *args->crossings.crossings) {
         for (uint32_t k = 0; k < of->count[c]; k++) {
             uint32_t rows[RECO_TAU_CANDIDATES + 1], count;
             const uint32_t row = of->offset[c] + k, seed = of->seed.data[k * of->seed.stride + c];
@@ -178,8 +170,7 @@ static stoa_status check(const reco_puppi_taus *args, stoa_error *err)
     RECO_NEED(err, "puppi taus", args->order);
     RECO_NEED(err, "puppi taus", args->distance2);
     if (!(o->eta_max >= 0 && o->separation >= 0 && o->cone >= 0 && o->cone_pt_min >= 0))
-        return STOA_FAIL(err, STOA_EINVAL,
-                         "puppi taus: eta_max %g, separation %g, cone %g, cone_pt_min %g: none may be below 0",
+        return STOA_FAIL(err, STOA_EINVAL, "puppi taus: eta_max %g, separation %g, cone %g, cone_pt_min %g: none may be below 0",
                          (double)o->eta_max, (double)o->separation, (double)o->cone, (double)o->cone_pt_min);
     const uint32_t rows = args->crossings.head.rows;
     if (args->crossing_taus.head.rows < rows || args->taus.head.rows / RECO_TAUS_OF_CROSSING + 1 < rows)

@@ -40,9 +40,7 @@ struct reco_scout_reader {
 static const char *const format_names[] = {NULL, "native64", "dth256", "cmsraw"};
 
 const char *reco_scout_format_name(reco_scout_format format)
-{
-    return (uint32_t)format < sizeof format_names / sizeof *format_names ? format_names[format] : NULL;
-}
+{ return (uint32_t)format < sizeof format_names / sizeof *format_names ? format_names[format] : NULL; }
 
 stoa_status reco_scout_format_find(const char *name, reco_scout_format *format, stoa_error *err)
 {
@@ -72,15 +70,12 @@ static stoa_status make_reader(const reco_scout_options *options, reco_scout_rea
     *reader = NULL;
     if (!options) options = &defaults;
     if (options->struct_size != sizeof *options)
-        return STOA_FAIL(err, STOA_EINVAL, "scouting reader: options of %u bytes, %zu needed", options->struct_size,
-                         sizeof *options);
+        return STOA_FAIL(err, STOA_EINVAL, "scouting reader: options of %u bytes, %zu needed", options->struct_size, sizeof *options);
     if (options->crossings_max < 1 || options->candidates_max < RECO_SCOUT_COUNT_MAX)
-        return STOA_FAIL(err, STOA_EINVAL,
-                         "scouting reader: batches of %u crossings and %u candidates, at least 1 and %u needed",
+        return STOA_FAIL(err, STOA_EINVAL, "scouting reader: batches of %u crossings and %u candidates, at least 1 and %u needed",
                          options->crossings_max, options->candidates_max, RECO_SCOUT_COUNT_MAX);
     if (options->crossings_max > 1u << 24 || options->candidates_max > 1u << 28)
-        return STOA_FAIL(err, STOA_ELIMIT,
-                         "scouting reader: batches of %u crossings and %u candidates, at most 2^24 and 2^28",
+        return STOA_FAIL(err, STOA_ELIMIT, "scouting reader: batches of %u crossings and %u candidates, at most 2^24 and 2^28",
                          options->crossings_max, options->candidates_max);
     reco_scout_reader *made = stoa_calloc(1, sizeof *made);
     if (!made) return STOA_FAIL(err, STOA_ENOMEM, "scouting reader: no memory");
@@ -119,8 +114,7 @@ static stoa_status finish_reader(reco_scout_reader **reader, stoa_status status)
     return status;
 }
 
-stoa_status reco_scout_open(const char *path, const reco_scout_options *options, reco_scout_reader **reader,
-                            stoa_error *err)
+stoa_status reco_scout_open(const char *path, const reco_scout_options *options, reco_scout_reader **reader, stoa_error *err)
 {
     RECO_NEED(err, "scouting reader", path);
     STOA_TRY(make_reader(options, reader, err));
@@ -129,8 +123,8 @@ stoa_status reco_scout_open(const char *path, const reco_scout_options *options,
     return finish_reader(reader, status);
 }
 
-stoa_status reco_scout_open_memory(const void *data, size_t bytes, const reco_scout_options *options,
-                                   reco_scout_reader **reader, stoa_error *err)
+stoa_status reco_scout_open_memory(const void *data, size_t bytes, const reco_scout_options *options, reco_scout_reader **reader,
+                                   stoa_error *err)
 {
     RECO_NEED(err, "scouting reader", data);
     STOA_TRY(make_reader(options, reader, err));
@@ -143,8 +137,7 @@ stoa_status reco_scout_attach(int fd, const reco_scout_options *options, reco_sc
 {
     if (fd < 0) return STOA_FAIL(err, STOA_EINVAL, "scouting stream: descriptor %d", fd);
     if (options && options->format != RECO_SCOUT_ANY && options->format != RECO_SCOUT_DTH256)
-        return STOA_FAIL(err, STOA_ENOTSUP,
-                         "scouting stream: format %s, only dth256 has frames that can be read from a stream",
+        return STOA_FAIL(err, STOA_ENOTSUP, "scouting stream: format %s, only dth256 has frames that can be read from a stream",
                          reco_scout_format_name(options->format));
     STOA_TRY(make_reader(options, reader, err));
     scout_frames *frames = &(*reader)->frames;
@@ -169,15 +162,9 @@ void reco_scout_destroy(reco_scout_reader *reader)
     stoa_free(reader, sizeof *reader);
 }
 
-const reco_scout_options *reco_scout_options_of(const reco_scout_reader *reader)
-{
-    return &reader->options;
-}
+const reco_scout_options *reco_scout_options_of(const reco_scout_reader *reader) { return &reader->options; }
 
-reco_scout_format reco_scout_format_of(const reco_scout_reader *reader)
-{
-    return reader->frames.format;
-}
+reco_scout_format reco_scout_format_of(const reco_scout_reader *reader) { return reader->frames.format; }
 
 stoa_status reco_scout_batch_create(const reco_scout_reader *reader, reco_scout_batch **batch, stoa_error *err)
 {
@@ -192,8 +179,7 @@ stoa_status reco_scout_batch_create(const reco_scout_reader *reader, reco_scout_
     }
     reco_scout_batch_destroy(made);
     *batch = NULL;
-    return STOA_FAIL(err, STOA_ENOMEM, "scouting batch of %u crossings and %u candidates: no memory", o->crossings_max,
-                     o->candidates_max);
+    return STOA_FAIL(err, STOA_ENOMEM, "scouting batch of %u crossings and %u candidates: no memory", o->crossings_max, o->candidates_max);
 }
 
 void reco_scout_batch_destroy(reco_scout_batch *batch)
@@ -245,8 +231,7 @@ static reco_scout_fault judge(const reco_scout_reader *r, uint64_t header)
 }
 
 /* Take events from words[*at .. end) into the batch, until one of the stops. `whole`: no more words follow. */
-static stop take_events(reco_scout_reader *r, reco_scout_batch *batch, const uint64_t *words, uint32_t *at,
-                        uint32_t end, bool whole)
+static stop take_events(reco_scout_reader *r, reco_scout_batch *batch, const uint64_t *words, uint32_t *at, uint32_t end, bool whole)
 {
     uint32_t *faults = batch->faults;
     while (*at < end) {
@@ -254,9 +239,7 @@ static stop take_events(reco_scout_reader *r, reco_scout_batch *batch, const uin
         const uint32_t count = reco_scout_count(header), left = end - *at - 1u;
         if (reco_scout_kind(header) != RECO_SCOUT_EVENT) {
             const bool truncated = reco_scout_kind(header) == RECO_SCOUT_TRUNCATED_ORBIT;
-            faults[header == 0 ? RECO_SCOUT_FAULT_ZERO
-                   : truncated ? RECO_SCOUT_FAULT_TRUNCATED
-                               : RECO_SCOUT_FAULT_STRAY]++;
+            faults[header == 0 ? RECO_SCOUT_FAULT_ZERO : truncated ? RECO_SCOUT_FAULT_TRUNCATED : RECO_SCOUT_FAULT_STRAY]++;
             ++*at;
             continue;
         }
@@ -266,16 +249,14 @@ static stop take_events(reco_scout_reader *r, reco_scout_batch *batch, const uin
             *at = next_header(words, *at + 1, end);
             continue;
         }
-        if (r->frames.format == RECO_SCOUT_NATIVE64 && r->knows_orbit && reco_scout_orbit(header) != r->orbit)
-            return STOP_ORBIT;
+        if (r->frames.format == RECO_SCOUT_NATIVE64 && r->knows_orbit && reco_scout_orbit(header) != r->orbit) return STOP_ORBIT;
         const reco_scout_fault fault = judge(r, header);
         if (fault != RECO_SCOUT_FAULT_COUNT_) {
             faults[fault]++;
             *at += 1u + count;
             continue;
         }
-        if (batch->crossings == r->options.crossings_max || batch->candidates + count > r->options.candidates_max)
-            return STOP_FULL;
+        if (batch->crossings == r->options.crossings_max || batch->candidates + count > r->options.candidates_max) return STOP_FULL;
         if (!r->knows_orbit) know_orbit(r, batch, reco_scout_orbit(header));
         if (reco_scout_bx(header) < r->last_bx) faults[RECO_SCOUT_FAULT_BX_ORDER]++;
         r->last_bx = reco_scout_bx(header);
@@ -331,9 +312,7 @@ static bool read_assembled(reco_scout_reader *r, reco_scout_batch *batch, uint32
     const size_t held = *used - *at, room = batch->memory_words - *used;
     if (take > TAIL_WORDS - held) take = TAIL_WORDS - held;
     if (take > room) take = room;
-    if (take > 0)
-        memcpy(batch->memory + *used, (const uint8_t *)r->chunk.words + r->chunk_at * sizeof(uint64_t),
-               take * sizeof(uint64_t));
+    if (take > 0) memcpy(batch->memory + *used, (const uint8_t *)r->chunk.words + r->chunk_at * sizeof(uint64_t), take * sizeof(uint64_t));
     *used += (uint32_t)take;
     r->chunk_at += take;
     const bool all = r->chunk_at == r->chunk.count;
@@ -354,8 +333,7 @@ static bool read_assembled(reco_scout_reader *r, reco_scout_batch *batch, uint32
 static void drop_pages(reco_scout_reader *r)
 {
     if (r->mapped_bytes == 0) return;
-    const uint8_t *reached =
-        r->has_chunk ? (const uint8_t *)(r->chunk.words + r->chunk_at) : r->frames.data + r->frames.at;
+    const uint8_t *reached = r->has_chunk ? (const uint8_t *)(r->chunk.words + r->chunk_at) : r->frames.data + r->frames.at;
     const size_t behind = (size_t)(reached - r->frames.data) / DROP_BYTES * DROP_BYTES;
     if (behind <= r->dropped_bytes) return;
     union {

@@ -30,29 +30,29 @@ typedef enum reco_scout_format {
 } reco_scout_format;
 
 /** What can be wrong with an orbit: enum, name in tables, text. */
-#define RECO_SCOUT_FAULT_MAP(X)                                                                                   \
-    X(BAD_MAGIC, "bad_magic", "frame or orbit header without its magic; searched for the next one")               \
-    X(SHORT_BLOCK, "short_block", "block shorter than its place in the orbit allows, or no whole words")          \
-    X(BLOCK_ERROR, "block_error", "block with the error flag; its events are kept")                               \
-    X(BLOCK_ORDER, "block_order", "block number does not follow the one before")                                  \
-    X(MISSING_FIRST, "missing_first", "orbit does not begin with a first block")                                  \
-    X(MISSING_LAST, "missing_last", "orbit begins before the last block of the one before")                       \
-    X(CUT, "cut", "input ends inside the orbit")                                                                  \
-    X(TRUNCATED, "truncated", "header of an orbit that the sender truncated")                                     \
-    X(EVENT_ERROR, "event_error", "event flagged as wrong; left out")                                             \
-    X(COUNT, "count", "event with a count beyond its payload or over the next header; left out")                  \
-    X(BX_RANGE, "bx_range", "event of a bunch crossing above 3563; left out")                                     \
-    X(BX_ORDER, "bx_order", "event of an earlier bunch crossing than the one before; kept")                       \
-    X(WRONG_ORBIT, "wrong_orbit", "event of another orbit than its frame; left out")                              \
-    X(STRAY, "stray", "words that belong to no event; left out")                                                  \
-    X(ZERO, "zero", "zero words between events: padding, no error")                                               \
+#define RECO_SCOUT_FAULT_MAP(X) \
+    X(BAD_MAGIC, "bad_magic", "frame or orbit header without its magic; searched for the next one") \
+    X(SHORT_BLOCK, "short_block", "block shorter than its place in the orbit allows, or no whole words") \
+    X(BLOCK_ERROR, "block_error", "block with the error flag; its events are kept") \
+    X(BLOCK_ORDER, "block_order", "block number does not follow the one before") \
+    X(MISSING_FIRST, "missing_first", "orbit does not begin with a first block") \
+    X(MISSING_LAST, "missing_last", "orbit begins before the last block of the one before") \
+    X(CUT, "cut", "input ends inside the orbit") \
+    X(TRUNCATED, "truncated", "header of an orbit that the sender truncated") \
+    X(EVENT_ERROR, "event_error", "event flagged as wrong; left out") \
+    X(COUNT, "count", "event with a count beyond its payload or over the next header; left out") \
+    X(BX_RANGE, "bx_range", "event of a bunch crossing above 3563; left out") \
+    X(BX_ORDER, "bx_order", "event of an earlier bunch crossing than the one before; kept") \
+    X(WRONG_ORBIT, "wrong_orbit", "event of another orbit than its frame; left out") \
+    X(STRAY, "stray", "words that belong to no event; left out") \
+    X(ZERO, "zero", "zero words between events: padding, no error") \
     X(LOST_ORBIT, "lost_orbit", "orbit numbers between the orbit before and this one that did not come")
 
 typedef enum reco_scout_fault {
 #define RECO_SCOUT_FAULT_ENUM_(name, text, doc) RECO_SCOUT_FAULT_##name,
     RECO_SCOUT_FAULT_MAP(RECO_SCOUT_FAULT_ENUM_)
 #undef RECO_SCOUT_FAULT_ENUM_
-    RECO_SCOUT_FAULT_COUNT_
+        RECO_SCOUT_FAULT_COUNT_
 } reco_scout_fault;
 
 typedef struct reco_scout_options {
@@ -85,8 +85,8 @@ typedef struct reco_scout_batch {
  *  owns     caller destroys; NULL on failure      threads  any
  *  errors   EIO the system's errno in `native`; EFORMAT no such format, or not known by its first bytes; EINVAL options; ENOMEM
  *  since    0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_scout_open(const char *path, const reco_scout_options *options,
-                                                     reco_scout_reader **reader, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_scout_open(const char *path, const reco_scout_options *options, reco_scout_reader **reader,
+                                                     stoa_error *err);
 /** As reco_scout_open, over memory.
  *  owns borrows `data` until destroy; caller destroys   threads any   errors as reco_scout_open   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_scout_open_memory(const void *data, size_t bytes, const reco_scout_options *options,
@@ -114,15 +114,13 @@ RECO_API const char *reco_scout_fault_name(uint32_t fault);
 
 /** Make a batch that fits a reader's options.
  *  owns caller destroys   threads any   errors ENOMEM   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_scout_batch_create(const reco_scout_reader *reader, reco_scout_batch **batch,
-                                                             stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_scout_batch_create(const reco_scout_reader *reader, reco_scout_batch **batch, stoa_error *err);
 /** Destroy; NULL is a no-op.   owns takes `batch`   threads one at a time   errors none   since 0.1 */
 RECO_API void reco_scout_batch_destroy(reco_scout_batch *batch);
 
 /** Read the next batch. `*more` is false at the end; the batch is then empty. A last part may have no crossings.
  *  owns fills caller's batch   sync blocks on a socket   alloc none   threads one at a time per reader   errors EIO   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_scout_read(reco_scout_reader *reader, reco_scout_batch *batch, bool *more,
-                                                     stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_scout_read(reco_scout_reader *reader, reco_scout_batch *batch, bool *more, stoa_error *err);
 
 STOA_END_DECLS
 #endif

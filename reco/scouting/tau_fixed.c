@@ -18,16 +18,14 @@ typedef struct tau_layer {
 __constant__
 #endif
     static const tau_layer layers[LAYERS] = {
-        {"w2", "b2", 80, 25, INPUT_BITS, 6},    {"w5", "b5", 25, 25, HIDDEN_BITS, 6},
-        {"w8", "b8", 25, 15, HIDDEN_BITS, 6},   {"w11", "b11", 15, 15, HIDDEN_BITS, 6},
-        {"w14", "b14", 15, 10, HIDDEN_BITS, 6}, {"w17", "b17", 10, 1, HIDDEN_BITS, 9},
+        {"w2", "b2", 80, 25, INPUT_BITS, 6},    {"w5", "b5", 25, 25, HIDDEN_BITS, 6},   {"w8", "b8", 25, 15, HIDDEN_BITS, 6},
+        {"w11", "b11", 15, 15, HIDDEN_BITS, 6}, {"w14", "b14", 15, 10, HIDDEN_BITS, 6}, {"w17", "b17", 10, 1, HIDDEN_BITS, 9},
         {"w20", "b20", 10, 1, HIDDEN_BITS, 9},
 };
 
 /* ap_fixed<16,6>: products are cut to 10 bits behind the point, the sum of 16 bits wraps. An input meets all outputs in
  * turn, which is a vector loop; most inputs of a cone are 0. */
-RECO_VECTOR_LEVELS void dense(const tau_layer *layer, const int16_t *weight, const int16_t *bias, const int32_t *in,
-                              int32_t *sum)
+RECO_VECTOR_LEVELS void dense(const tau_layer *layer, const int16_t *weight, const int16_t *bias, const int32_t *in, int32_t *sum)
 {
     const uint32_t cut = layer->input_bits + layer->weight_bits - ACCUMULATOR_BITS, outputs = layer->outputs;
     for (uint32_t o = 0; o < outputs; o++) sum[o] = bias[o] * (1 << (ACCUMULATOR_BITS - layer->weight_bits));
@@ -66,8 +64,7 @@ STOA_KERNEL(reco_tau_fixed, reco_tau_fixed)
     const taus_soa *t = &args->taus;
     const reco_tau_network *network = args->network;
     const uint32_t rows = *t->taus < t->head.rows ? *t->taus : t->head.rows;
-    STOA_FOR(row, grid, rows)
-    {
+    STOA_FOR (row, grid, rows) {
         int32_t in[WIDEST], sum[WIDEST], heads[2];
         const int16_t *weight = network->weight, *bias = network->bias;
         for (uint32_t k = 0; k < RECO_TAU_FEATURES; k++)
@@ -99,19 +96,16 @@ stoa_status reco_tau_fixed_enqueue(stoa_queue *queue, const reco_tau_fixed *args
 
 /* The next tensor must have this name and size. Numbers are cut to `bits` behind the point, as the firmware's
  * constants. */
-static stoa_status read_tensor(FILE *file, const char *path, const char *name, uint32_t size, uint32_t bits,
-                               int16_t *out, stoa_error *err)
+static stoa_status read_tensor(FILE *file, const char *path, const char *name, uint32_t size, uint32_t bits, int16_t *out, stoa_error *err)
 {
     char line[256], found[32] = "";
     while (fgets(line, sizeof line, file))
         if (sscanf(line, "tensor %31s", found) == 1) break;
-    if (strcmp(found, name))
-        return STOA_FAIL(err, STOA_EFORMAT, "'%s': tensor '%s' where '%s' is needed", path, found, name);
+    if (strcmp(found, name)) return STOA_FAIL(err, STOA_EFORMAT, "'%s': tensor '%s' where '%s' is needed", path, found, name);
     for (uint32_t i = 0; i < size; i++) {
         double value;
         if (fscanf(file, "%lf", &value) != 1 || !(fabs(value) < 32))
-            return STOA_FAIL(err, STOA_EFORMAT, "'%s': tensor '%s': %u numbers below 32 read, %u needed", path, name, i,
-                             size);
+            return STOA_FAIL(err, STOA_EFORMAT, "'%s': tensor '%s': %u numbers below 32 read, %u needed", path, name, i, size);
         out[i] = (int16_t)floor(ldexp(value, (int)bits));
     }
     return STOA_OK;
@@ -122,8 +116,7 @@ static stoa_status read_layers(FILE *file, const char *path, reco_tau_network *n
     int16_t *weight = network->weight, *bias = network->bias;
     for (uint32_t l = 0; l < LAYERS; l++) {
         const tau_layer *layer = &layers[l];
-        STOA_TRY(
-            read_tensor(file, path, layer->weight, layer->inputs * layer->outputs, layer->weight_bits, weight, err));
+        STOA_TRY(read_tensor(file, path, layer->weight, layer->inputs * layer->outputs, layer->weight_bits, weight, err));
         STOA_TRY(read_tensor(file, path, layer->bias, layer->outputs, layer->weight_bits, bias, err));
         weight += layer->inputs * layer->outputs;
         bias += layer->outputs;

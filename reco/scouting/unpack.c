@@ -127,7 +127,8 @@ STOA_DEVICE void put_column(void *to, const void *from, size_t bytes, bool past_
 #if defined(__SSE2__) && !defined(__CUDACC__)
     if (past_caches && (uintptr_t)to % sizeof(__m128i) == 0)
         for (; at + sizeof(__m128i) <= bytes; at += sizeof(__m128i))
-            _mm_stream_si128((__m128i *)(void *)((char *)to + at), _mm_loadu_si128((const __m128i *)(const void *)((const char *)from + at)));
+            _mm_stream_si128((__m128i *)(void *)((char *)to + at),
+                             _mm_loadu_si128((const __m128i *)(const void *)((const char *)from + at)));
 #else
     (void)past_caches;
 #endif
@@ -163,8 +164,7 @@ STOA_DEVICE uint32_t crossing_count(const reco_scout_unpack *args, uint32_t cros
 STOA_KERNEL(reco_scout_lookup, reco_scout_unpack)
 {
     const crossings_soa *out = &args->crossings_out;
-    STOA_FOR(i, grid, args->crossings)
-    {
+    STOA_FOR (i, grid, args->crossings) {
         out->bx[i] = (uint16_t)reco_scout_bx(args->words[args->header[i]]);
         out->count[i] = crossing_count(args, i);
         out->offset[i] = args->slots > 0 ? args->slots : out->count[i];
@@ -184,10 +184,8 @@ STOA_DEVICE uint32_t find_crossing(const uint32_t *offset, uint32_t crossings, u
     uint32_t low = 0, high = crossings;
     while (high - low > 1) {
         const uint32_t middle = low + (high - low) / 2;
-        if (offset[middle] <= candidate)
-            low = middle;
-        else
-            high = middle;
+        if (offset[middle] <= candidate) low = middle;
+        else high = middle;
     }
     return low;
 }
@@ -212,8 +210,7 @@ STOA_DEVICE void gather_words(const reco_scout_unpack *args, uint32_t first, uin
 STOA_KERNEL(reco_scout_decode, reco_scout_unpack)
 {
     const bool is_large = LANES > 1 && (size_t)args->candidates * ROW_BYTES > LARGE_BYTES;
-    STOA_FOR(block, grid, (args->candidates + BLOCK - 1) / BLOCK)
-    {
+    STOA_FOR (block, grid, (args->candidates + BLOCK - 1) / BLOCK) {
         staging s;
         const uint32_t first = block * BLOCK, left = args->candidates - first, n = left < BLOCK ? left : BLOCK;
         const bool is_staged = LANES > 1 && (is_large || n + LANES > left);
@@ -240,8 +237,7 @@ STOA_DEVICE void fill_unused(const puppi_soa *out, uint32_t first, uint32_t end)
 
 STOA_KERNEL(reco_scout_decode_padded, reco_scout_unpack)
 {
-    STOA_FOR(i, grid, args->crossings)
-    {
+    STOA_FOR (i, grid, args->crossings) {
         const uint32_t first = i * args->slots, count = args->crossings_out.count[i];
         for (uint32_t done = 0; done < count; done += BLOCK) {
             staging s;
@@ -263,8 +259,7 @@ STOA_KERNEL(reco_scout_decode_padded, reco_scout_unpack)
 STOA_KERNEL(reco_muon_decode, reco_muon_unpack)
 {
     const tracker_muons_soa *out = &args->muons;
-    STOA_FOR(i, grid, (uint32_t)((uint64_t)args->word_count * 2 / 3))
-    {
+    STOA_FOR (i, grid, (uint32_t)((uint64_t)args->word_count * 2 / 3)) {
         const uint64_t *words = args->words + (size_t)(i / 2) * 3;
         const uint64_t low = words[i % 2 * 2], high = words[1] >> (i % 2 * 32);
         out->pt[i] = 0.03125f * (float)(int32_t)reco_bits(low, 1, 16);
@@ -285,11 +280,10 @@ static stoa_status check_unpack(const reco_scout_unpack *args, stoa_error *err)
     const uint64_t rows = args->slots > 0 ? (uint64_t)args->crossings * args->slots : args->candidates;
     RECO_NEED(err, "unpack", args->crossings_out.crossings);
     if (args->puppi.head.rows < rows)
-        return STOA_FAIL(err, STOA_ESHAPE, "unpack: 'puppi' has %u rows, %llu needed", args->puppi.head.rows,
-                         (unsigned long long)rows);
+        return STOA_FAIL(err, STOA_ESHAPE, "unpack: 'puppi' has %u rows, %llu needed", args->puppi.head.rows, (unsigned long long)rows);
     if (args->crossings_out.head.rows <= args->crossings)
-        return STOA_FAIL(err, STOA_ESHAPE, "unpack: 'crossings_out' has %u rows, %u crossings need one more",
-                         args->crossings_out.head.rows, args->crossings);
+        return STOA_FAIL(err, STOA_ESHAPE, "unpack: 'crossings_out' has %u rows, %u crossings need one more", args->crossings_out.head.rows,
+                         args->crossings);
     if (args->crossings == 0) return STOA_OK;
     RECO_NEED(err, "unpack", args->words);
     RECO_NEED(err, "unpack", args->header);
@@ -318,8 +312,8 @@ stoa_status reco_muon_unpack_enqueue(stoa_queue *queue, const reco_muon_unpack *
     RECO_NEED(err, "unpack muons", args->words);
     RECO_NEED(err, "unpack muons", args->muons.pt);
     if (args->muons.head.rows < muons)
-        return STOA_FAIL(err, STOA_ESHAPE, "unpack muons: 'muons' has %u rows, %u words hold %u", args->muons.head.rows,
-                         args->word_count, muons);
+        return STOA_FAIL(err, STOA_ESHAPE, "unpack muons: 'muons' has %u rows, %u words hold %u", args->muons.head.rows, args->word_count,
+                         muons);
     return stoa_queue_launch(queue, &reco_muon_decode_kernel, args, err);
 }
 #endif

@@ -37,8 +37,7 @@ typedef struct reco_scout_unpack {
  *  sync     asynchronous       alloc  none        threads  one at a time per queue
  *  errors   EINVAL null pointer; ESHAPE rows, both values; as stoa_queue_launch
  *  source   word format of gpetruc/p2-scouting-clients (unpack.h); the code is our own        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_scout_unpack_enqueue(stoa_queue *queue, const reco_scout_unpack *args,
-                                                               stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_scout_unpack_enqueue(stoa_queue *queue, const reco_scout_unpack *args, stoa_error *err);
 
 /** Level-1 tracker muons: words of 96 bits, two in three words of 64. */
 typedef struct reco_muon_unpack {

@@ -17,9 +17,7 @@ typedef struct hunt {
 } hunt;
 
 STOA_DEVICE float pair_delta_r2(const puppi_soa *p, uint32_t a, uint32_t b)
-{
-    return scout_delta_r2(p->eta[a], p->phi[a], p->eta[b], p->phi[b]);
-}
+{ return scout_delta_r2(p->eta[a], p->phi[a], p->eta[b], p->phi[b]); }
 
 STOA_DEVICE void collect_pions(hunt *h)
 {
@@ -91,8 +89,7 @@ STOA_KERNEL(reco_w3pi, reco_w3pi)
     const puppi_soa *p = &args->puppi;
     const w3pi_soa *out = &args->out;
     const float *pt_min = args->cuts.pt_min;
-    STOA_FOR(c, grid, *args->crossings.crossings)
-    {
+    STOA_FOR (c, grid, *args->crossings.crossings) {
         const uint32_t first = args->crossings.offset[c];
         hunt h = {p, &args->cuts, args->pions + first, 0, first, first + args->crossings.count[c]};
         out->found[c] = 0;

@@ -14,8 +14,8 @@ STOA_BEGIN_DECLS
 
 /** Write what stands before the first orbit: the file header of cmsraw, nothing for the others.
  *  owns borrows `file`   threads one at a time per file   errors EIO; EINVAL format   since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_scout_write_begin(FILE *file, reco_scout_format format, uint32_t run,
-                                                            uint32_t orbit_count, stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_scout_write_begin(FILE *file, reco_scout_format format, uint32_t run, uint32_t orbit_count,
+                                                            stoa_error *err);
 /** Write one orbit, events one after the other. An orbit without words is a frame without events.
  *  owns borrows all   threads one at a time per file   errors EIO; EINVAL format; ELIMIT more words than the format can say   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_scout_write_orbit(FILE *file, reco_scout_format format, uint32_t run, uint32_t orbit,

@@ -46,22 +46,16 @@ STOA_DEVICE classify_track classify_load(const reco_cut_classifier *args, uint32
     return t;
 }
 
-STOA_DEVICE float classify_power4(float x)
-{
-    return x * x * x * x;
-}
+STOA_DEVICE float classify_power4(float x) { return x * x * x * x; }
 
 STOA_DEVICE int classify_near(float distance, float n, float par1, float error, float par2, float nominal)
-{
-    return (distance < classify_power4(par1 * n) * error) & (distance < classify_power4(par2 * n) * nominal);
-}
+{ return (distance < classify_power4(par1 * n) * error) & (distance < classify_power4(par2 * n) * nominal); }
 
 STOA_DEVICE int classify_passes(const reco_cut_table *c, const classify_track *t, int k)
 {
     const float dz_max = t->has_vertex ? c->dz_max[k] : c->dz_spot_max[k];
-    return (t->chi2 <= c->chi2_max[k]) & (t->chi2 / t->layers <= c->chi2_per_layer_max[k]) &
-           (t->layers >= c->layers_min[k]) & (t->hits >= c->hits_min[k]) & (t->dxy < c->dxy_max[k]) &
-           (t->dz < dz_max) &
+    return (t->chi2 <= c->chi2_max[k]) & (t->chi2 / t->layers <= c->chi2_per_layer_max[k]) & (t->layers >= c->layers_min[k]) &
+           (t->hits >= c->hits_min[k]) & (t->dxy < c->dxy_max[k]) & (t->dz < dz_max) &
            classify_near(t->dxy, t->layers, c->dxy_par1[k], t->dxy_error, c->dxy_par2[k], t->dxy_nominal) &
            classify_near(t->dz, t->layers, c->dz_par1[k], t->dz_error, c->dz_par2[k], t->dz_nominal);
 }
@@ -79,8 +73,7 @@ STOA_DEVICE float classify_score(const reco_cut_classifier *args, uint32_t i, fl
 STOA_KERNEL(reco_tracks_classify, reco_cut_classifier)
 {
     const uint32_t rows = rows_below(args->count, args->features.head.rows);
-    STOA_FOR(block, grid, (rows + CLASSIFY_LANES - 1) / CLASSIFY_LANES)
-    {
+    STOA_FOR (block, grid, (rows + CLASSIFY_LANES - 1) / CLASSIFY_LANES) {
         const uint32_t first = block * CLASSIFY_LANES;
         const uint32_t n = rows - first < CLASSIFY_LANES ? rows - first : CLASSIFY_LANES;
         float z[CLASSIFY_LANES], closest[CLASSIFY_LANES];

@@ -42,11 +42,21 @@ typedef struct reco_cut_table {
     float d0_error, d0_error_pt;                     /**< cm, cm GeV */
     int32_t vertex_tracks_min;
 } reco_cut_table;
-#define RECO_CUT_TABLE_INIT                                                                          \
-    {{9999.0f, 25.0f, 16.0f}, {2.0f, 1.4f, 1.2f}, {3.0f, 3.0f, 3.0f}, {0.0f, 0.0f, 3.0f},            \
-     {0.5f, 0.03f, HUGE_VALF}, {0.5f, 0.2f, HUGE_VALF}, {HUGE_VALF, 24.0f, 15.0f},                   \
-     {0.8f, 0.7f, 0.6f}, {0.6f, 0.5f, 0.45f}, {0.9f, 0.8f, 0.7f}, {0.8f, 0.7f, 0.55f},               \
-     0.003f, 0.001f, 3}
+#define RECO_CUT_TABLE_INIT \
+    {{9999.0f, 25.0f, 16.0f}, \
+     {2.0f, 1.4f, 1.2f}, \
+     {3.0f, 3.0f, 3.0f}, \
+     {0.0f, 0.0f, 3.0f}, \
+     {0.5f, 0.03f, HUGE_VALF}, \
+     {0.5f, 0.2f, HUGE_VALF}, \
+     {HUGE_VALF, 24.0f, 15.0f}, \
+     {0.8f, 0.7f, 0.6f}, \
+     {0.6f, 0.5f, 0.45f}, \
+     {0.9f, 0.8f, 0.7f}, \
+     {0.8f, 0.7f, 0.55f}, \
+     0.003f, \
+     0.001f, \
+     3}
 
 typedef struct reco_cut_classifier {
     track_features_soa features;     /**< in: the inputs, rows [0, count); out: score */
@@ -67,8 +77,7 @@ RECO_API float reco_working_point_score(uint32_t working_point);
  *  sync     asynchronous       alloc  none        threads  one at a time per queue
  *  errors   EINVAL a null pointer, the name in the message; as stoa_queue_launch
  *  source   see the head of this file        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_classify(stoa_queue *queue, const reco_cut_classifier *args,
-                                                          stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_classify(stoa_queue *queue, const reco_cut_classifier *args, stoa_error *err);
 
 STOA_END_DECLS
 #endif

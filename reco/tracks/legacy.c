@@ -13,7 +13,7 @@
 /* x - x is 0 for finite x only. */
 STOA_DEVICE void mask_finite(uint8_t *mask, const float *column, stoa_grid grid, uint32_t rows)
 {
-    STOA_FOR(i, grid, rows) mask[i] = (uint8_t)(mask[i] & (column[i] - column[i] == 0.0f));
+    STOA_FOR (i, grid, rows) mask[i] = (uint8_t)(mask[i] & (column[i] - column[i] == 0.0f));
 }
 
 /* All rows are masked, for the compaction reads the same count as unsigned: see reco_tracks_preselect. */
@@ -21,22 +21,20 @@ STOA_KERNEL(reco_legacy_mask, reco_legacy)
 {
     const tracks_soa_const *t = &args->tracks;
     const uint32_t rows = track_rows(t);
-    STOA_FOR(i, grid, t->head.rows)
-    {
+    STOA_FOR (i, grid, t->head.rows) {
         const uint32_t good = (uint32_t)(i < rows) & (uint32_t)(t->quality[i] >= args->min_quality) &
                               (uint32_t)((int64_t)track_hits(t->hitOffsets, i) >= args->min_hits);
         args->mask[i] = (uint8_t)good;
         args->legacy_of[i] = -1;
     }
     for (int c = 0; c < 5; c++) mask_finite(args->mask, t->state.data + c * t->state.stride, grid, rows);
-    for (int c = 0; c < 15; c++)
-        mask_finite(args->mask, t->covariance.data + c * t->covariance.stride, grid, rows);
+    for (int c = 0; c < 15; c++) mask_finite(args->mask, t->covariance.data + c * t->covariance.stride, grid, rows);
 }
 
 STOA_KERNEL(reco_legacy_key, reco_legacy)
 {
     const uint32_t rows = *args->out.count;
-    STOA_FOR(i, grid, rows) args->key[i] = -args->tracks.pt[args->index[i]];
+    STOA_FOR (i, grid, rows) args->key[i] = -args->tracks.pt[args->index[i]];
 }
 
 /* Rows of the Jacobian d(q/p, lambda, phi, dxy, dsz) / d(phi, tip, q/pt, cot, zip) that are not one or nothing. */
@@ -85,8 +83,7 @@ STOA_DEVICE void legacy_parameters(const reco_legacy *args, const float *state, 
     const float sin1 = 1.0f / sqrtf(1.0f + cot * cot);
     const float parameters[5] = {sin1 * state[RECO_STATE_QPT], atanf(cot), phi, tip, sin1 * state[RECO_STATE_ZIP]};
     const reco_beam_spot *spot = &args->beam_spot;
-    const float reference[3] = {spot->x - tip * sinf(phi), spot->y + tip * cosf(phi),
-                                spot->z + state[RECO_STATE_ZIP]};
+    const float reference[3] = {spot->x - tip * sinf(phi), spot->y + tip * cosf(phi), spot->z + state[RECO_STATE_ZIP]};
     for (int c = 0; c < 5; c++) o->curvilinear.data[c * o->curvilinear.stride + to] = parameters[c];
     for (int c = 0; c < 3; c++) o->reference.data[c * o->reference.stride + to] = reference[c];
 }
@@ -97,14 +94,12 @@ STOA_KERNEL(reco_legacy_convert, reco_legacy)
     const tracks_soa_const *t = &args->tracks;
     const legacy_tracks_soa *o = &args->out;
     const uint32_t rows = *o->count;
-    STOA_FOR(i, grid, rows)
-    {
+    STOA_FOR (i, grid, rows) {
         const uint32_t row = args->index[args->order[i]], hits = track_hits(t->hitOffsets, row);
         float state[5], v[15], covariance[15];
         for (int c = 0; c < 5; c++) state[c] = t->state.data[c * t->state.stride + row];
         for (int c = 0; c < 15; c++) v[c] = t->covariance.data[c * t->covariance.stride + row];
-        const legacy_jacobian j =
-            legacy_jacobian_of(state[RECO_STATE_QPT], state[RECO_STATE_COT_THETA], args->field_tesla);
+        const legacy_jacobian j = legacy_jacobian_of(state[RECO_STATE_QPT], state[RECO_STATE_COT_THETA], args->field_tesla);
         legacy_covariance(&j, v, covariance);
         for (int c = 0; c < 15; c++) o->covariance.data[c * o->covariance.stride + i] = covariance[c];
         legacy_parameters(args, state, i);
@@ -130,8 +125,7 @@ stoa_status reco_tracks_to_legacy(stoa_queue *queue, const reco_legacy *args, st
     RECO_NEED(err, "legacy", args->out.count);
     const uint32_t capacity = args->tracks.head.rows;
     if (args->out.head.rows < capacity)
-        return STOA_FAIL(err, STOA_ESHAPE, "legacy: 'out' has %u rows, the tracks have %u", args->out.head.rows,
-                         capacity);
+        return STOA_FAIL(err, STOA_ESHAPE, "legacy: 'out' has %u rows, the tracks have %u", args->out.head.rows, capacity);
     if (capacity > 0) {
         RECO_NEED(err, "legacy", args->mask);
         RECO_NEED(err, "legacy", args->index);
@@ -141,8 +135,7 @@ stoa_status reco_tracks_to_legacy(stoa_queue *queue, const reco_legacy *args, st
         RECO_NEED(err, "legacy", args->legacy_of);
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_legacy_mask_kernel, args, err));
-    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, capacity, args->index,
-                                  args->out.count};
+    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, capacity, args->index, args->out.count};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
     STOA_TRY(stoa_queue_launch(queue, &reco_legacy_key_kernel, args, err));
     const stoa_sort by_pt = {args->key, args->out.count, capacity, args->order, args->scratch};

@@ -53,8 +53,7 @@ typedef struct reco_legacy {
  *  sync     asynchronous       alloc  none        threads  one at a time per queue
  *  errors   EINVAL a null pointer, the name in the message; ESHAPE rows of `out`, both values; as stoa_queue_launch
  *  source   RecoTracker/PixelTrackFitting, PixelTrackProducerFromSoAAlpaka        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_to_legacy(stoa_queue *queue, const reco_legacy *args,
-                                                           stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_to_legacy(stoa_queue *queue, const reco_legacy *args, stoa_error *err);
 
 STOA_END_DECLS
 #endif

@@ -17,11 +17,9 @@ STOA_KERNEL(reco_tracks_mask, reco_preselection)
     const uint32_t rows = (uint32_t)count < capacity ? (uint32_t)count : capacity;
     const uint8_t *quality = args->tracks.quality;
     const uint32_t *offsets = args->tracks.hitOffsets;
-    STOA_FOR(i, grid, rows)
-    {
+    STOA_FOR (i, grid, rows) {
         const uint32_t hits = track_hits(offsets, i);
-        const uint32_t good =
-            (uint32_t)(quality[i] >= args->min_quality) & (uint32_t)((int64_t)hits >= args->min_hits);
+        const uint32_t good = (uint32_t)(quality[i] >= args->min_quality) & (uint32_t)((int64_t)hits >= args->min_hits);
         args->mask[i] = (uint8_t)(good & !broken);
     }
 }
@@ -58,8 +56,8 @@ STOA_KERNEL(reco_tracks_features, reco_features)
                                          {cov + COV_PHI_QPT * cs, f->cov_phi_q_over_pt}};
     pack_columns(grid, columns, FLOATS, index, rows, t->head.rows);
     for (uint32_t c = 0; c < ROOTS; c++) take_roots(columns[c].out, grid.index, rows, grid.size);
-    STOA_FOR(i, grid, rows) f->hits[i] = (float)track_hits(t->hitOffsets, index[i]);
-    STOA_FOR(i, grid, rows) f->layers[i] = (float)t->nLayers[index[i]];
+    STOA_FOR (i, grid, rows) f->hits[i] = (float)track_hits(t->hitOffsets, index[i]);
+    STOA_FOR (i, grid, rows) f->layers[i] = (float)t->nLayers[index[i]];
 }
 
 STOA_KERNEL(reco_tracks_derive, reco_derivation)
@@ -70,36 +68,46 @@ STOA_KERNEL(reco_tracks_derive, reco_derivation)
     const uint32_t rows = rows_below(args->count, d->head.rows);
     const float *state = args->tracks.state.data;
     const int64_t stride = args->tracks.state.stride;
-    STOA_FOR(i, grid, rows) d->cot_theta[i] = state[RECO_STATE_COT_THETA * stride + index[i]];
-    STOA_FOR(i, grid, rows) d->q_over_pt[i] = state[RECO_STATE_QPT * stride + index[i]];
-    STOA_FOR(i, grid, rows) d->abs_eta[i] = fabsf(f->eta[i]);
-    STOA_FOR(i, grid, rows) d->ndof[i] = 2.0f * f->hits[i] - 5.0f;
-    STOA_FOR(i, grid, rows) d->chi2_sum[i] = f->chi2[i] * d->ndof[i];
-    STOA_FOR(i, grid, rows) d->hits_per_layer[i] = f->hits[i] / f->layers[i];
-    STOA_FOR(i, grid, rows) d->dxy_significance[i] = fabsf(f->dxy_bs[i]) / f->dxy_error[i];
-    STOA_FOR(i, grid, rows) d->dz_significance[i] = fabsf(f->dz_bs[i]) / f->dz_error[i];
-    STOA_FOR(i, grid, rows) d->pt_relative_error[i] = f->q_over_pt_error[i] * f->pt[i];
-    STOA_FOR(i, grid, rows) d->phi_error_pt[i] = f->phi_error[i] * f->pt[i];
-    STOA_FOR(i, grid, rows)
-    d->corr_cot_theta_dz[i] = f->cov_cot_theta_dz[i] / (f->cot_theta_error[i] * f->dz_error[i]);
-    STOA_FOR(i, grid, rows)
-    d->corr_dxy_q_over_pt[i] = f->cov_dxy_q_over_pt[i] / (f->dxy_error[i] * f->q_over_pt_error[i]);
-    STOA_FOR(i, grid, rows) d->corr_phi_dxy[i] = f->cov_phi_dxy[i] / (f->phi_error[i] * f->dxy_error[i]);
-    STOA_FOR(i, grid, rows)
-    d->corr_phi_q_over_pt[i] = f->cov_phi_q_over_pt[i] / (f->phi_error[i] * f->q_over_pt_error[i]);
+    STOA_FOR (i, grid, rows) d->cot_theta[i] = state[RECO_STATE_COT_THETA * stride + index[i]];
+    STOA_FOR (i, grid, rows) d->q_over_pt[i] = state[RECO_STATE_QPT * stride + index[i]];
+    STOA_FOR (i, grid, rows) d->abs_eta[i] = fabsf(f->eta[i]);
+    STOA_FOR (i, grid, rows) d->ndof[i] = 2.0f * f->hits[i] - 5.0f;
+    STOA_FOR (i, grid, rows) d->chi2_sum[i] = f->chi2[i] * d->ndof[i];
+    STOA_FOR (i, grid, rows) d->hits_per_layer[i] = f->hits[i] / f->layers[i];
+    STOA_FOR (i, grid, rows) d->dxy_significance[i] = fabsf(f->dxy_bs[i]) / f->dxy_error[i];
+    STOA_FOR (i, grid, rows) d->dz_significance[i] = fabsf(f->dz_bs[i]) / f->dz_error[i];
+    STOA_FOR (i, grid, rows) d->pt_relative_error[i] = f->q_over_pt_error[i] * f->pt[i];
+    STOA_FOR (i, grid, rows) d->phi_error_pt[i] = f->phi_error[i] * f->pt[i];
+    STOA_FOR (i, grid, rows) d->corr_cot_theta_dz[i] = f->cov_cot_theta_dz[i] / (f->cot_theta_error[i] * f->dz_error[i]);
+    STOA_FOR (i, grid, rows) d->corr_dxy_q_over_pt[i] = f->cov_dxy_q_over_pt[i] / (f->dxy_error[i] * f->q_over_pt_error[i]);
+    STOA_FOR (i, grid, rows) d->corr_phi_dxy[i] = f->cov_phi_dxy[i] / (f->phi_error[i] * f->dxy_error[i]);
+    STOA_FOR (i, grid, rows) d->corr_phi_q_over_pt[i] = f->cov_phi_q_over_pt[i] / (f->phi_error[i] * f->q_over_pt_error[i]);
 }
 
 STOA_KERNEL(reco_tracks_features_zero, reco_features)
 {
     const track_features_soa *f = &args->features;
     const uint32_t first = rows_below(args->count, f->head.rows), rows = f->head.rows - first;
-    float *const columns[17] = {f->chi2, f->dz_error, f->dxy_error, f->eta, f->hits, f->phi, f->phi_error,
-                                f->pt, f->q_over_pt_error, f->dz_bs, f->dxy_bs, f->layers,
-                                f->cot_theta_error, f->cov_cot_theta_dz, f->cov_dxy_q_over_pt,
-                                f->cov_phi_dxy, f->cov_phi_q_over_pt};
+    float *const columns[17] = {f->chi2,
+                                f->dz_error,
+                                f->dxy_error,
+                                f->eta,
+                                f->hits,
+                                f->phi,
+                                f->phi_error,
+                                f->pt,
+                                f->q_over_pt_error,
+                                f->dz_bs,
+                                f->dxy_bs,
+                                f->layers,
+                                f->cot_theta_error,
+                                f->cov_cot_theta_dz,
+                                f->cov_dxy_q_over_pt,
+                                f->cov_phi_dxy,
+                                f->cov_phi_q_over_pt};
     for (uint32_t c = 0; c < 17; c++) {
         float *column = columns[c] + first;
-        STOA_FOR(i, grid, rows) column[i] = 0.0f;
+        STOA_FOR (i, grid, rows) column[i] = 0.0f;
     }
 }
 
@@ -110,11 +118,10 @@ STOA_KERNEL(reco_tracks_score_mask, reco_selection)
     const float threshold = args->threshold, knee = args->dxy_knee;
     uint8_t *mask = args->mask;
     if (!(knee > 0.0f)) {
-        STOA_FOR(i, grid, rows) mask[i] = score[i] >= threshold;
+        STOA_FOR (i, grid, rows) mask[i] = score[i] >= threshold;
         return;
     }
-    STOA_FOR(i, grid, rows)
-    {
+    STOA_FOR (i, grid, rows) {
         const float along = fabsf(dxy[i]) / knee, part = along < 1.0f ? along : 1.0f;
         mask[i] = score[i] >= args->threshold_prompt + part * (threshold - args->threshold_prompt);
     }
@@ -134,15 +141,14 @@ STOA_KERNEL(reco_tracks_gather, reco_track_gather)
         columns[3 + c] = column;
     }
     for (int c = 0; c < COVARIANCES; c++) {
-        const pack_column column = {t->covariance.data + c * t->covariance.stride,
-                                    o->covariance.data + c * o->covariance.stride};
+        const pack_column column = {t->covariance.data + c * t->covariance.stride, o->covariance.data + c * o->covariance.stride};
         columns[3 + STATES + c] = column;
     }
     if (grid.index == 0) *o->nTracks = (int32_t)rows;
     pack_columns(grid, columns, FLOATS, index, rows, t->head.rows);
-    STOA_FOR(i, grid, rows) o->quality[i] = t->quality[index[i]];
-    STOA_FOR(i, grid, rows) o->nLayers[i] = t->nLayers[index[i]];
-    STOA_FOR(i, grid, rows) o->hitOffsets[i] = track_hits(t->hitOffsets, index[i]);
+    STOA_FOR (i, grid, rows) o->quality[i] = t->quality[index[i]];
+    STOA_FOR (i, grid, rows) o->nLayers[i] = t->nLayers[index[i]];
+    STOA_FOR (i, grid, rows) o->hitOffsets[i] = track_hits(t->hitOffsets, index[i]);
 }
 
 STOA_KERNEL(reco_hits_gather, reco_hit_gather)
@@ -150,8 +156,7 @@ STOA_KERNEL(reco_hits_gather, reco_hit_gather)
     const uint32_t *from = args->tracks.hitOffsets, *to = args->out_tracks.hitOffsets;
     const uint32_t rows = track_rows(&args->out_tracks), room = args->out.head.rows;
     if (grid.index == 0) *args->hit_count = rows > 0 ? to[rows - 1] : 0;
-    STOA_FOR(i, grid, rows)
-    {
+    STOA_FOR (i, grid, rows) {
         const uint32_t first = track_first_hit(to, i), source = track_first_hit(from, args->index[i]);
         for (uint32_t hit = first; hit < to[i] && hit < room; hit++) {
             const uint32_t old = source + (hit - first);
@@ -177,8 +182,7 @@ stoa_status reco_tracks_preselect(stoa_queue *queue, const reco_preselection *ar
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_mask_kernel, args, err));
     /* Read as unsigned a negative count is a large one, which the compaction clips; see the mask. */
-    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, args->tracks.head.rows,
-                                  args->index, args->count};
+    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, args->tracks.head.rows, args->index, args->count};
     return stoa_algo_compact(queue, &compact, err);
 }
 
@@ -223,8 +227,7 @@ stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args, st
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_score_mask_kernel, args, err));
     const stoa_compact compact = {args->mask, args->count, capacity, args->slot, args->kept_count};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
-    const stoa_gather gather = {args->index, args->kept, sizeof(uint32_t), args->slot, args->kept_count,
-                                capacity};
+    const stoa_gather gather = {args->index, args->kept, sizeof(uint32_t), args->slot, args->kept_count, capacity};
     return stoa_algo_gather(queue, &gather, err);
 }
 
@@ -239,8 +242,7 @@ stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args,
     if (args->out.nTracks == args->tracks.nTracks)
         return STOA_FAIL(err, STOA_EOVERLAP, "gather: 'out' and 'tracks' are the same collection");
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_gather_kernel, args, err));
-    const stoa_scan scan = {args->out.hitOffsets, (const uint32_t *)args->out.nTracks, args->out.head.rows, 0,
-                            args->out.hitOffsets};
+    const stoa_scan scan = {args->out.hitOffsets, (const uint32_t *)args->out.nTracks, args->out.head.rows, 0, args->out.hitOffsets};
     return stoa_algo_scan(queue, &scan, err);
 }
 
@@ -255,8 +257,7 @@ stoa_status reco_hits_gather(stoa_queue *queue, const reco_hit_gather *args, sto
     if (args->hits.head.rows > 0) RECO_NEED(err, "hits", args->hits.id);
     if (args->out.head.rows > 0) {
         RECO_NEED(err, "hits", args->out.id);
-        if (args->out.id == args->hits.id)
-            return STOA_FAIL(err, STOA_EOVERLAP, "hits: 'out' and 'hits' are the same block");
+        if (args->out.id == args->hits.id) return STOA_FAIL(err, STOA_EOVERLAP, "hits: 'out' and 'hits' are the same block");
     }
     return stoa_queue_launch(queue, &reco_hits_gather_kernel, args, err);
 }

@@ -96,8 +96,7 @@ typedef struct reco_hit_gather {
  *  sync     asynchronous         alloc  none        threads  one at a time per queue
  *  errors   EINVAL a null pointer, the name in the message; as stoa_queue_launch
  *  source   step 1 of PixelTrackTorchHighPuritySelector: mask, scan, compaction        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_preselect(stoa_queue *queue, const reco_preselection *args,
-                                                           stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_preselect(stoa_queue *queue, const reco_preselection *args, stoa_error *err);
 
 /** Enqueue the filling of the features: copies, square roots of the covariance's diagonal (NaN where it is
  *  negative, which the model's preprocessing turns to 0), hits as the difference of hitOffsets.
@@ -105,30 +104,26 @@ RECO_API STOA_MUST_CHECK stoa_status reco_tracks_preselect(stoa_queue *queue, co
  *  units    as track_features.def
  *  owns, sync, alloc, threads, errors as reco_tracks_preselect
  *  source   step 2 of PixelTrackTorchHighPuritySelector        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_features(stoa_queue *queue, const reco_features *args,
-                                                          stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_features(stoa_queue *queue, const reco_features *args, stoa_error *err);
 
 /** Enqueue the derivation of further features from those of reco_tracks_features.
  *
  *  units    as track_derived.def
  *  owns, sync, alloc, threads, errors as reco_tracks_preselect        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_derive(stoa_queue *queue, const reco_derivation *args,
-                                                        stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_derive(stoa_queue *queue, const reco_derivation *args, stoa_error *err);
 
 /** Enqueue the cut on the score.
  *
  *  owns, sync, alloc, threads, errors as reco_tracks_preselect
  *  source   step 4 of PixelTrackTorchHighPuritySelector        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args,
-                                                        stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args, stoa_error *err);
 
 /** Enqueue the gathering of tracks into a new collection. Their hits follow by reco_hits_gather.
  *
  *  owns, sync, alloc, threads as reco_tracks_preselect
  *  errors   EINVAL a null pointer; EOVERLAP out is tracks; as stoa_queue_launch
  *  source   step 5 of PixelTrackTorchHighPuritySelector        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args,
-                                                        stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args, stoa_error *err);
 
 /** Enqueue the gathering of the hits of gathered tracks. Offsets beyond the rows of `hits`, of a broken event, give
  *  hits of id and detId 0xFFFFFFFF.
@@ -136,8 +131,7 @@ RECO_API STOA_MUST_CHECK stoa_status reco_tracks_gather(stoa_queue *queue, const
  *  owns, sync, alloc, threads as reco_tracks_preselect
  *  errors   EINVAL a null pointer; EOVERLAP out is hits; as stoa_queue_launch
  *  source   step 5 of PixelTrackTorchHighPuritySelector        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_hits_gather(stoa_queue *queue, const reco_hit_gather *args,
-                                                      stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_hits_gather(stoa_queue *queue, const reco_hit_gather *args, stoa_error *err);
 
 STOA_END_DECLS
 #endif

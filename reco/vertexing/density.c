@@ -34,10 +34,7 @@ typedef struct find_space {
 
 /* Stride of the arrays: whole cache lines, with FIND_PAD elements to spare for the ends of `first` and of the
  * lanes. */
-STOA_DEVICE size_t find_stride(uint32_t capacity)
-{
-    return ((size_t)capacity + 2 * FIND_PAD - 1) / FIND_PAD * FIND_PAD;
-}
+STOA_DEVICE size_t find_stride(uint32_t capacity) { return ((size_t)capacity + 2 * FIND_PAD - 1) / FIND_PAD * FIND_PAD; }
 
 STOA_DEVICE find_space find_layout(void *workspace, uint32_t capacity)
 {
@@ -94,8 +91,8 @@ STOA_KERNEL_BLOCK(reco_vertices_prepare, reco_vertex_find)
 
 /* Step 1, for FIND_LANES tracks over the places that one of them can reach. The lanes are independent, so the
  * compiler puts them into vector registers; there is no branch but the loop's. */
-RECO_VECTOR_LEVELS void find_neighbours_of(const find_space *s, const uint32_t *seed, uint32_t low, uint32_t high,
-                                    float eps, float chi2_max)
+RECO_VECTOR_LEVELS void find_neighbours_of(const find_space *s, const uint32_t *seed, uint32_t low, uint32_t high, float eps,
+                                           float chi2_max)
 {
     const float *zs = s->z + low, *es = s->e + low;
     const uint32_t quads = (high - low + 3) / 4; /* whole vectors: the surplus is out of reach, or padding */
@@ -181,8 +178,7 @@ STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args
     uint32_t tops = 0;
     for (uint32_t r = 0; r < rows; r++) number[r] = FIND_NOISE;
     for (uint32_t i = 0; i < rows; i++)
-        if (s->parent[i] == i && s->nn[i] >= 0 && (uint32_t)s->nn[i] >= args->options.neighbours_min)
-            number[s->order[i]] = 0;
+        if (s->parent[i] == i && s->nn[i] >= 0 && (uint32_t)s->nn[i] >= args->options.neighbours_min) number[s->order[i]] = 0;
     for (uint32_t r = 0; r < rows; r++) {
         if (number[r] == FIND_NOISE) continue;
         number[r] = tops < limit ? (int32_t)tops : FIND_NOISE;
@@ -203,10 +199,7 @@ STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args
 /* Neighbours in z mostly share a vertex, and each addition would wait for the one before. So sums take the
  * tracks of four far places in turn: 0, q, 2 q, 3 q, 1, q + 1, ... for k = 0 to 4 q - 1. Places from `rows`
  * on are to be skipped. */
-STOA_DEVICE uint32_t find_spread(uint32_t k, uint32_t quarter)
-{
-    return (k & 3u) * quarter + (k >> 2);
-}
+STOA_DEVICE uint32_t find_spread(uint32_t k, uint32_t quarter) { return (k & 3u) * quarter + (k >> 2); }
 
 /* Sums by vertex. Noise and dropped tracks have the entries -1 and -2, so that no loop needs a branch for
  * them. */
@@ -217,8 +210,7 @@ typedef struct find_sums {
 
 STOA_DEVICE find_sums find_sums_clear(const find_space *s, uint32_t stride, uint32_t vertices)
 {
-    const find_sums sums = {(float *)s->scratch + 2, (float *)s->scratch + stride + 2, (float *)s->member + 2,
-                            s->part + 2};
+    const find_sums sums = {(float *)s->scratch + 2, (float *)s->scratch + stride + 2, (float *)s->member + 2, s->part + 2};
     for (int32_t v = -2; v < (int32_t)vertices; v++) {
         sums.z[v] = sums.w[v] = sums.chi2[v] = 0.0f;
         sums.ndof[v] = -1;
@@ -227,8 +219,7 @@ STOA_DEVICE find_sums find_sums_clear(const find_space *s, uint32_t stride, uint
 }
 
 /* Step 5. */
-STOA_DEVICE void find_fit(const find_space *s, const reco_vertex_find *args, uint32_t rows, uint32_t vertices,
-                          float chi2_max)
+STOA_DEVICE void find_fit(const find_space *s, const reco_vertex_find *args, uint32_t rows, uint32_t vertices, float chi2_max)
 {
     const find_sums sums = find_sums_clear(s, (uint32_t)find_stride(args->in.capacity), vertices);
     const uint32_t quarter = (rows + 3) / 4;
@@ -261,8 +252,7 @@ STOA_DEVICE void find_fit(const find_space *s, const reco_vertex_find *args, uin
 }
 
 /* Step 7 behind the fit, and the vertex of each track. */
-STOA_DEVICE void find_output(const find_space *s, const reco_vertex_find *args, uint32_t rows,
-                             uint32_t vertices)
+STOA_DEVICE void find_output(const find_space *s, const reco_vertex_find *args, uint32_t rows, uint32_t vertices)
 {
     const reco_vertex_input *in = &args->in;
     const find_sums sums = find_sums_clear(s, (uint32_t)find_stride(in->capacity), vertices);
@@ -289,14 +279,12 @@ STOA_DEVICE void find_members(const find_space *s, const int32_t *ndof, uint32_t
     }
     for (uint32_t i = 0; i < rows; i++)
         if (s->vertex[i] >= 0) s->member[s->first[s->vertex[i]]++] = i;
-    for (uint32_t v = vertices; v > 0; v--)
-        s->first[v] = s->first[v - 1]; /* each now stands at its end: shift back */
+    for (uint32_t v = vertices; v > 0; v--) s->first[v] = s->first[v - 1]; /* each now stands at its end: shift back */
     s->first[0] = 0;
 }
 
 /* Two means of one vertex. Leaves the parts in `part`; true when they are apart enough. */
-STOA_DEVICE int find_two_means(const find_space *s, const uint32_t *member, uint32_t n, float center,
-                               const reco_vertex_options *o)
+STOA_DEVICE int find_two_means(const find_space *s, const uint32_t *member, uint32_t n, float center, const reco_vertex_options *o)
 {
     float mean[2] = {0.0f, 0.0f}, weight[2] = {0.0f, 0.0f};
     uint32_t upper = 0, changed = 1;
@@ -326,8 +314,7 @@ STOA_DEVICE int find_two_means(const find_space *s, const uint32_t *member, uint
 }
 
 /* Step 6. Returns the vertices there are now. */
-STOA_DEVICE uint32_t find_split(const find_space *s, const reco_vertex_find *args, uint32_t rows,
-                                uint32_t vertices)
+STOA_DEVICE uint32_t find_split(const find_space *s, const reco_vertex_find *args, uint32_t rows, uint32_t vertices)
 {
     const reco_vertex_options *o = &args->options;
     const int32_t *ndof = args->tracks.ndof;
@@ -375,7 +362,7 @@ STOA_KERNEL_BLOCK(reco_vertices_search, reco_vertex_find)
 STOA_KERNEL(reco_vertices_narrow, reco_vertex_find)
 {
     const find_space s = find_layout(args->workspace, args->in.capacity);
-    STOA_FOR(v, grid, *args->vertices.nvFinal) args->vertices.sortInd[v] = (uint16_t)s.order[v];
+    STOA_FOR (v, grid, *args->vertices.nvFinal) args->vertices.sortInd[v] = (uint16_t)s.order[v];
 }
 
 STOA_KERNEL(reco_vertices_mask, reco_vertex_load)
@@ -384,11 +371,9 @@ STOA_KERNEL(reco_vertices_mask, reco_vertex_load)
     const int32_t count = *t->nTracks;
     const uint32_t broken = count < 0;
     const uint32_t rows = (uint32_t)count < t->head.rows ? (uint32_t)count : t->head.rows;
-    STOA_FOR(i, grid, rows)
-    {
+    STOA_FOR (i, grid, rows) {
         const uint32_t triplet = (uint32_t)(t->nLayers[i] == 3) & args->cuts.skip_triplets;
-        const uint32_t good =
-            (uint32_t)(t->quality[i] >= args->cuts.min_quality) & (uint32_t)(t->pt[i] >= args->cuts.pt_min);
+        const uint32_t good = (uint32_t)(t->quality[i] >= args->cuts.min_quality) & (uint32_t)(t->pt[i] >= args->cuts.pt_min);
         args->mask[i] = (uint8_t)(good & !triplet & !broken);
     }
 }
@@ -399,8 +384,7 @@ STOA_KERNEL(reco_vertices_load, reco_vertex_load)
     const reco_vertex_input *out = &args->out;
     const float *zip = t->state.data + RECO_STATE_ZIP * t->state.stride;
     const float *zip_zip = t->covariance.data + 14 * t->covariance.stride;
-    STOA_FOR(i, grid, *out->count)
-    {
+    STOA_FOR (i, grid, *out->count) {
         const uint32_t row = out->row[i];
         const float pt = t->pt[row] < args->cuts.pt_max ? t->pt[row] : args->cuts.pt_max;
         out->z[i] = zip[row];
@@ -410,10 +394,7 @@ STOA_KERNEL(reco_vertices_load, reco_vertex_load)
 }
 
 #ifndef __CUDACC__
-size_t reco_vertices_workspace_bytes(uint32_t capacity)
-{
-    return (FIND_PAD + FIND_ARRAYS * find_stride(capacity)) * sizeof(uint32_t);
-}
+size_t reco_vertices_workspace_bytes(uint32_t capacity) { return (FIND_PAD + FIND_ARRAYS * find_stride(capacity)) * sizeof(uint32_t); }
 
 static stoa_status check_input(const reco_vertex_input *in, stoa_error *err)
 {
@@ -433,31 +414,25 @@ stoa_status reco_vertices_load(stoa_queue *queue, const reco_vertex_load *args, 
     STOA_TRY(check_input(&args->out, err));
     const uint32_t rows = args->tracks.head.rows;
     if (args->cuts.skip_triplets > 1)
-        return STOA_FAIL(err, STOA_EINVAL, "vertices: skip_triplets is %u, not 0 or 1",
-                         args->cuts.skip_triplets);
+        return STOA_FAIL(err, STOA_EINVAL, "vertices: skip_triplets is %u, not 0 or 1", args->cuts.skip_triplets);
     if (args->out.capacity < rows)
-        return STOA_FAIL(err, STOA_ESHAPE, "vertices: capacity %u, the tracks have %u rows",
-                         args->out.capacity, rows);
+        return STOA_FAIL(err, STOA_ESHAPE, "vertices: capacity %u, the tracks have %u rows", args->out.capacity, rows);
     if (rows > 0) {
         RECO_NEED(err, "vertices", args->out.row);
         RECO_NEED(err, "vertices", args->mask);
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_vertices_mask_kernel, args, err));
-    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, rows, args->out.row,
-                                  args->out.count};
+    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, rows, args->out.row, args->out.count};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
     return stoa_queue_launch(queue, &reco_vertices_load_kernel, args, err);
 }
 
 static stoa_status check_options(const reco_vertex_options *o, stoa_error *err)
 {
-    static const char *const names[] = {"eps", "error_max", "chi2_max", "fit_chi2_max", "split_chi2",
-                                        "split_distance2"};
-    const float values[] = {o->eps, o->error_max, o->chi2_max, o->fit_chi2_max, o->split_chi2,
-                            o->split_distance2};
+    static const char *const names[] = {"eps", "error_max", "chi2_max", "fit_chi2_max", "split_chi2", "split_distance2"};
+    const float values[] = {o->eps, o->error_max, o->chi2_max, o->fit_chi2_max, o->split_chi2, o->split_distance2};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        if (!(values[i] >= 0.0f))
-            return STOA_FAIL(err, STOA_EINVAL, "vertices: %s is %g", names[i], (double)values[i]);
+        if (!(values[i] >= 0.0f)) return STOA_FAIL(err, STOA_EINVAL, "vertices: %s is %g", names[i], (double)values[i]);
     return STOA_OK;
 }
 
@@ -470,13 +445,11 @@ static stoa_status check_find(const reco_vertex_find *args, stoa_error *err)
     RECO_NEED(err, "vertices", args->workspace);
     if (in->row) RECO_NEED(err, "vertices", args->track_count);
     if (!in->row && args->tracks.head.rows < in->capacity)
-        return STOA_FAIL(err, STOA_ESHAPE, "vertices: 'tracks' has %u rows, capacity is %u",
-                         args->tracks.head.rows, in->capacity);
+        return STOA_FAIL(err, STOA_ESHAPE, "vertices: 'tracks' has %u rows, capacity is %u", args->tracks.head.rows, in->capacity);
     if (args->workspace_bytes < reco_vertices_workspace_bytes(in->capacity))
-        return STOA_FAIL(err, STOA_ESHAPE, "vertices: workspace of %zu bytes, %zu needed",
-                         args->workspace_bytes, reco_vertices_workspace_bytes(in->capacity));
-    if ((uintptr_t)args->workspace % 64 != 0)
-        return STOA_FAIL(err, STOA_EALIGN, "vertices: workspace not aligned to 64");
+        return STOA_FAIL(err, STOA_ESHAPE, "vertices: workspace of %zu bytes, %zu needed", args->workspace_bytes,
+                         reco_vertices_workspace_bytes(in->capacity));
+    if ((uintptr_t)args->workspace % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "vertices: workspace not aligned to 64");
     return STOA_OK;
 }
 

@@ -104,8 +104,7 @@ RECO_API size_t reco_vertices_workspace_bytes(uint32_t capacity);
  *  sync     asynchronous       alloc  none        threads  one at a time per queue
  *  errors   EINVAL null pointer; ESHAPE capacity below the rows, both values; as stoa_queue_launch
  *  source   RecoVertex/PixelVertexFinding, load step        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_vertices_load(stoa_queue *queue, const reco_vertex_load *args,
-                                                        stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_vertices_load(stoa_queue *queue, const reco_vertex_load *args, stoa_error *err);
 
 /** Enqueue the search: steps 1 to 7 and the order by ptv2, on columns that were loaded or are the caller's.
  *
@@ -116,8 +115,7 @@ RECO_API STOA_MUST_CHECK stoa_status reco_vertices_load(stoa_queue *queue, const
  *           or rows too small, both values; EALIGN workspace; as stoa_queue_launch
  *  source   the definition above, after the description of RecoVertex/PixelVertexFinding (Alpaka); the loops
  *           are our own        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_vertices_find(stoa_queue *queue, const reco_vertex_find *args,
-                                                        stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_vertices_find(stoa_queue *queue, const reco_vertex_find *args, stoa_error *err);
 
 STOA_END_DECLS
 #endif

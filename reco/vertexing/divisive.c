@@ -20,10 +20,7 @@ typedef struct divide_space {
     uint32_t *list, *left;      /* sources of the tracks at hand, and of those that left */
 } divide_space;
 
-STOA_DEVICE size_t divide_stride(uint32_t capacity)
-{
-    return ((size_t)capacity + 2 * DIVIDE_PAD - 1) / DIVIDE_PAD * DIVIDE_PAD;
-}
+STOA_DEVICE size_t divide_stride(uint32_t capacity) { return ((size_t)capacity + 2 * DIVIDE_PAD - 1) / DIVIDE_PAD * DIVIDE_PAD; }
 
 STOA_DEVICE divide_space divide_layout(void *workspace, uint32_t capacity)
 {
@@ -74,8 +71,7 @@ STOA_DEVICE float divide_mean(const reco_vertex_input *in, const uint32_t *list,
 }
 
 /* Step 2. Returns how many stay in `list`; those that left stand at left[0 .. n - that). */
-STOA_DEVICE uint32_t divide_clean(const reco_vertex_input *in, const divide_space *s, uint32_t n, float offset_max,
-                                  float *mean)
+STOA_DEVICE uint32_t divide_clean(const reco_vertex_input *in, const divide_space *s, uint32_t n, float offset_max, float *mean)
 {
     uint32_t left = 0, before = n + 1;
     while (n > 0 && n < before) {
@@ -93,8 +89,7 @@ STOA_DEVICE uint32_t divide_clean(const reco_vertex_input *in, const divide_spac
 }
 
 /* Step 3: what is known of the vertex. */
-STOA_DEVICE void divide_vertex(const reco_divisive_find *args, const uint32_t *list, uint32_t n, float mean,
-                               uint32_t v)
+STOA_DEVICE void divide_vertex(const reco_divisive_find *args, const uint32_t *list, uint32_t n, float mean, uint32_t v)
 {
     const reco_vertex_input *in = &args->in;
     float weight = 0.0f, chi2 = 0.0f, pt2 = 0.0f;
@@ -163,13 +158,13 @@ STOA_KERNEL_BLOCK(reco_divisive_search, reco_divisive_find)
 STOA_KERNEL(reco_divisive_narrow, reco_divisive_find)
 {
     const divide_space s = divide_layout(args->workspace, args->in.capacity);
-    STOA_FOR(v, grid, *args->vertices.nvFinal) args->vertices.sortInd[v] = (uint16_t)s.order[v];
+    STOA_FOR (v, grid, *args->vertices.nvFinal) args->vertices.sortInd[v] = (uint16_t)s.order[v];
 }
 
 STOA_KERNEL(reco_divisive_mask, reco_divisive_load)
 {
     const uint32_t rows = rows_below(args->tracks.count, args->tracks.head.rows);
-    STOA_FOR(i, grid, rows) args->mask[i] = args->tracks.pt[i] > args->cuts.pt_min;
+    STOA_FOR (i, grid, rows) args->mask[i] = args->tracks.pt[i] > args->cuts.pt_min;
 }
 
 STOA_DEVICE float clip(float x, float low, float high)
@@ -182,8 +177,7 @@ STOA_DEVICE float clip(float x, float low, float high)
 STOA_KERNEL(reco_divisive_columns, reco_divisive_load)
 {
     const reco_vertex_input *out = &args->out;
-    STOA_FOR(i, grid, *out->count)
-    {
+    STOA_FOR (i, grid, *out->count) {
         const uint32_t row = out->row[i];
         const float pt = clip(args->tracks.pt[row], args->cuts.pt2_low, args->cuts.pt2_high);
         out->z[i] = args->tracks.dz[row];
@@ -195,9 +189,7 @@ STOA_KERNEL(reco_divisive_columns, reco_divisive_load)
 
 #ifndef __CUDACC__
 size_t reco_divisive_workspace_bytes(uint32_t capacity)
-{
-    return (DIVIDE_PAD + DIVIDE_ARRAYS * divide_stride(capacity)) * sizeof(uint32_t);
-}
+{ return (DIVIDE_PAD + DIVIDE_ARRAYS * divide_stride(capacity)) * sizeof(uint32_t); }
 
 static stoa_status check_columns(const reco_vertex_input *in, stoa_error *err)
 {
@@ -233,8 +225,7 @@ static stoa_status check_options(const reco_divisive_find *args, stoa_error *err
     const reco_divisive_options *o = &args->options;
     if (o->tracks_min == 0) return STOA_FAIL(err, STOA_EINVAL, "divisive: tracks_min is 0");
     if (!(o->offset_max >= 0.0f) || !(o->separation >= 0.0f))
-        return STOA_FAIL(err, STOA_EINVAL, "divisive: offset_max is %g, separation %g", (double)o->offset_max,
-                         (double)o->separation);
+        return STOA_FAIL(err, STOA_EINVAL, "divisive: offset_max is %g, separation %g", (double)o->offset_max, (double)o->separation);
     if (!(args->beam_spot.sigma_z > 0.0f))
         return STOA_FAIL(err, STOA_EINVAL, "divisive: sigma_z of the beam spot is %g", (double)args->beam_spot.sigma_z);
     return STOA_OK;
@@ -249,16 +240,14 @@ static stoa_status check_find(const reco_divisive_find *args, stoa_error *err)
     RECO_NEED(err, "divisive", args->track_count);
     RECO_NEED(err, "divisive", args->workspace);
     if (args->vertices.head.rows < 1 || args->tracks.head.rows < 1)
-        return STOA_FAIL(err, STOA_ESHAPE, "divisive: 'vertices' has %u rows and 'tracks' %u, 1 needed",
-                         args->vertices.head.rows, args->tracks.head.rows);
+        return STOA_FAIL(err, STOA_ESHAPE, "divisive: 'vertices' has %u rows and 'tracks' %u, 1 needed", args->vertices.head.rows,
+                         args->tracks.head.rows);
     if (!args->in.row && args->tracks.head.rows < capacity)
-        return STOA_FAIL(err, STOA_ESHAPE, "divisive: 'tracks' has %u rows, capacity is %u", args->tracks.head.rows,
-                         capacity);
+        return STOA_FAIL(err, STOA_ESHAPE, "divisive: 'tracks' has %u rows, capacity is %u", args->tracks.head.rows, capacity);
     if (args->workspace_bytes < reco_divisive_workspace_bytes(capacity))
         return STOA_FAIL(err, STOA_ESHAPE, "divisive: workspace of %zu bytes, %zu needed", args->workspace_bytes,
                          reco_divisive_workspace_bytes(capacity));
-    if ((uintptr_t)args->workspace % 64 != 0)
-        return STOA_FAIL(err, STOA_EALIGN, "divisive: workspace not aligned to 64");
+    if ((uintptr_t)args->workspace % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "divisive: workspace not aligned to 64");
     return STOA_OK;
 }
 

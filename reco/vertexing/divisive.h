@@ -71,8 +71,7 @@ RECO_API size_t reco_divisive_workspace_bytes(uint32_t capacity);
  *  sync     asynchronous       alloc  none        threads  one at a time per queue
  *  errors   EINVAL null pointer; ESHAPE capacity below the rows, both values; as stoa_queue_launch
  *  source   RecoVertex/PixelVertexFinding, PixelVertexProducer        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_divisive_load_tracks(stoa_queue *queue, const reco_divisive_load *args,
-                                                               stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_divisive_load_tracks(stoa_queue *queue, const reco_divisive_load *args, stoa_error *err);
 
 /** Enqueue the search: steps 1 to 4.
  *
@@ -83,8 +82,7 @@ RECO_API STOA_MUST_CHECK stoa_status reco_divisive_load_tracks(stoa_queue *queue
  *           values; EALIGN workspace; as stoa_queue_launch
  *  source   the definition above, after CommonTools/Clustering1D, DivisiveClusterizer1D; there the mean is a running
  *           one whose error grows, here it is the weighted mean        since 0.1 */
-RECO_API STOA_MUST_CHECK stoa_status reco_divisive_vertices(stoa_queue *queue, const reco_divisive_find *args,
-                                                            stoa_error *err);
+RECO_API STOA_MUST_CHECK stoa_status reco_divisive_vertices(stoa_queue *queue, const reco_divisive_find *args, stoa_error *err);
 
 STOA_END_DECLS
 #endif

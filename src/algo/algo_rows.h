@@ -16,10 +16,7 @@ STOA_DEVICE uint32_t algo_rows(const uint32_t *count, uint32_t capacity)
 /* A tile is ALGO_TILE rows. A first launch leaves the sum of each tile, a second one does the tiles from the sums before. */
 enum { ALGO_TILE = 2048 };
 
-STOA_DEVICE uint32_t algo_tile_end(uint32_t first, uint32_t rows)
-{
-    return rows - first < ALGO_TILE ? rows : first + ALGO_TILE;
-}
+STOA_DEVICE uint32_t algo_tile_end(uint32_t first, uint32_t rows) { return rows - first < ALGO_TILE ? rows : first + ALGO_TILE; }
 
 /* For all workers of a block: the sum of sums[first .. end). */
 STOA_DEVICE uint32_t algo_sum(stoa_grid grid, const uint32_t *sums, uint32_t first, uint32_t end)
@@ -31,14 +28,11 @@ STOA_DEVICE uint32_t algo_sum(stoa_grid grid, const uint32_t *sums, uint32_t fir
 }
 
 #ifndef __CUDACC__
-static inline int algo_is_host(const stoa_queue *queue)
-{
-    return stoa_device_place(stoa_queue_device(queue)).type == STOA_PLACE_HOST;
-}
+static inline int algo_is_host(const stoa_queue *queue) { return stoa_device_place(stoa_queue_device(queue)).type == STOA_PLACE_HOST; }
 
-#define ALGO_NEED(err, what, pointer)                                                                 \
-    do {                                                                                              \
-        if (!(pointer)) return STOA_FAIL((err), STOA_EINVAL, "%s: '%s' is NULL", (what), #pointer);   \
+#define ALGO_NEED(err, what, pointer) \
+    do { \
+        if (!(pointer)) return STOA_FAIL((err), STOA_EINVAL, "%s: '%s' is NULL", (what), #pointer); \
     } while (0)
 #endif
 

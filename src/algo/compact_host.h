@@ -26,19 +26,12 @@ static uint32_t compact_scalar(const uint8_t *mask, uint32_t first, uint32_t row
     return found;
 }
 
-static uint32_t compact_plain(const uint8_t *mask, uint32_t rows, uint32_t *index)
-{
-    return compact_scalar(mask, 0, rows, index, 0);
-}
-static bool compact_plain_runs(void)
-{
-    return true;
-}
+static uint32_t compact_plain(const uint8_t *mask, uint32_t rows, uint32_t *index) { return compact_scalar(mask, 0, rows, index, 0); }
+static bool compact_plain_runs(void) { return true; }
 
 #ifdef COMPACT_X86
 /* The positions of the bits set in eight, as bytes, are what pext leaves of 0 to 7. */
-__attribute__((target("avx2,bmi2,popcnt"))) static uint32_t compact_avx2(const uint8_t *mask, uint32_t rows,
-                                                                         uint32_t *index)
+__attribute__((target("avx2,bmi2,popcnt"))) static uint32_t compact_avx2(const uint8_t *mask, uint32_t rows, uint32_t *index)
 {
     const uint32_t whole = rows & ~7u;
     uint32_t found = 0;
@@ -55,13 +48,11 @@ __attribute__((target("avx2,bmi2,popcnt"))) static uint32_t compact_avx2(const u
     return compact_scalar(mask, whole, rows, index, found);
 }
 static bool compact_avx2_runs(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
-}
+{ return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt"); }
 
 /* Packed in a register and stored whole: packing into memory is microcode on some processors. */
-__attribute__((target("avx512f,avx512bw,avx512vl,popcnt"))) static uint32_t
-compact_avx512(const uint8_t *mask, uint32_t rows, uint32_t *index)
+__attribute__((target("avx512f,avx512bw,avx512vl,popcnt"))) static uint32_t compact_avx512(const uint8_t *mask, uint32_t rows,
+                                                                                           uint32_t *index)
 {
     const uint32_t whole = rows & ~63u;
     uint32_t found = 0;
@@ -79,8 +70,8 @@ compact_avx512(const uint8_t *mask, uint32_t rows, uint32_t *index)
 }
 static bool compact_avx512_runs(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("popcnt");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("popcnt");
 }
 #endif
 

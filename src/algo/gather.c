@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "algo_rows.h"
 
-#define GATHER_AS(type)                                                              \
-    do {                                                                             \
-        const type *in_ = (const type *)args->in;                                    \
-        type *out_ = (type *)args->out;                                              \
-        STOA_FOR(i, grid, rows) out_[i] = in_[index[i]];                             \
+#define GATHER_AS(type) \
+    do { \
+        const type *in_ = (const type *)args->in; \
+        type *out_ = (type *)args->out; \
+        STOA_FOR (i, grid, rows) out_[i] = in_[index[i]]; \
     } while (0)
 
 STOA_KERNEL(stoa_algo_gather, stoa_gather)

@@ -8,8 +8,7 @@ STOA_KERNEL(stoa_algo_histogram, stoa_histogram)
     const uint32_t last = args->bins - 1;
     const float low = args->low, high = args->high;
     const float scale = (float)args->bins / (high - low);
-    STOA_FOR(i, grid, rows)
-    {
+    STOA_FOR (i, grid, rows) {
         const float x = args->in[i];
         if (x >= low && x < high) {
             const float position = (x - low) * scale; /* may round up to bins */
@@ -26,12 +25,10 @@ stoa_status stoa_algo_histogram(stoa_queue *queue, const stoa_histogram *args, s
     ALGO_NEED(err, "histogram", queue);
     ALGO_NEED(err, "histogram", args);
     if (args->bins == 0) return STOA_FAIL(err, STOA_EINVAL, "histogram: 0 bins");
-    if (args->clamp > 1)
-        return STOA_FAIL(err, STOA_EINVAL, "histogram: clamp is %u, not 0 or 1", args->clamp);
+    if (args->clamp > 1) return STOA_FAIL(err, STOA_EINVAL, "histogram: clamp is %u, not 0 or 1", args->clamp);
     const float width = args->high - args->low;
     if (!(width > 0.0f) || width > 3.0e38f)
-        return STOA_FAIL(err, STOA_EINVAL, "histogram: range [%g, %g) is empty or not finite",
-                         (double)args->low, (double)args->high);
+        return STOA_FAIL(err, STOA_EINVAL, "histogram: range [%g, %g) is empty or not finite", (double)args->low, (double)args->high);
     ALGO_NEED(err, "histogram", args->out);
     if (args->capacity > 0) {
         ALGO_NEED(err, "histogram", args->in);

@@ -19,10 +19,7 @@ STOA_DEVICE uint32_t scan_rows(stoa_grid grid, const stoa_scan *args, uint32_t f
     return sum;
 }
 
-STOA_KERNEL_BLOCK(stoa_algo_scan, stoa_scan)
-{
-    (void)scan_rows(grid, args, 0, algo_rows(args->count, args->capacity), 0);
-}
+STOA_KERNEL_BLOCK(stoa_algo_scan, stoa_scan) { (void)scan_rows(grid, args, 0, algo_rows(args->count, args->capacity), 0); }
 
 typedef struct wide_scan {
     stoa_scan scan;
@@ -54,8 +51,7 @@ static stoa_status check_scan(const stoa_queue *queue, const stoa_scan *args, st
 {
     ALGO_NEED(err, "scan", queue);
     ALGO_NEED(err, "scan", args);
-    if (args->exclusive > 1)
-        return STOA_FAIL(err, STOA_EINVAL, "scan: exclusive is %u, not 0 or 1", args->exclusive);
+    if (args->exclusive > 1) return STOA_FAIL(err, STOA_EINVAL, "scan: exclusive is %u, not 0 or 1", args->exclusive);
     if (args->capacity > 0) {
         ALGO_NEED(err, "scan", args->in);
         ALGO_NEED(err, "scan", args->count);
@@ -80,8 +76,5 @@ stoa_status stoa_algo_scan_wide(stoa_queue *queue, const stoa_scan *args, uint32
     return stoa_queue_launch(queue, &stoa_algo_scan_tiles_kernel, &wide, err);
 }
 
-uint32_t stoa_algo_wide_words(uint32_t capacity)
-{
-    return capacity / ALGO_TILE + 1;
-}
+uint32_t stoa_algo_wide_words(uint32_t capacity) { return capacity / ALGO_TILE + 1; }
 #endif

@@ -27,8 +27,8 @@ STOA_DEVICE void sort_insert(const uint32_t *bits, uint32_t *index, uint32_t row
 }
 
 /* One pass: `from` NULL is the identity. `start` holds the first slot of each digit and is used up. */
-STOA_DEVICE void sort_pass(const uint32_t *bits, const uint32_t *from, uint32_t *to, uint32_t rows,
-                           uint32_t *start, uint32_t shift, uint32_t digits)
+STOA_DEVICE void sort_pass(const uint32_t *bits, const uint32_t *from, uint32_t *to, uint32_t rows, uint32_t *start, uint32_t shift,
+                           uint32_t digits)
 {
     for (uint32_t i = 0; i < rows; i++) {
         const uint32_t row = from ? from[i] : i;
@@ -51,14 +51,13 @@ STOA_DEVICE int sort_starts(uint32_t *count, uint32_t digits, uint32_t rows)
 
 /* Least significant digit first. `counts` has room for passes * digits. The keys stay where they are and only
  * indices move: three arrays then do, and the keys of an event fit in cache. */
-STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows,
-                            uint32_t *counts, uint32_t passes, uint32_t width)
+STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows, uint32_t *counts, uint32_t passes,
+                            uint32_t width)
 {
     const uint32_t digits = 1u << width;
     memset(counts, 0, sizeof *counts * passes * digits);
     for (uint32_t i = 0; i < rows; i++)
-        for (uint32_t p = 0; p < passes; p++)
-            counts[p * digits + ((bits[i] >> (p * width)) & (digits - 1))]++;
+        for (uint32_t p = 0; p < passes; p++) counts[p * digits + ((bits[i] >> (p * width)) & (digits - 1))]++;
     uint32_t todo = 0, left = 0;
     for (uint32_t p = 0; p < passes; p++)
         if (sort_starts(counts + p * digits, digits, rows)) {
@@ -79,18 +78,14 @@ STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *oth
 STOA_DEVICE void sort_alone(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows)
 {
     uint32_t counts[3 * 2048];
-    if (rows <= SORT_INSERTION_ROWS)
-        sort_insert(bits, index, rows);
-    else if (rows <= SORT_WIDE_ROWS)
-        sort_radix(bits, index, other, rows, counts, 4, 8);
-    else
-        sort_radix(bits, index, other, rows, counts, 3, 11);
+    if (rows <= SORT_INSERTION_ROWS) sort_insert(bits, index, rows);
+    else if (rows <= SORT_WIDE_ROWS) sort_radix(bits, index, other, rows, counts, 4, 8);
+    else sort_radix(bits, index, other, rows, counts, 3, 11);
 }
 
 /* A block: each worker keeps a run of rows, counts its digits and moves them in order, so that equal keys stay in order. Digits
  * are narrow because every worker has counts of its own: `counts` holds them digit by digit, and in that order they are added up. */
-STOA_DEVICE void sort_together(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows, uint32_t *counts,
-                               stoa_grid grid)
+STOA_DEVICE void sort_together(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows, uint32_t *counts, stoa_grid grid)
 {
     const uint32_t run = (rows + grid.size - 1) / grid.size;
     const uint32_t begin = grid.index * run < rows ? grid.index * run : rows;
@@ -100,8 +95,7 @@ STOA_DEVICE void sort_together(const uint32_t *bits, uint32_t *index, uint32_t *
     for (uint32_t shift = 0; shift < 32; shift += 4) { /* eight passes: the last one ends in `index` */
         uint32_t *to = shift % 8 ? index : other;
         for (uint32_t d = 0; d < SORT_BLOCK_DIGITS; d++) mine[d * grid.size] = 0;
-        for (uint32_t i = begin; i < end; i++)
-            mine[(bits[from ? from[i] : i] >> shift) % SORT_BLOCK_DIGITS * grid.size]++;
+        for (uint32_t i = begin; i < end; i++) mine[(bits[from ? from[i] : i] >> shift) % SORT_BLOCK_DIGITS * grid.size]++;
         STOA_BARRIER();
         uint32_t sum = 0, all;
         for (uint32_t d = 0; d < SORT_BLOCK_DIGITS; d++) sum += share[d];
@@ -125,7 +119,7 @@ STOA_KERNEL_BLOCK(stoa_algo_sort, stoa_sort)
 {
     const uint32_t rows = algo_rows(args->count, args->capacity);
     uint32_t *bits = args->scratch, *other = args->scratch + args->capacity;
-    STOA_FOR(i, grid, rows) bits[i] = sort_bits(args->key[i]);
+    STOA_FOR (i, grid, rows) bits[i] = sort_bits(args->key[i]);
     if (STOA_ALONE) {
         sort_alone(bits, args->index, other, rows);
     } else {

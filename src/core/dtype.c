@@ -15,15 +15,10 @@ static const dtype_row dtype_table[] = {
 };
 #define DTYPE_COUNT (sizeof dtype_table / sizeof *dtype_table)
 
-size_t stoa_dtype_bytes(stoa_dtype dtype)
-{
-    return (size_t)dtype < DTYPE_COUNT ? dtype_table[dtype].bytes : 0;
-}
+size_t stoa_dtype_bytes(stoa_dtype dtype) { return (size_t)dtype < DTYPE_COUNT ? dtype_table[dtype].bytes : 0; }
 
 const char *stoa_dtype_name(stoa_dtype dtype)
-{
-    return (size_t)dtype < DTYPE_COUNT && dtype_table[dtype].name ? dtype_table[dtype].name : "none";
-}
+{ return (size_t)dtype < DTYPE_COUNT && dtype_table[dtype].name ? dtype_table[dtype].name : "none"; }
 
 stoa_dtype stoa_dtype_from_name(const char *name)
 {
@@ -72,10 +67,7 @@ stoa_half stoa_half_from_float(float value)
     return (stoa_half){(uint16_t)(half | (bits >> 16 & 0x8000u))};
 }
 
-float stoa_bfloat16_to_float(stoa_bfloat16 value)
-{
-    return bits_float((uint32_t)value.bits << 16);
-}
+float stoa_bfloat16_to_float(stoa_bfloat16 value) { return bits_float((uint32_t)value.bits << 16); }
 
 stoa_bfloat16 stoa_bfloat16_from_float(float value)
 {

@@ -65,10 +65,7 @@ void stoa_free(void *pointer, size_t bytes)
     if (pointer) hook.free(hook.user, pointer, bytes ? bytes : 1);
 }
 
-uint64_t stoa_alloc_count(void)
-{
-    return atomic_load_explicit(&alloc_calls, memory_order_relaxed);
-}
+uint64_t stoa_alloc_count(void) { return atomic_load_explicit(&alloc_calls, memory_order_relaxed); }
 
 void stoa_log_set(stoa_log_callback callback, void *user, stoa_log_level max_level)
 {

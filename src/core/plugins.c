@@ -83,9 +83,7 @@ static stoa_status open_plugin(const stoai_registry *registry, const char *name,
 /* ---- tables ------------------------------------------------------------------------------------------------------------ */
 
 const void *stoai_registry_at(stoai_registry *registry, uint32_t index)
-{
-    return index < STOAI_TABLES_MAX ? atomic_load_explicit(&registry->tables[index], memory_order_acquire) : NULL;
-}
+{ return index < STOAI_TABLES_MAX ? atomic_load_explicit(&registry->tables[index], memory_order_acquire) : NULL; }
 
 const void *stoai_registry_find(stoai_registry *registry, const char *name)
 {
@@ -99,8 +97,8 @@ const void *stoai_registry_find(stoai_registry *registry, const char *name)
 static stoa_status check_table(const stoai_registry *registry, const stoai_table *table, const char *origin, stoa_error *err)
 {
     if (table->struct_size < registry->bytes)
-        return STOA_FAIL(err, STOA_EABI, "%s from %s: struct_size %u given, %zu needed", registry->kind, origin, (unsigned)table->struct_size,
-                         registry->bytes);
+        return STOA_FAIL(err, STOA_EABI, "%s from %s: struct_size %u given, %zu needed", registry->kind, origin,
+                         (unsigned)table->struct_size, registry->bytes);
     if (table->abi != registry->abi)
         return STOA_FAIL(err, STOA_EABI, "%s from %s: ABI %u given, %u needed", registry->kind, origin, (unsigned)table->abi,
                          (unsigned)registry->abi);
@@ -111,7 +109,8 @@ static stoa_status check_table(const stoai_registry *registry, const stoai_table
         void (*slot)(void);
         memcpy(&slot, (const char *)table + registry->slots[i].offset, sizeof slot);
         if (!slot)
-            return STOA_FAIL(err, STOA_EABI, "%s '%s' from %s: slot %s is missing", registry->kind, table->name, origin, registry->slots[i].name);
+            return STOA_FAIL(err, STOA_EABI, "%s '%s' from %s: slot %s is missing", registry->kind, table->name, origin,
+                             registry->slots[i].name);
     }
     return STOA_OK;
 }

@@ -8,9 +8,7 @@
 #endif
 
 const char *stoa_version(void)
-{
-    return STOA_STRING_(STOA_VERSION_MAJOR) "." STOA_STRING_(STOA_VERSION_MINOR) "." STOA_STRING_(STOA_VERSION_PATCH);
-}
+{ return STOA_STRING_(STOA_VERSION_MAJOR) "." STOA_STRING_(STOA_VERSION_MINOR) "." STOA_STRING_(STOA_VERSION_PATCH); }
 
 const char *stoa_build_info(void)
 {

@@ -16,11 +16,10 @@ _Static_assert(sizeof(void *) != 8 || offsetof(stoa_backend_api, queue_wait_even
 
 static const stoai_slot abi_1_slots[] = {
 #define SLOT(slot) {#slot, offsetof(stoa_backend_api, slot)}
-    SLOT(device_count),    SLOT(device_open),   SLOT(device_close),  SLOT(device_describe), SLOT(device_wait),
-    SLOT(memory_alloc),    SLOT(memory_free),   SLOT(queue_create),  SLOT(queue_wrap),      SLOT(queue_destroy),
-    SLOT(queue_native),    SLOT(queue_wait),    SLOT(queue_is_idle), SLOT(queue_enqueue),   SLOT(queue_launch),
-    SLOT(queue_copy_2d),   SLOT(queue_fill),    SLOT(event_create),  SLOT(event_destroy),   SLOT(event_record),
-    SLOT(event_is_done),   SLOT(event_wait),    SLOT(queue_wait_event),
+    SLOT(device_count),  SLOT(device_open),   SLOT(device_close),  SLOT(device_describe), SLOT(device_wait),      SLOT(memory_alloc),
+    SLOT(memory_free),   SLOT(queue_create),  SLOT(queue_wrap),    SLOT(queue_destroy),   SLOT(queue_native),     SLOT(queue_wait),
+    SLOT(queue_is_idle), SLOT(queue_enqueue), SLOT(queue_launch),  SLOT(queue_copy_2d),   SLOT(queue_fill),       SLOT(event_create),
+    SLOT(event_destroy), SLOT(event_record),  SLOT(event_is_done), SLOT(event_wait),      SLOT(queue_wait_event),
 #undef SLOT
 };
 
@@ -43,10 +42,7 @@ static stoai_registry backends = {
     .tables = {&stoai_host_backend},
 };
 
-stoa_status stoa_backend_register(const stoa_backend_api *api, stoa_error *err)
-{
-    return stoai_registry_add(&backends, api, err);
-}
+stoa_status stoa_backend_register(const stoa_backend_api *api, stoa_error *err) { return stoai_registry_add(&backends, api, err); }
 
 stoa_status stoai_backend_find(const char *name, const stoa_backend_api **api, stoa_error *err)
 {

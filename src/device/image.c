@@ -18,8 +18,7 @@ static stoa_status add(const stoa_kernel_image *image, stoa_error *err)
     for (uint32_t i = 0; i < registry.count; i++)
         if (registry.image[i] == image) return STOA_OK;
     if (registry.count == IMAGES_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "kernel image '%s': %u registered, at most %u", image->name, registry.count,
-                         IMAGES_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "kernel image '%s': %u registered, at most %u", image->name, registry.count, IMAGES_MAX);
     registry.image[registry.count++] = image;
     return STOA_OK;
 }
@@ -28,8 +27,7 @@ stoa_status stoa_kernel_image_register(const stoa_kernel_image *image, stoa_erro
 {
     if (!image) return STOA_FAIL(err, STOA_EINVAL, "kernel image: NULL given");
     if (image->struct_size < sizeof *image)
-        return STOA_FAIL(err, STOA_EINVAL, "kernel image: struct_size %u given, %zu needed", (unsigned)image->struct_size,
-                         sizeof *image);
+        return STOA_FAIL(err, STOA_EINVAL, "kernel image: struct_size %u given, %zu needed", (unsigned)image->struct_size, sizeof *image);
     if (!image->backend || !image->name || !image->data || !image->bytes || (image->kernel_count && !image->kernels))
         return STOA_FAIL(err, STOA_EINVAL, "kernel image '%.60s': back end, name, data or kernels missing",
                          image->name ? image->name : "(null)");

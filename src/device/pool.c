@@ -32,10 +32,7 @@ struct stoai_pool {
 
 /* Intrusive circular lists: the link of a pool is the head, moving a block takes no search and no memory. */
 
-static void list_init(stoai_link *head)
-{
-    head->previous = head->next = head;
-}
+static void list_init(stoai_link *head) { head->previous = head->next = head; }
 
 static void list_push(stoai_link *head, stoai_link *link)
 {
@@ -51,32 +48,21 @@ static void list_remove(stoai_link *link)
     link->next->previous = link->previous;
 }
 
-static stoai_block *block_of_state(stoai_link *link)
-{
-    return (stoai_block *)(void *)((char *)link - offsetof(stoai_block, by_state));
-}
+static stoai_block *block_of_state(stoai_link *link) { return (stoai_block *)(void *)((char *)link - offsetof(stoai_block, by_state)); }
 
-static stoai_block *block_of_bin(stoai_link *link)
-{
-    return (stoai_block *)(void *)((char *)link - offsetof(stoai_block, by_bin));
-}
+static stoai_block *block_of_bin(stoai_link *link) { return (stoai_block *)(void *)((char *)link - offsetof(stoai_block, by_bin)); }
 
-static bool is_power_of_two(uint64_t value)
-{
-    return value && (value & (value - 1)) == 0;
-}
+static bool is_power_of_two(uint64_t value) { return value && (value & (value - 1)) == 0; }
 
 static stoa_status set_options(stoai_pool *pool, const stoa_device_options *options, stoa_error *err)
 {
     uint64_t bin_min = options->bin_min_bytes ? options->bin_min_bytes : BIN_MIN_DEFAULT_BYTES;
     uint64_t bin_max = options->bin_max_bytes ? options->bin_max_bytes : BIN_MAX_DEFAULT_BYTES;
     if (!is_power_of_two(bin_min) || !is_power_of_two(bin_max) || bin_min > bin_max || bin_max > SIZE_MAX / 4)
-        return STOA_FAIL(err, STOA_EINVAL,
-                         "device options: bins of %llu to %llu bytes, ascending powers of two needed",
+        return STOA_FAIL(err, STOA_EINVAL, "device options: bins of %llu to %llu bytes, ascending powers of two needed",
                          (unsigned long long)bin_min, (unsigned long long)bin_max);
     if (options->debug_fill > 1)
-        return STOA_FAIL(err, STOA_EINVAL, "device options: debug_fill %u given, 0 or 1 needed",
-                         (unsigned)options->debug_fill);
+        return STOA_FAIL(err, STOA_EINVAL, "device options: debug_fill %u given, 0 or 1 needed", (unsigned)options->debug_fill);
     pool->limit_bytes = options->limit_bytes ? options->limit_bytes : UINT64_MAX;
     pool->cache_limit_bytes = options->cache_limit_bytes ? options->cache_limit_bytes : UINT64_MAX;
     pool->bin_min_bytes = (size_t)bin_min;
@@ -85,13 +71,12 @@ static stoa_status set_options(stoai_pool *pool, const stoa_device_options *opti
     return STOA_OK;
 }
 
-stoa_status stoai_pool_create(stoa_device *device, stoa_memory_kind kind, const stoa_device_options *options,
-                              stoai_pool **pool, stoa_error *err)
+stoa_status stoai_pool_create(stoa_device *device, stoa_memory_kind kind, const stoa_device_options *options, stoai_pool **pool,
+                              stoa_error *err)
 {
     *pool = NULL;
     stoai_pool *self = stoa_calloc(1, sizeof *self);
-    if (!self)
-        return STOA_FAIL(err, STOA_ENOMEM, "device memory pool: %zu bytes wanted, none left", sizeof *self);
+    if (!self) return STOA_FAIL(err, STOA_ENOMEM, "device memory pool: %zu bytes wanted, none left", sizeof *self);
     self->device = device;
     self->kind = kind;
     stoa_status status = set_options(self, options, err);
@@ -136,10 +121,7 @@ static bool is_done(const stoai_pool *pool, stoai_block *block)
 }
 
 /* Power-of-two bins hold one size. A large block may serve a slightly smaller request: needs vary. */
-static bool fits(const stoai_block *block, size_t bytes)
-{
-    return block->bytes >= bytes && block->bytes - bytes <= bytes / 8;
-}
+static bool fits(const stoai_block *block, size_t bytes) { return block->bytes >= bytes && block->bytes - bytes <= bytes / 8; }
 
 /* A cached block that the queue may use now: its own last one, still warm, else the oldest that is done. */
 static stoai_block *find_cached(stoai_pool *pool, uint32_t bin, size_t bytes, uint64_t queue_id)
@@ -225,18 +207,15 @@ static bool destroy_all(stoai_pool *pool, stoai_link *doomed)
     return any;
 }
 
-static stoa_status make_block(stoai_pool *pool, size_t bytes, uint32_t bin, stoai_block **out,
-                              stoa_error *err)
+static stoa_status make_block(stoai_pool *pool, size_t bytes, uint32_t bin, stoai_block **out, stoa_error *err)
 {
     const stoa_backend_api *api = pool->device->api;
     stoai_block *block = stoa_calloc(1, sizeof *block);
-    if (!block)
-        return STOA_FAIL(err, STOA_ENOMEM, "memory block: %zu bytes wanted, none left", sizeof *block);
+    if (!block) return STOA_FAIL(err, STOA_ENOMEM, "memory block: %zu bytes wanted, none left", sizeof *block);
     block->bytes = bytes;
     block->bin = bin;
     stoa_status status = api->event_create(pool->device->ctx, &block->event, err);
-    if (status == STOA_OK)
-        status = api->memory_alloc(pool->device->ctx, pool->kind, bytes, &block->data, err);
+    if (status == STOA_OK) status = api->memory_alloc(pool->device->ctx, pool->kind, bytes, &block->data, err);
     if (status != STOA_OK) {
         block->data = NULL;
         destroy_block(pool, block);
@@ -247,8 +226,7 @@ static stoa_status make_block(stoai_pool *pool, size_t bytes, uint32_t bin, stoa
 }
 
 /* `bytes` are reserved: get them from the back end, giving it all idle blocks back if it has none left. */
-static stoa_status make_block_or_drop_cache(stoai_pool *pool, size_t bytes, uint32_t bin, stoai_block **block,
-                                            stoa_error *err)
+static stoa_status make_block_or_drop_cache(stoai_pool *pool, size_t bytes, uint32_t bin, stoai_block **block, stoa_error *err)
 {
     stoa_error inner = {0};
     stoa_status status = make_block(pool, bytes, bin, block, &inner);
@@ -264,10 +242,8 @@ static stoa_status make_block_or_drop_cache(stoai_pool *pool, size_t bytes, uint
     if (status == STOA_OK) return STOA_OK;
     stoa_memory_stats stats;
     stoai_pool_stats(pool, &stats);
-    return stoa_error_set(err, status, inner.native, STOA_HERE,
-                          "device '%s:%u': a block of %zu bytes wanted, %llu live, %llu cached: %s",
-                          pool->device->api->name, (unsigned)pool->device->ordinal, bytes,
-                          (unsigned long long)(stats.live_bytes - bytes),
+    return stoa_error_set(err, status, inner.native, STOA_HERE, "device '%s:%u': a block of %zu bytes wanted, %llu live, %llu cached: %s",
+                          pool->device->api->name, (unsigned)pool->device->ordinal, bytes, (unsigned long long)(stats.live_bytes - bytes),
                           (unsigned long long)stats.cached_bytes, inner.message);
 }
 
@@ -279,17 +255,14 @@ static stoa_status reserve(stoai_pool *pool, size_t bytes, stoai_link *doomed, s
         evict(pool, pool->limit_bytes - bytes - live, doomed);
         if (pool->stats.cached_bytes <= pool->limit_bytes - bytes - live) return STOA_OK;
     }
-    return STOA_FAIL(
-        err, STOA_ELIMIT,
-        "device '%s:%u': a block of %zu bytes wanted, %llu live, %llu cached and in use, limit_bytes %llu",
-        pool->device->api->name, (unsigned)pool->device->ordinal, bytes, (unsigned long long)live,
-        (unsigned long long)pool->stats.cached_bytes, (unsigned long long)pool->limit_bytes);
+    return STOA_FAIL(err, STOA_ELIMIT, "device '%s:%u': a block of %zu bytes wanted, %llu live, %llu cached and in use, limit_bytes %llu",
+                     pool->device->api->name, (unsigned)pool->device->ordinal, bytes, (unsigned long long)live,
+                     (unsigned long long)pool->stats.cached_bytes, (unsigned long long)pool->limit_bytes);
 }
 
 /* Under the lock: a cached block, or NULL and the bytes for a new one reserved as live. */
-static stoa_status take_or_reserve(stoai_pool *pool, size_t bytes, size_t requested, uint32_t bin,
-                                   uint64_t queue_id, stoai_block **block, stoai_link *doomed,
-                                   stoa_error *err)
+static stoa_status take_or_reserve(stoai_pool *pool, size_t bytes, size_t requested, uint32_t bin, uint64_t queue_id, stoai_block **block,
+                                   stoai_link *doomed, stoa_error *err)
 {
     collect_retired(pool, doomed);
     *block = find_cached(pool, bin, bytes, queue_id);
@@ -315,15 +288,14 @@ static void hand_out(stoai_pool *pool, stoai_block *block, size_t requested, boo
     if (stats->live_bytes > stats->peak_live_bytes) stats->peak_live_bytes = stats->live_bytes;
 }
 
-stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t requested, stoai_block **out,
-                             stoa_error *err)
+stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t requested, stoai_block **out, stoa_error *err)
 {
     *out = NULL;
     size_t bytes;
     uint32_t bin;
     if (!round_up(pool, requested, &bytes, &bin))
-        return STOA_FAIL(err, STOA_ENOMEM, "device '%s:%u': %zu bytes wanted, more than an address holds",
-                         pool->device->api->name, (unsigned)pool->device->ordinal, requested);
+        return STOA_FAIL(err, STOA_ENOMEM, "device '%s:%u': %zu bytes wanted, more than an address holds", pool->device->api->name,
+                         (unsigned)pool->device->ordinal, requested);
     stoai_block *block = NULL;
     stoai_link doomed;
     list_init(&doomed);
@@ -337,10 +309,8 @@ stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t request
     if (!block) {
         status = make_block_or_drop_cache(pool, bytes, bin, &block, err);
         pthread_mutex_lock(&pool->lock);
-        if (status == STOA_OK)
-            hand_out(pool, block, requested, true);
-        else
-            uncount_live(pool, bytes, requested);
+        if (status == STOA_OK) hand_out(pool, block, requested, true);
+        else uncount_live(pool, bytes, requested);
         pthread_mutex_unlock(&pool->lock);
         STOA_TRY(status);
     }
@@ -367,10 +337,8 @@ static void mark_last_use(stoai_pool *pool, stoa_queue *queue, stoai_block *bloc
         return;
     }
     if (pool->debug_fill) (void)api->queue_fill(queue->native, block->data, FILL_BACK, block->bytes, NULL);
-    if (api->event_record(block->event, queue->native, NULL) == STOA_OK)
-        block->pending = true;
-    else if (api->queue_wait(queue->native, NULL) != STOA_OK)
-        block->pending = block->event_lost = true;
+    if (api->event_record(block->event, queue->native, NULL) == STOA_OK) block->pending = true;
+    else if (api->queue_wait(queue->native, NULL) != STOA_OK) block->pending = block->event_lost = true;
 }
 
 void stoai_pool_free(stoai_pool *pool, stoa_queue *queue, stoai_block *block)
@@ -381,8 +349,7 @@ void stoai_pool_free(stoai_pool *pool, stoa_queue *queue, stoai_block *block)
     pthread_mutex_lock(&pool->lock);
     list_remove(&block->by_state);
     if (block->bytes <= pool->cache_limit_bytes) evict(pool, pool->cache_limit_bytes - block->bytes, &doomed);
-    if (block->bytes <= pool->cache_limit_bytes &&
-        pool->stats.cached_bytes <= pool->cache_limit_bytes - block->bytes) {
+    if (block->bytes <= pool->cache_limit_bytes && pool->stats.cached_bytes <= pool->cache_limit_bytes - block->bytes) {
         uncount_live(pool, block->bytes, block->requested);
         list_push(&pool->cached, &block->by_state);
         list_push(&pool->bins[block->bin], &block->by_bin);

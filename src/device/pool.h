@@ -27,15 +27,14 @@ struct stoai_block {
     void *event;       /* made with the block, so that giving back cannot fail */
 };
 
-stoa_status stoai_pool_create(stoa_device *device, stoa_memory_kind kind, const stoa_device_options *options,
-                              stoai_pool **pool, stoa_error *err);
+stoa_status stoai_pool_create(stoa_device *device, stoa_memory_kind kind, const stoa_device_options *options, stoai_pool **pool,
+                              stoa_error *err);
 
 /** Frees every block, waiting for what is still used; returns the number of blocks that were live. */
 uint32_t stoai_pool_destroy(stoai_pool *pool, uint64_t *live_bytes);
 
 /** A block of at least `bytes` > 0 for use on `queue`. */
-stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t bytes, stoai_block **block,
-                             stoa_error *err);
+stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t bytes, stoai_block **block, stoa_error *err);
 
 /** Give a block back behind what is enqueued on `queue`. Cannot fail, does not wait. */
 void stoai_pool_free(stoai_pool *pool, stoa_queue *queue, stoai_block *block);

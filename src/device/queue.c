@@ -26,10 +26,8 @@ stoa_status stoa_queue_create(stoa_device *device, stoa_queue_kind kind, stoa_qu
     stoa_queue *self = NULL;
     STOA_TRY(make_queue(device, kind, &self, err));
     stoa_status status = device->api->queue_create(device->ctx, kind, &self->native, err);
-    if (status == STOA_OK)
-        *queue = self;
-    else
-        stoai_queue_release(self);
+    if (status == STOA_OK) *queue = self;
+    else stoai_queue_release(self);
     return status;
 }
 
@@ -42,10 +40,8 @@ stoa_status stoa_queue_wrap(stoa_device *device, void *native, stoa_queue **queu
     STOA_TRY(make_queue(device, STOA_QUEUE_ASYNC, &self, err));
     /* A NULL handle is for the back end to judge: it is CUDA's default stream. */
     stoa_status status = device->api->queue_wrap(device->ctx, native, &self->native, err);
-    if (status == STOA_OK)
-        *queue = self;
-    else
-        stoai_queue_release(self);
+    if (status == STOA_OK) *queue = self;
+    else stoai_queue_release(self);
     return status;
 }
 
@@ -67,24 +63,14 @@ stoa_queue *stoai_queue_retain(stoa_queue *queue)
 
 void stoai_queue_release(stoa_queue *queue)
 {
-    if (atomic_fetch_sub_explicit(&queue->refs, 1, memory_order_acq_rel) == 1)
-        stoa_free(queue, sizeof *queue);
+    if (atomic_fetch_sub_explicit(&queue->refs, 1, memory_order_acq_rel) == 1) stoa_free(queue, sizeof *queue);
 }
 
-void *stoa_queue_native(const stoa_queue *queue)
-{
-    return queue->device->api->queue_native(queue->native);
-}
+void *stoa_queue_native(const stoa_queue *queue) { return queue->device->api->queue_native(queue->native); }
 
-stoa_device *stoa_queue_device(const stoa_queue *queue)
-{
-    return queue->device;
-}
+stoa_device *stoa_queue_device(const stoa_queue *queue) { return queue->device; }
 
-stoa_queue_kind stoa_queue_get_kind(const stoa_queue *queue)
-{
-    return queue->kind;
-}
+stoa_queue_kind stoa_queue_get_kind(const stoa_queue *queue) { return queue->kind; }
 
 stoa_status stoa_queue_wait(stoa_queue *queue, stoa_error *err)
 {
@@ -95,8 +81,7 @@ stoa_status stoa_queue_wait(stoa_queue *queue, stoa_error *err)
 stoa_status stoa_queue_is_idle(stoa_queue *queue, bool *idle, stoa_error *err)
 {
     if (idle) *idle = false;
-    if (!queue || !idle)
-        return STOA_FAIL(err, STOA_EINVAL, "queue is idle: NULL %s", queue ? "result pointer" : "queue");
+    if (!queue || !idle) return STOA_FAIL(err, STOA_EINVAL, "queue is idle: NULL %s", queue ? "result pointer" : "queue");
     return queue->device->api->queue_is_idle(queue->native, idle, err);
 }
 
@@ -110,41 +95,33 @@ stoa_status stoa_queue_launch(stoa_queue *queue, const stoa_kernel *kernel, cons
 {
     if (!queue || !kernel) return STOA_FAIL(err, STOA_EINVAL, "launch: NULL %s", queue ? "kernel" : "queue");
     if (kernel->struct_size < sizeof *kernel)
-        return STOA_FAIL(err, STOA_EINVAL, "kernel: struct_size %u given, %zu needed",
-                         (unsigned)kernel->struct_size, sizeof *kernel);
+        return STOA_FAIL(err, STOA_EINVAL, "kernel: struct_size %u given, %zu needed", (unsigned)kernel->struct_size, sizeof *kernel);
     if (!kernel->name) return STOA_FAIL(err, STOA_EINVAL, "kernel: NULL name");
     if (kernel->args_bytes > STOA_KERNEL_ARGS_MAX_BYTES)
-        return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': %u bytes of arguments, at most %d", kernel->name,
-                         (unsigned)kernel->args_bytes, STOA_KERNEL_ARGS_MAX_BYTES);
+        return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': %u bytes of arguments, at most %d", kernel->name, (unsigned)kernel->args_bytes,
+                         STOA_KERNEL_ARGS_MAX_BYTES);
     if (kernel->shared_bytes > STOA_KERNEL_SHARED_MAX_BYTES)
         return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': %u bytes of memory for a block, at most %d", kernel->name,
                          (unsigned)kernel->shared_bytes, STOA_KERNEL_SHARED_MAX_BYTES);
     if (kernel->args_bytes && !args)
-        return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': NULL arguments, %u bytes needed", kernel->name,
-                         (unsigned)kernel->args_bytes);
+        return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': NULL arguments, %u bytes needed", kernel->name, (unsigned)kernel->args_bytes);
     return queue->device->api->queue_launch(queue->native, kernel, args, err);
 }
 
 stoa_status stoa_queue_copy(stoa_queue *queue, void *dst, const void *src, size_t bytes, stoa_error *err)
-{
-    return stoa_queue_copy_2d(queue, dst, bytes, src, bytes, bytes, 1, err);
-}
+{ return stoa_queue_copy_2d(queue, dst, bytes, src, bytes, bytes, 1, err); }
 
-stoa_status stoa_queue_copy_2d(stoa_queue *queue, void *dst, size_t dst_pitch_bytes, const void *src,
-                               size_t src_pitch_bytes, size_t width_bytes, size_t height, stoa_error *err)
+stoa_status stoa_queue_copy_2d(stoa_queue *queue, void *dst, size_t dst_pitch_bytes, const void *src, size_t src_pitch_bytes,
+                               size_t width_bytes, size_t height, stoa_error *err)
 {
-    if (!queue)
-        return STOA_FAIL(err, STOA_EINVAL, "copy of %zu x %zu bytes: NULL queue", height, width_bytes);
+    if (!queue) return STOA_FAIL(err, STOA_EINVAL, "copy of %zu x %zu bytes: NULL queue", height, width_bytes);
     if (width_bytes == 0 || height == 0) return STOA_OK;
     if (!dst || !src)
-        return STOA_FAIL(err, STOA_EINVAL, "copy of %zu x %zu bytes: NULL %s", height, width_bytes,
-                         dst ? "source" : "destination");
+        return STOA_FAIL(err, STOA_EINVAL, "copy of %zu x %zu bytes: NULL %s", height, width_bytes, dst ? "source" : "destination");
     if (dst_pitch_bytes < width_bytes || src_pitch_bytes < width_bytes)
-        return STOA_FAIL(err, STOA_EINVAL,
-                         "copy of rows of %zu bytes: pitch of %zu (destination) and %zu (source)",
-                         width_bytes, dst_pitch_bytes, src_pitch_bytes);
-    return queue->device->api->queue_copy_2d(queue->native, dst, dst_pitch_bytes, src, src_pitch_bytes,
-                                             width_bytes, height, err);
+        return STOA_FAIL(err, STOA_EINVAL, "copy of rows of %zu bytes: pitch of %zu (destination) and %zu (source)", width_bytes,
+                         dst_pitch_bytes, src_pitch_bytes);
+    return queue->device->api->queue_copy_2d(queue->native, dst, dst_pitch_bytes, src, src_pitch_bytes, width_bytes, height, err);
 }
 
 stoa_status stoa_queue_fill(stoa_queue *queue, void *dst, uint8_t value, size_t bytes, stoa_error *err)
@@ -164,10 +141,8 @@ stoa_status stoa_event_create(stoa_device *device, stoa_event **event, stoa_erro
     if (!self) return STOA_FAIL(err, STOA_ENOMEM, "event: %zu bytes wanted, none left", sizeof *self);
     self->device = device;
     stoa_status status = device->api->event_create(device->ctx, &self->native, err);
-    if (status == STOA_OK)
-        *event = self;
-    else
-        stoa_free(self, sizeof *self);
+    if (status == STOA_OK) *event = self;
+    else stoa_free(self, sizeof *self);
     return status;
 }
 
@@ -180,21 +155,18 @@ void stoa_event_destroy(stoa_event *event)
 
 stoa_status stoa_event_record(stoa_event *event, stoa_queue *queue, stoa_error *err)
 {
-    if (!event || !queue)
-        return STOA_FAIL(err, STOA_EINVAL, "event record: NULL %s", event ? "queue" : "event");
+    if (!event || !queue) return STOA_FAIL(err, STOA_EINVAL, "event record: NULL %s", event ? "queue" : "event");
     if (event->device != queue->device)
-        return STOA_FAIL(err, STOA_EPLACE,
-                         "event of device '%s:%u', opened as %p: queue of device '%s:%u', opened as %p",
-                         event->device->api->name, (unsigned)event->device->ordinal, (void *)event->device,
-                         queue->device->api->name, (unsigned)queue->device->ordinal, (void *)queue->device);
+        return STOA_FAIL(err, STOA_EPLACE, "event of device '%s:%u', opened as %p: queue of device '%s:%u', opened as %p",
+                         event->device->api->name, (unsigned)event->device->ordinal, (void *)event->device, queue->device->api->name,
+                         (unsigned)queue->device->ordinal, (void *)queue->device);
     return queue->device->api->event_record(event->native, queue->native, err);
 }
 
 stoa_status stoa_event_is_done(const stoa_event *event, bool *done, stoa_error *err)
 {
     if (done) *done = false;
-    if (!event || !done)
-        return STOA_FAIL(err, STOA_EINVAL, "event is done: NULL %s", event ? "result pointer" : "event");
+    if (!event || !done) return STOA_FAIL(err, STOA_EINVAL, "event is done: NULL %s", event ? "result pointer" : "event");
     return event->device->api->event_is_done(event->native, done, err);
 }
 
@@ -206,11 +178,10 @@ stoa_status stoa_event_wait(const stoa_event *event, stoa_error *err)
 
 stoa_status stoa_queue_wait_event(stoa_queue *queue, const stoa_event *event, stoa_error *err)
 {
-    if (!queue || !event)
-        return STOA_FAIL(err, STOA_EINVAL, "queue waits for event: NULL %s", queue ? "event" : "queue");
+    if (!queue || !event) return STOA_FAIL(err, STOA_EINVAL, "queue waits for event: NULL %s", queue ? "event" : "queue");
     /* Devices of one back end know each other's events; a stream cannot wait for a worker thread's. */
     if (event->device->api != queue->device->api)
-        return STOA_FAIL(err, STOA_EPLACE, "queue of back end '%s' cannot wait for an event of back end '%s'",
-                         queue->device->api->name, event->device->api->name);
+        return STOA_FAIL(err, STOA_EPLACE, "queue of back end '%s' cannot wait for an event of back end '%s'", queue->device->api->name,
+                         event->device->api->name);
     return queue->device->api->queue_wait_event(queue->native, event->native, err);
 }

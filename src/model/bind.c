@@ -4,15 +4,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static uint32_t column_width(const stoa_column *column)
-{
-    return column->extent[0] * column->extent[1];
-}
+static uint32_t column_width(const stoa_column *column) { return column->extent[0] * column->extent[1]; }
 
-static const char *direction(const bind_target *target)
-{
-    return target->is_output ? "output" : "input";
-}
+static const char *direction(const bind_target *target) { return target->is_output ? "output" : "input"; }
 
 /* "[N, 3, 9]" for messages. */
 static const char *shape_text(const stoa_tensor_schema *schema, char *text, size_t capacity)
@@ -31,9 +25,8 @@ static stoa_status check_width(const bind_target *target, stoa_tensor tensor, st
     const uint64_t given = (uint64_t)tensor.column_count * column_width(first);
     char text[128];
     if (given != schema->width)
-        return STOA_FAIL(err, STOA_ESHAPE,
-                         "%s '%s': %u columns of %u x %u give %" PRIu64 " values a row, the model's %s has %u", direction(target),
-                         schema->name, tensor.column_count, first->extent[0], first->extent[1], given,
+        return STOA_FAIL(err, STOA_ESHAPE, "%s '%s': %u columns of %u x %u give %" PRIu64 " values a row, the model's %s has %u",
+                         direction(target), schema->name, tensor.column_count, first->extent[0], first->extent[1], given,
                          shape_text(schema, text, sizeof text), schema->width);
     /* Vectors and matrices carry a shape of their own: it must be the end of the model's, ones aside. */
     uint32_t expected[2] = {first->extent[0], first->extent[1]}, next = expected[1] > 1 ? 2u : expected[0] > 1 ? 1u : 0u;
@@ -58,14 +51,13 @@ static stoa_status check_column(const bind_target *target, const stoa_column *co
         return STOA_FAIL(err, STOA_EDTYPE, "%s '%s': column %u is %s, the model has %s", direction(target), schema->name, index,
                          stoa_dtype_name((stoa_dtype)column->dtype), stoa_dtype_name(schema->dtype));
     if (!stoa_place_accessible(column->place, target->place))
-        return STOA_FAIL(err, STOA_EPLACE, "%s '%s': column %u lies on device %d:%d, the queue on %d:%d", direction(target),
-                         schema->name, index, column->place.type, column->place.index, target->place.type, target->place.index);
+        return STOA_FAIL(err, STOA_EPLACE, "%s '%s': column %u lies on device %d:%d, the queue on %d:%d", direction(target), schema->name,
+                         index, column->place.type, column->place.index, target->place.type, target->place.index);
     if (!target->is_output) return STOA_OK;
-    if (column->flags & STOA_COLUMN_CONST)
-        return STOA_FAIL(err, STOA_ECONST, "output '%s': column %u is read-only", schema->name, index);
+    if (column->flags & STOA_COLUMN_CONST) return STOA_FAIL(err, STOA_ECONST, "output '%s': column %u is read-only", schema->name, index);
     if (column->row_stride == 0 && target->max_rows > 1)
-        return STOA_FAIL(err, STOA_ESHAPE, "output '%s': column %u has row stride 0, %u rows would share one element",
-                         schema->name, index, target->max_rows);
+        return STOA_FAIL(err, STOA_ESHAPE, "output '%s': column %u has row stride 0, %u rows would share one element", schema->name, index,
+                         target->max_rows);
     return STOA_OK;
 }
 
@@ -79,8 +71,8 @@ static stoa_status check_self_overlap(const bind_target *target, stoa_tensor ten
             b.columns += j;
             a.column_count = b.column_count = 1;
             if (stoa_tensor_overlaps(a, b, tensor.rows))
-                return STOA_FAIL(err, STOA_EOVERLAP, "output '%s': columns %u and %u share memory (%p and %p)",
-                                 target->schema->name, j, i, tensor.columns[j].data, tensor.columns[i].data);
+                return STOA_FAIL(err, STOA_EOVERLAP, "output '%s': columns %u and %u share memory (%p and %p)", target->schema->name, j, i,
+                                 tensor.columns[j].data, tensor.columns[i].data);
         }
     return STOA_OK;
 }
@@ -93,8 +85,7 @@ stoa_status stoai_bind_check(const bind_target *target, stoa_tensor tensor, stoa
                          target->schema->width);
     stoa_error inner = {STOA_OK, 0, "", ""};
     const stoa_status status = stoa_tensor_check(tensor, &inner);
-    if (status != STOA_OK)
-        return stoa_error_set(err, status, 0, inner.where, "%s '%s': %s", direction(target), name, inner.message);
+    if (status != STOA_OK) return stoa_error_set(err, status, 0, inner.where, "%s '%s': %s", direction(target), name, inner.message);
     STOA_TRY(check_width(target, tensor, err));
     for (uint32_t i = 0; i < tensor.column_count; i++) STOA_TRY(check_column(target, &tensor.columns[i], i, err));
     return target->is_output ? check_self_overlap(target, tensor, err) : STOA_OK;
@@ -109,16 +100,14 @@ void stoai_bind_values(const bind_target *target, stoa_tensor tensor, stoa_bound
         for (uint32_t r = 0; r < column->extent[0]; r++)
             for (uint32_t c = 0; c < column->extent[1]; c++) {
                 const int64_t offset = tensor.first_row * column->row_stride + r * column->stride[0] + c * column->stride[1];
-                *values++ = (stoa_bound){column->data ? (char *)column->data + offset * element : NULL, column->row_stride,
-                                         column->dtype, 0};
+                *values++ =
+                    (stoa_bound){column->data ? (char *)column->data + offset * element : NULL, column->row_stride, column->dtype, 0};
             }
     }
 }
 
 stoa_column_rule stoai_bind_rule(const bind_target *target)
-{
-    return target->is_output ? target->capabilities->outputs : target->capabilities->inputs;
-}
+{ return target->is_output ? target->capabilities->outputs : target->capabilities->inputs; }
 
 /* The stride of each axis of the shape in elements, when the values have one; those of extent 1 are 0. */
 static bool strides_of(const stoa_tensor_schema *schema, const stoa_bound *values, int64_t *strides)

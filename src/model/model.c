@@ -10,30 +10,27 @@
 #include "model/registry.h"
 #include "stoa/memory.h"
 
-static stoa_status choose_runtime(const char *path, const stoa_model_options *options, const stoa_runtime_api **api,
-                                  stoa_error *err)
+static stoa_status choose_runtime(const char *path, const stoa_model_options *options, const stoa_runtime_api **api, stoa_error *err)
 {
-    if (options && options->runtime && strcmp(options->runtime, "auto") != 0)
-        return stoa_runtime_find(options->runtime, api, err);
+    if (options && options->runtime && strcmp(options->runtime, "auto") != 0) return stoa_runtime_find(options->runtime, api, err);
     if (!path) return STOA_FAIL(err, STOA_EINVAL, "model in memory: options.runtime must name a runtime");
     const char *extension = strrchr(path, '.');
     const char *name = extension ? stoai_runtime_of_extension(extension) : NULL;
     if (name) return stoa_runtime_find(name, api, err);
     *api = NULL;
-    return STOA_FAIL(err, STOA_ENOTSUP, "model '%s': no runtime of this build reads '%s' files", path,
-                     extension ? extension : "");
+    return STOA_FAIL(err, STOA_ENOTSUP, "model '%s': no runtime of this build reads '%s' files", path, extension ? extension : "");
 }
 
 static stoa_status check_options(const stoa_model_options *options, stoa_error *err)
 {
     if (options && options->struct_size != sizeof *options)
-        return STOA_FAIL(err, STOA_EINVAL, "model options: struct_size %u given, %zu needed",
-                         (unsigned)options->struct_size, sizeof *options);
+        return STOA_FAIL(err, STOA_EINVAL, "model options: struct_size %u given, %zu needed", (unsigned)options->struct_size,
+                         sizeof *options);
     return STOA_OK;
 }
 
-static stoa_status load(const stoa_runtime_api *api, const void *data, size_t bytes, const stoa_model_options *options,
-                        stoa_model **out, stoa_error *err)
+static stoa_status load(const stoa_runtime_api *api, const void *data, size_t bytes, const stoa_model_options *options, stoa_model **out,
+                        stoa_error *err)
 {
     char where[256];
     STOA_TRY(api->probe(where, sizeof where, err));
@@ -52,8 +49,7 @@ static stoa_status load(const stoa_runtime_api *api, const void *data, size_t by
     return STOA_OK;
 }
 
-stoa_status stoa_model_load_memory(const void *data, size_t bytes, const stoa_model_options *options,
-                                   stoa_model **model, stoa_error *err)
+stoa_status stoa_model_load_memory(const void *data, size_t bytes, const stoa_model_options *options, stoa_model **model, stoa_error *err)
 {
     if (!model) return STOA_FAIL(err, STOA_EINVAL, "model: result pointer is NULL");
     *model = NULL;
@@ -85,17 +81,13 @@ static stoa_status read_file(const char *path, void **data, size_t *bytes, stoa_
         status = STOA_FAIL(err, STOA_EIO, "model '%s': not a regular file", path);
     } else {
         *bytes = (size_t)info.st_size;
-        if (!(*data = stoa_alloc(*bytes, 64)))
-            status = STOA_FAIL(err, STOA_ENOMEM, "model '%s': %zu bytes", path, *bytes);
+        if (!(*data = stoa_alloc(*bytes, 64))) status = STOA_FAIL(err, STOA_ENOMEM, "model '%s': %zu bytes", path, *bytes);
     }
     for (size_t done = 0; status == STOA_OK && done < *bytes;) {
         const ssize_t got = read(file, (char *)*data + done, *bytes - done);
-        if (got > 0)
-            done += (size_t)got;
-        else if (got == 0)
-            status = STOA_FAIL(err, STOA_EIO, "model '%s': %zu bytes read, %zu expected", path, done, *bytes);
-        else if (errno != EINTR)
-            status = io_error(path, "read", err);
+        if (got > 0) done += (size_t)got;
+        else if (got == 0) status = STOA_FAIL(err, STOA_EIO, "model '%s': %zu bytes read, %zu expected", path, done, *bytes);
+        else if (errno != EINTR) status = io_error(path, "read", err);
     }
     close(file);
     if (status != STOA_OK) {
@@ -121,10 +113,7 @@ stoa_status stoa_model_load(const char *path, const stoa_model_options *options,
     return status;
 }
 
-void stoai_model_retain(stoa_model *model)
-{
-    atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);
-}
+void stoai_model_retain(stoa_model *model) { atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed); }
 
 void stoai_model_release(stoa_model *model)
 {
@@ -138,20 +127,11 @@ void stoa_model_destroy(stoa_model *model)
     if (model) stoai_model_release(model);
 }
 
-const stoa_schema *stoa_model_schema(const stoa_model *model)
-{
-    return model->schema;
-}
+const stoa_schema *stoa_model_schema(const stoa_model *model) { return model->schema; }
 
-const stoa_capabilities *stoa_model_capabilities(const stoa_model *model)
-{
-    return model->capabilities;
-}
+const stoa_capabilities *stoa_model_capabilities(const stoa_model *model) { return model->capabilities; }
 
-const char *stoa_model_runtime(const stoa_model *model)
-{
-    return model->api->name;
-}
+const char *stoa_model_runtime(const stoa_model *model) { return model->api->name; }
 
 static bool is_identifier(const char *text)
 {
@@ -162,21 +142,16 @@ static bool is_identifier(const char *text)
     return true;
 }
 
-stoa_status stoa_model_emit_c(const stoa_model *model, const char *name, stoa_text_sink sink, void *user,
-                              stoa_error *err)
+stoa_status stoa_model_emit_c(const stoa_model *model, const char *name, stoa_text_sink sink, void *user, stoa_error *err)
 {
-    if (!model || !name || !sink)
-        return STOA_FAIL(err, STOA_EINVAL, "emit C: %s is NULL", !model ? "model" : !name ? "name" : "sink");
+    if (!model || !name || !sink) return STOA_FAIL(err, STOA_EINVAL, "emit C: %s is NULL", !model ? "model" : !name ? "name" : "sink");
     if (!is_identifier(name)) return STOA_FAIL(err, STOA_EINVAL, "emit C: '%s' given, an identifier needed", name);
     if (!STOA_RUNTIME_HAS(model->api, emit_c))
         return STOA_FAIL(err, STOA_ENOTSUP, "emit C: runtime '%s' does not write its models as C", model->api->name);
     return model->api->emit_c(model->handle, name, sink, user, err);
 }
 
-const char *stoa_model_plan_step(const stoa_model *model, uint32_t index)
-{
-    return model->api->plan_step(model->handle, index);
-}
+const char *stoa_model_plan_step(const stoa_model *model, uint32_t index) { return model->api->plan_step(model->handle, index); }
 
 uint32_t stoa_model_plan_count(const stoa_model *model)
 {

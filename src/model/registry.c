@@ -20,8 +20,8 @@ enum { PLUGIN_COUNT = sizeof plugins / sizeof *plugins };
 
 static const stoai_slot slots[] = {
 #define SLOT(slot) {#slot, offsetof(stoa_runtime_api, slot)}
-    SLOT(extensions), SLOT(probe), SLOT(load), SLOT(unload), SLOT(schema), SLOT(capabilities), SLOT(plan_step), SLOT(workspace),
-    SLOT(open), SLOT(close), SLOT(run),
+    SLOT(extensions), SLOT(probe),     SLOT(load), SLOT(unload), SLOT(schema), SLOT(capabilities),
+    SLOT(plan_step),  SLOT(workspace), SLOT(open), SLOT(close),  SLOT(run),
 #undef SLOT
 };
 
@@ -44,10 +44,7 @@ static stoai_registry runtimes = {
     .tables = {&stoai_native_api},
 };
 
-const stoa_runtime_api *stoa_runtime_at(uint32_t index)
-{
-    return stoai_registry_at(&runtimes, index);
-}
+const stoa_runtime_api *stoa_runtime_at(uint32_t index) { return stoai_registry_at(&runtimes, index); }
 
 /* Whether `word` (".onnx") is one of the words of `list`. */
 static bool has_word(const char *list, const char *word)
@@ -68,10 +65,7 @@ const char *stoai_runtime_of_extension(const char *extension)
     return NULL;
 }
 
-stoa_status stoa_runtime_register(const stoa_runtime_api *api, stoa_error *err)
-{
-    return stoai_registry_add(&runtimes, api, err);
-}
+stoa_status stoa_runtime_register(const stoa_runtime_api *api, stoa_error *err) { return stoai_registry_add(&runtimes, api, err); }
 
 static void list_names(char *text, size_t capacity)
 {

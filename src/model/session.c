@@ -9,9 +9,7 @@
 #define STAGING_TILE_ROWS 512u /* gathers stay in the second-level cache */
 
 static bool fits_as_it_lies(const stoa_capabilities *can)
-{
-    return can->inputs == STOA_RULE_ANY && can->outputs == STOA_RULE_ANY && can->outputs_in_place && can->const_inputs;
-}
+{ return can->inputs == STOA_RULE_ANY && can->outputs == STOA_RULE_ANY && can->outputs_in_place && can->const_inputs; }
 
 /* Rows that one call of the runtime gets: its own wish, or the staging tile where copies may be made, or all. */
 static uint32_t tile_rows(const stoa_session *session)
@@ -28,11 +26,11 @@ static uint32_t tile_rows(const stoa_session *session)
 static size_t place_arrays(stoa_session *session, char *block)
 {
     size_t used = 0;
-#define TAKE(pointer, count)                                            \
-    do {                                                                \
-        used = (used + 15u) & ~(size_t)15u;                             \
-        if (block) (pointer) = (void *)(block + used);                  \
-        used += (size_t)(count) * sizeof *(pointer);                    \
+#define TAKE(pointer, count) \
+    do { \
+        used = (used + 15u) & ~(size_t)15u; \
+        if (block) (pointer) = (void *)(block + used); \
+        used += (size_t)(count) * sizeof *(pointer); \
     } while (0)
     TAKE(session->first_value, session->tensor_count + 1);
     TAKE(session->staging_offset, session->tensor_count);
@@ -85,7 +83,8 @@ static stoa_status set_axes(stoa_session *session, uint32_t max_rows, const stoa
 {
     const stoa_schema *schema = session->model->schema;
     if (schema->axis_count > SESSION_AXES_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "session: the model has %u row axes, at most %u can be run", schema->axis_count, SESSION_AXES_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "session: the model has %u row axes, at most %u can be run", schema->axis_count,
+                         SESSION_AXES_MAX);
     if (options && options->axis_rows && options->axis_count != schema->axis_count)
         return STOA_FAIL(err, STOA_EINVAL, "session options: rows of %u axes given, the model has %u", options->axis_count,
                          schema->axis_count);
@@ -99,8 +98,8 @@ static stoa_status set_axes(stoa_session *session, uint32_t max_rows, const stoa
     return STOA_OK;
 }
 
-stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint32_t max_rows,
-                                const stoa_session_options *options, stoa_session **out, stoa_error *err)
+stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint32_t max_rows, const stoa_session_options *options,
+                                stoa_session **out, stoa_error *err)
 {
     if (!out) return STOA_FAIL(err, STOA_EINVAL, "session: result pointer is NULL");
     *out = NULL;
@@ -195,8 +194,8 @@ static stoa_status writable_generation(stoa_session *session, stoa_error *err)
         session->current = i;
         return STOA_OK;
     }
-    return STOA_FAIL(err, STOA_ESTATE, "session: bindings of %u queued runs differ, at most %u may; wait for the queue", SESSION_GENERATIONS,
-                     SESSION_GENERATIONS);
+    return STOA_FAIL(err, STOA_ESTATE, "session: bindings of %u queued runs differ, at most %u may; wait for the queue",
+                     SESSION_GENERATIONS, SESSION_GENERATIONS);
 }
 
 /* What a run would otherwise have to ask every tensor. */
@@ -215,8 +214,11 @@ stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tens
     if (!session || !name) return STOA_FAIL(err, STOA_EINVAL, "session bind: %s is NULL", session ? "name" : "session");
     uint32_t index;
     STOA_TRY(find_tensor(session, name, &index, err));
-    const bind_target target = {session_schema(session, index), session->model->capabilities, session->place,
-                                session_rows_of(session, index, session->axis_rows), session_rows_of(session, index, session->call_rows),
+    const bind_target target = {session_schema(session, index),
+                                session->model->capabilities,
+                                session->place,
+                                session_rows_of(session, index, session->axis_rows),
+                                session_rows_of(session, index, session->call_rows),
                                 session_is_output(session, index)};
     STOA_TRY(stoai_bind_check(&target, tensor, err));
     STOA_TRY(check_overlap(session, index, tensor, err));

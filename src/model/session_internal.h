@@ -64,15 +64,11 @@ struct stoa_session {
 };
 
 static inline void generation_count(atomic_uint *runs, uint32_t change, memory_order order)
-{
-    atomic_store_explicit(runs, atomic_load_explicit(runs, memory_order_relaxed) + change, order);
-}
+{ atomic_store_explicit(runs, atomic_load_explicit(runs, memory_order_relaxed) + change, order); }
 
 /* No run is queued with it; by the thread that enqueues. */
 static inline bool generation_is_free(const generation *g)
-{
-    return atomic_load_explicit(&g->passed, memory_order_acquire) == atomic_load_explicit(&g->given, memory_order_relaxed);
-}
+{ return atomic_load_explicit(&g->passed, memory_order_acquire) == atomic_load_explicit(&g->given, memory_order_relaxed); }
 
 static inline const stoa_tensor_schema *session_schema(const stoa_session *session, uint32_t tensor)
 {
@@ -80,10 +76,7 @@ static inline const stoa_tensor_schema *session_schema(const stoa_session *sessi
     return tensor < schema->input_count ? &schema->inputs[tensor] : &schema->outputs[tensor - schema->input_count];
 }
 
-static inline bool session_is_output(const stoa_session *session, uint32_t tensor)
-{
-    return tensor >= session->model->schema->input_count;
-}
+static inline bool session_is_output(const stoa_session *session, uint32_t tensor) { return tensor >= session->model->schema->input_count; }
 
 /* Rows that the session was made for, of the axis of a tensor. */
 static inline uint32_t session_rows_of(const stoa_session *session, uint32_t tensor, const uint32_t *rows)
@@ -94,9 +87,7 @@ static inline uint32_t session_rows_of(const stoa_session *session, uint32_t ten
 
 /* Rows that a run which begins at `first` leaves out of a tensor: none of those of one row. */
 static inline uint32_t session_skips(const stoa_session *session, uint32_t tensor, uint32_t first)
-{
-    return session_schema(session, tensor)->axis == STOA_AXIS_ONE ? 0 : first;
-}
+{ return session_schema(session, tensor)->axis == STOA_AXIS_ONE ? 0 : first; }
 
 /* Distance in bytes of the values of a staged tensor in the staging tile. */
 size_t stoai_staging_pitch(const stoa_session *session, uint32_t tensor);

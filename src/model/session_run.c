@@ -96,8 +96,8 @@ static stoa_status check_rows(const stoa_session *session, uint32_t first, const
     for (uint32_t t = 0; t < session->tensor_count; t++) {
         const uint64_t begin = session_skips(session, t, first), end = begin + session_rows_of(session, t, rows);
         if (end > g->tensors[t].rows)
-            return STOA_FAIL(err, STOA_ESHAPE, "session run: rows %llu to %llu given, tensor '%s' has %u rows",
-                             (unsigned long long)begin, (unsigned long long)end, session_schema(session, t)->name, g->tensors[t].rows);
+            return STOA_FAIL(err, STOA_ESHAPE, "session run: rows %llu to %llu given, tensor '%s' has %u rows", (unsigned long long)begin,
+                             (unsigned long long)end, session_schema(session, t)->name, g->tensors[t].rows);
     }
     return STOA_OK;
 }
@@ -126,8 +126,8 @@ static stoa_status enqueue_on_device(stoa_session *session, const run_args *args
 {
     generation *g = args->bindings;
     if (args->count[0])
-        return session->model->api->run_counted(session->instance, g->staged, g->staged + session->input_values, args->count,
-                                                args->rows, err);
+        return session->model->api->run_counted(session->instance, g->staged, g->staged + session->input_values, args->count, args->rows,
+                                                err);
     run_rows(session, g, args->first, args->rows);
     return stoa_session_check(session, err);
 }
@@ -135,10 +135,8 @@ static stoa_status enqueue_on_device(stoa_session *session, const run_args *args
 static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_error *err)
 {
     STOA_TRY(stoa_session_check(session, err));
-    if (session->place.type == STOA_PLACE_HOST)
-        STOA_TRY(enqueue_on_host(session, args, err));
-    else
-        STOA_TRY(enqueue_on_device(session, args, err));
+    if (session->place.type == STOA_PLACE_HOST) STOA_TRY(enqueue_on_host(session, args, err));
+    else STOA_TRY(enqueue_on_device(session, args, err));
     session->runs++;
     session->rows += args->count[0] || session->axis_count == 0 ? 0 : args->rows[0];
     return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? stoa_session_check(session, err) : STOA_OK;
@@ -166,10 +164,7 @@ stoa_status stoa_session_run_rows(stoa_session *session, uint32_t first, uint32_
     return run_sizes(session, first, &rows, err);
 }
 
-stoa_status stoa_session_run(stoa_session *session, uint32_t rows, stoa_error *err)
-{
-    return stoa_session_run_rows(session, 0, rows, err);
-}
+stoa_status stoa_session_run(stoa_session *session, uint32_t rows, stoa_error *err) { return stoa_session_run_rows(session, 0, rows, err); }
 
 static stoa_status check_axis_count(const stoa_session *session, const void *rows, uint32_t axis_count, stoa_error *err)
 {
@@ -177,8 +172,8 @@ static stoa_status check_axis_count(const stoa_session *session, const void *row
     if (!session || (!rows && axis_count))
         return STOA_FAIL(err, STOA_EINVAL, "session run: %s is NULL", session ? "row counts" : "session");
     if (axis_count == session->axis_count) return STOA_OK;
-    return STOA_FAIL(err, STOA_EINVAL, "session run: %u row counts given, the model has %u row axes (%s)", axis_count,
-                     session->axis_count, axes_text(session->model->schema, text, sizeof text));
+    return STOA_FAIL(err, STOA_EINVAL, "session run: %u row counts given, the model has %u row axes (%s)", axis_count, session->axis_count,
+                     axes_text(session->model->schema, text, sizeof text));
 }
 
 stoa_status stoa_session_run_sizes(stoa_session *session, const uint32_t *rows, uint32_t axis_count, stoa_error *err)
@@ -187,8 +182,7 @@ stoa_status stoa_session_run_sizes(stoa_session *session, const uint32_t *rows, 
     return run_sizes(session, 0, rows, err);
 }
 
-stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t *const *rows, uint32_t axis_count,
-                                           stoa_error *err)
+stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t *const *rows, uint32_t axis_count, stoa_error *err)
 {
     STOA_TRY(check_axis_count(session, rows, axis_count, err));
     const stoa_model *model = session->model;
@@ -200,8 +194,7 @@ stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t
     generation *g = &session->generations[session->current];
     run_args args = {.session = session, .bindings = g};
     for (uint32_t i = 0; i < axis_count; i++) {
-        if (!rows[i])
-            return STOA_FAIL(err, STOA_EINVAL, "session run: row count of axis '%s' is NULL", session->model->schema->axes[i]);
+        if (!rows[i]) return STOA_FAIL(err, STOA_EINVAL, "session run: row count of axis '%s' is NULL", session->model->schema->axes[i]);
         args.count[i] = rows[i];
         args.rows[i] = session->axis_rows[i];
     }

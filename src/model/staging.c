@@ -9,9 +9,7 @@
 
 /* Distance of a staged tensor's values: 16 bytes an element serve every dtype, whole cache lines every alignment. */
 size_t stoai_staging_pitch(const stoa_session *session, uint32_t tensor)
-{
-    return ((size_t)session_rows_of(session, tensor, session->call_rows) * STAGING_ELEMENT_BYTES + 63u) & ~(size_t)63;
-}
+{ return ((size_t)session_rows_of(session, tensor, session->call_rows) * STAGING_ELEMENT_BYTES + 63u) & ~(size_t)63; }
 
 /* Row 0 of value k of a staged tensor in the staging tile, laid out as the runtime's rule wants it. */
 static stoa_bound staged_value(const stoa_session *session, uint32_t tensor, uint32_t k, uint32_t dtype)
@@ -20,8 +18,7 @@ static stoa_bound staged_value(const stoa_session *session, uint32_t tensor, uin
     const stoa_capabilities *can = session->model->capabilities;
     const stoa_column_rule rule = session_is_output(session, tensor) ? can->outputs : can->inputs;
     char *tile = (char *)stoa_buffer_data(session->workspace) + session->staging_offset[tensor];
-    if (rule == STOA_RULE_ROW_MAJOR)
-        return (stoa_bound){tile + k * stoa_dtype_bytes((stoa_dtype)dtype), schema->width, dtype, 0};
+    if (rule == STOA_RULE_ROW_MAJOR) return (stoa_bound){tile + k * stoa_dtype_bytes((stoa_dtype)dtype), schema->width, dtype, 0};
     return (stoa_bound){tile + stoai_block_position(schema, k) * stoai_staging_pitch(session, tensor), 1, dtype, 0};
 }
 
@@ -34,8 +31,8 @@ static void count_copy(stoa_session *session, uint64_t bytes)
 /* Rows of one value, strides in elements; the compiler makes one loop an element size. */
 static void copy_value(char *to, int64_t to_stride, const char *from, int64_t from_stride, uint32_t rows, size_t bytes)
 {
-#define COPY_LOOP(size)                                                                                        \
-    case size:                                                                                                 \
+#define COPY_LOOP(size) \
+    case size: \
         for (uint32_t r = 0; r < rows; r++) memcpy(to + r * to_stride * size, from + r * from_stride * size, size); \
         break;
     switch (bytes) {
@@ -60,10 +57,8 @@ void stoai_staging_copy(stoa_session *session, const generation *g, bool outputs
         for (uint32_t k = 0; bound->staged && k < width; k++) {
             const stoa_bound *lies = &g->values[begin + k], tile = staged_value(session, t, k, lies->dtype);
             char *data = (char *)lies->data + skip * lies->row_stride * (int64_t)bytes;
-            if (outputs)
-                copy_value(data, lies->row_stride, tile.data, tile.row_stride, count, bytes);
-            else
-                copy_value(tile.data, tile.row_stride, data, lies->row_stride, count, bytes);
+            if (outputs) copy_value(data, lies->row_stride, tile.data, tile.row_stride, count, bytes);
+            else copy_value(tile.data, tile.row_stride, data, lies->row_stride, count, bytes);
         }
         if (bound->staged) count_copy(session, (uint64_t)width * count * bytes);
         if (bound->own_memory) count_copy(session, (uint64_t)width * count * bytes);

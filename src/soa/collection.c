@@ -21,17 +21,16 @@ typedef struct block_walk {
 static stoa_status add_leaf(block_walk *walk, const stoa_block *block, stoa_error *err)
 {
     size_t bytes;
-    if (!block->layout)
-        return STOA_FAIL(err, STOA_EINVAL, "block '%s': neither layout nor blocks", walk->path);
+    if (!block->layout) return STOA_FAIL(err, STOA_EINVAL, "block '%s': neither layout nor blocks", walk->path);
     STOA_TRY(stoa_layout_check(block->layout, err));
     STOA_TRY(stoa_layout_bytes(block->layout, block->rows, &bytes, err));
     const uint32_t align = stoai_layout_align(block->layout);
     if (walk->align_bytes && walk->align_bytes != align)
-        return STOA_FAIL(err, STOA_EALIGN, "block '%s': alignment %u, the blocks before it have %u",
-                         walk->path, (unsigned)align, (unsigned)walk->align_bytes);
+        return STOA_FAIL(err, STOA_EALIGN, "block '%s': alignment %u, the blocks before it have %u", walk->path, (unsigned)align,
+                         (unsigned)walk->align_bytes);
     if (bytes > STOAI_BYTES_MAX - walk->bytes)
-        return STOA_FAIL(err, STOA_ELIMIT, "block '%s': %zu bytes after %zu exceed %llu", walk->path, bytes,
-                         walk->bytes, (unsigned long long)STOAI_BYTES_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "block '%s': %zu bytes after %zu exceed %llu", walk->path, bytes, walk->bytes,
+                         (unsigned long long)STOAI_BYTES_MAX);
     const size_t length = strlen(walk->path) + 1;
     if (walk->leaves) {
         char *path = memcpy(walk->paths + walk->path_bytes, walk->path, length);
@@ -45,33 +44,28 @@ static stoa_status add_leaf(block_walk *walk, const stoa_block *block, stoa_erro
 }
 
 /* Append the name of block `index` to the path behind `prefix` characters. */
-static stoa_status enter_block(block_walk *walk, const stoa_block *blocks, uint32_t index, size_t prefix,
-                               size_t *end, stoa_error *err)
+static stoa_status enter_block(block_walk *walk, const stoa_block *blocks, uint32_t index, size_t prefix, size_t *end, stoa_error *err)
 {
     const char *name = blocks[index].name;
     if (!name || !*name || strchr(name, '/'))
-        return STOA_FAIL(err, STOA_EINVAL, "block %u: name '%s' is empty or holds a '/'", (unsigned)index,
-                         stoai_name(name));
+        return STOA_FAIL(err, STOA_EINVAL, "block %u: name '%s' is empty or holds a '/'", (unsigned)index, stoai_name(name));
     for (uint32_t i = 0; i < index; i++)
         if (strcmp(blocks[i].name, name) == 0)
-            return STOA_FAIL(err, STOA_ENAME, "blocks %u and %u are both named '%s'", (unsigned)i,
-                             (unsigned)index, name);
+            return STOA_FAIL(err, STOA_ENAME, "blocks %u and %u are both named '%s'", (unsigned)i, (unsigned)index, name);
     const size_t length = strlen(name), start = prefix ? prefix + 1 : 0;
     if (start + length >= BLOCK_PATH_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "block '%.40s...': path of %zu characters, at most %u", name,
-                         start + length, BLOCK_PATH_MAX - 1);
+        return STOA_FAIL(err, STOA_ELIMIT, "block '%.40s...': path of %zu characters, at most %u", name, start + length,
+                         BLOCK_PATH_MAX - 1);
     if (prefix) walk->path[prefix] = '/';
     memcpy(walk->path + start, name, length + 1);
     *end = start + length;
     return STOA_OK;
 }
 
-static stoa_status walk_blocks(block_walk *walk, const stoa_block *blocks, uint32_t count, size_t prefix,
-                               uint32_t depth, stoa_error *err)
+static stoa_status walk_blocks(block_walk *walk, const stoa_block *blocks, uint32_t count, size_t prefix, uint32_t depth, stoa_error *err)
 {
     if (!blocks || !count) return STOA_FAIL(err, STOA_EINVAL, "blocks: an empty list");
-    if (depth > BLOCK_DEPTH_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "blocks: nested deeper than %u", BLOCK_DEPTH_MAX);
+    if (depth > BLOCK_DEPTH_MAX) return STOA_FAIL(err, STOA_ELIMIT, "blocks: nested deeper than %u", BLOCK_DEPTH_MAX);
     for (uint32_t i = 0; i < count; i++) {
         size_t end = 0;
         STOA_TRY(enter_block(walk, blocks, i, prefix, &end, err));
@@ -96,8 +90,7 @@ stoa_status stoa_blocks_bytes(const stoa_block *blocks, uint32_t block_count, si
     return STOA_OK;
 }
 
-static stoa_status collection_new(const stoa_block *blocks, uint32_t block_count,
-                                  stoa_collection **collection, stoa_error *err)
+static stoa_status collection_new(const stoa_block *blocks, uint32_t block_count, stoa_collection **collection, stoa_error *err)
 {
     if (!collection) return STOA_FAIL(err, STOA_EINVAL, "collection: NULL result");
     *collection = NULL;
@@ -121,8 +114,8 @@ static stoa_status collection_new(const stoa_block *blocks, uint32_t block_count
     return STOA_OK;
 }
 
-stoa_status stoa_collection_create(stoa_queue *queue, stoa_memory_kind kind, const stoa_block *blocks,
-                                   uint32_t block_count, stoa_collection **collection, stoa_error *err)
+stoa_status stoa_collection_create(stoa_queue *queue, stoa_memory_kind kind, const stoa_block *blocks, uint32_t block_count,
+                                   stoa_collection **collection, stoa_error *err)
 {
     if (!collection) return STOA_FAIL(err, STOA_EINVAL, "collection: NULL result");
     *collection = NULL;
@@ -130,37 +123,29 @@ stoa_status stoa_collection_create(stoa_queue *queue, stoa_memory_kind kind, con
     stoa_collection *made;
     STOA_TRY(collection_new(blocks, block_count, &made, err));
     /* Buffers promise STOA_BUFFER_ALIGN_BYTES; a stricter layout gets room to move up. */
-    const size_t slack =
-        made->align_bytes > STOA_BUFFER_ALIGN_BYTES ? made->align_bytes - STOA_BUFFER_ALIGN_BYTES : 0;
-    const stoa_status status =
-        stoa_buffer_create(queue, kind, made->bytes ? made->bytes + slack : 0, &made->buffer, err);
+    const size_t slack = made->align_bytes > STOA_BUFFER_ALIGN_BYTES ? made->align_bytes - STOA_BUFFER_ALIGN_BYTES : 0;
+    const stoa_status status = stoa_buffer_create(queue, kind, made->bytes ? made->bytes + slack : 0, &made->buffer, err);
     if (status != STOA_OK) {
         stoa_collection_destroy(made);
         return status;
     }
-    made->blob =
-        (char *)(uintptr_t)stoai_align_up((uintptr_t)stoa_buffer_data(made->buffer), made->align_bytes);
+    made->blob = (char *)(uintptr_t)stoai_align_up((uintptr_t)stoa_buffer_data(made->buffer), made->align_bytes);
     made->place = stoa_buffer_place(made->buffer);
     *collection = made;
     return STOA_OK;
 }
 
-stoa_status stoa_collection_adopt(void *blob, size_t bytes, stoa_place place, uint32_t read_only,
-                                  const stoa_block *blocks, uint32_t block_count,
-                                  stoa_collection **collection, stoa_error *err)
+stoa_status stoa_collection_adopt(void *blob, size_t bytes, stoa_place place, uint32_t read_only, const stoa_block *blocks,
+                                  uint32_t block_count, stoa_collection **collection, stoa_error *err)
 {
     stoa_collection *made;
     STOA_TRY(collection_new(blocks, block_count, collection, err));
     made = *collection;
     stoa_status status = STOA_OK;
-    if (bytes < made->bytes)
-        status = STOA_FAIL(err, STOA_ESHAPE, "collection: blob of %zu bytes given, %zu needed", bytes,
-                           made->bytes);
-    else if (!blob && made->bytes)
-        status = STOA_FAIL(err, STOA_EINVAL, "collection: blob is NULL, %zu bytes needed", made->bytes);
+    if (bytes < made->bytes) status = STOA_FAIL(err, STOA_ESHAPE, "collection: blob of %zu bytes given, %zu needed", bytes, made->bytes);
+    else if (!blob && made->bytes) status = STOA_FAIL(err, STOA_EINVAL, "collection: blob is NULL, %zu bytes needed", made->bytes);
     else if ((uintptr_t)blob & (made->align_bytes - 1))
-        status = STOA_FAIL(err, STOA_EALIGN, "collection: blob at %p, alignment %u needed", blob,
-                           (unsigned)made->align_bytes);
+        status = STOA_FAIL(err, STOA_EALIGN, "collection: blob at %p, alignment %u needed", blob, (unsigned)made->align_bytes);
     if (status != STOA_OK) {
         stoa_collection_destroy(made);
         *collection = NULL;
@@ -179,8 +164,7 @@ void stoa_collection_destroy(stoa_collection *collection)
     stoa_free(collection, collection->self_bytes);
 }
 
-static stoa_status find_leaf(const stoa_collection *collection, const char *block, const stoai_leaf **leaf,
-                             stoa_error *err)
+static stoa_status find_leaf(const stoa_collection *collection, const char *block, const stoai_leaf **leaf, stoa_error *err)
 {
     if (!collection) return STOA_FAIL(err, STOA_EINVAL, "collection: NULL");
     *leaf = &collection->leaves[0];
@@ -197,63 +181,42 @@ static stoa_status find_leaf(const stoa_collection *collection, const char *bloc
 
 /* A leaf's address; an empty collection has no memory and NULL for it. */
 static void *leaf_blob(const stoa_collection *collection, const stoai_leaf *leaf)
-{
-    return (void *)((uintptr_t)collection->blob + leaf->offset);
-}
+{ return (void *)((uintptr_t)collection->blob + leaf->offset); }
 
-stoa_status stoa_collection_view(const stoa_collection *collection, const char *block, stoa_view_head *view,
-                                 stoa_error *err)
+stoa_status stoa_collection_view(const stoa_collection *collection, const char *block, stoa_view_head *view, stoa_error *err)
 {
     const stoai_leaf *leaf;
     if (!view) return STOA_FAIL(err, STOA_EINVAL, "collection view: NULL view");
     *view = (stoa_view_head){0};
     STOA_TRY(find_leaf(collection, block, &leaf, err));
-    if (collection->read_only)
-        return STOA_FAIL(err, STOA_ECONST, "block '%s': the collection is read-only; take a const view",
-                         leaf->path);
-    return stoa_layout_bind(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes,
-                            collection->place, view, err);
+    if (collection->read_only) return STOA_FAIL(err, STOA_ECONST, "block '%s': the collection is read-only; take a const view", leaf->path);
+    return stoa_layout_bind(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes, collection->place, view, err);
 }
 
-stoa_status stoa_collection_view_const(const stoa_collection *collection, const char *block,
-                                       stoa_view_head *view, stoa_error *err)
+stoa_status stoa_collection_view_const(const stoa_collection *collection, const char *block, stoa_view_head *view, stoa_error *err)
 {
     const stoai_leaf *leaf;
     if (!view) return STOA_FAIL(err, STOA_EINVAL, "collection view: NULL view");
     *view = (stoa_view_head){0};
     STOA_TRY(find_leaf(collection, block, &leaf, err));
-    return stoa_layout_bind_const(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes,
-                                  collection->place, view, err);
+    return stoa_layout_bind_const(leaf->layout, leaf->rows, leaf_blob(collection, leaf), leaf->bytes, collection->place, view, err);
 }
 
-stoa_status stoa_collection_block(const stoa_collection *collection, const char *block, stoa_view_head *head,
-                                  stoa_error *err)
+stoa_status stoa_collection_block(const stoa_collection *collection, const char *block, stoa_view_head *head, stoa_error *err)
 {
     const stoai_leaf *leaf;
     if (!head) return STOA_FAIL(err, STOA_EINVAL, "collection block: NULL head");
     *head = (stoa_view_head){0};
     STOA_TRY(find_leaf(collection, block, &leaf, err));
-    *head = (stoa_view_head){leaf->layout, leaf_blob(collection, leaf), leaf->rows,
-                             collection->read_only ? STOA_VIEW_CONST : 0u, collection->place};
+    *head = (stoa_view_head){leaf->layout, leaf_blob(collection, leaf), leaf->rows, collection->read_only ? STOA_VIEW_CONST : 0u,
+                             collection->place};
     return STOA_OK;
 }
 
-void *stoa_collection_data(const stoa_collection *collection)
-{
-    return collection->blob;
-}
+void *stoa_collection_data(const stoa_collection *collection) { return collection->blob; }
 
-size_t stoa_collection_bytes(const stoa_collection *collection)
-{
-    return collection->bytes;
-}
+size_t stoa_collection_bytes(const stoa_collection *collection) { return collection->bytes; }
 
-stoa_place stoa_collection_place(const stoa_collection *collection)
-{
-    return collection->place;
-}
+stoa_place stoa_collection_place(const stoa_collection *collection) { return collection->place; }
 
-stoa_buffer *stoa_collection_buffer(const stoa_collection *collection)
-{
-    return collection->buffer;
-}
+stoa_buffer *stoa_collection_buffer(const stoa_collection *collection) { return collection->buffer; }

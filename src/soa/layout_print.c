@@ -28,21 +28,16 @@ static void put(text_sink *sink, const char *format, ...)
 static const char *kind_name(stoa_column_kind kind)
 {
     switch (kind) {
-    case STOA_KIND_COLUMN:
-        return "column";
-    case STOA_KIND_SCALAR:
-        return "scalar";
-    case STOA_KIND_VECTOR:
-        return "vector";
-    case STOA_KIND_MATRIX:
-        return "matrix";
+    case STOA_KIND_COLUMN: return "column";
+    case STOA_KIND_SCALAR: return "scalar";
+    case STOA_KIND_VECTOR: return "vector";
+    case STOA_KIND_MATRIX: return "matrix";
     }
     return "?";
 }
 
 /* Shape and strides as a tensor of this column alone has them (stoa/tensor.h). */
-static void print_column(text_sink *sink, const stoa_column_desc *column, uint32_t rows,
-                         const stoa_column_geometry *geometry)
+static void print_column(text_sink *sink, const stoa_column_desc *column, uint32_t rows, const stoa_column_geometry *geometry)
 {
     char shape[64], strides[80];
     const unsigned n = (unsigned)rows, r = (unsigned)column->extent[0], c = (unsigned)column->extent[1];
@@ -55,8 +50,8 @@ static void print_column(text_sink *sink, const stoa_column_desc *column, uint32
         snprintf(shape, sizeof shape, "[%u,%u]", n, r);
         snprintf(strides, sizeof strides, "[%d,%lld]", step, stride);
     }
-    put(sink, "%10zu %10zu  %-6s  %-10s  %-14s  %-16s  %s", geometry->offset_bytes, geometry->bytes,
-        kind_name(column->kind), stoa_dtype_name(column->dtype), shape, strides, column->name);
+    put(sink, "%10zu %10zu  %-6s  %-10s  %-14s  %-16s  %s", geometry->offset_bytes, geometry->bytes, kind_name(column->kind),
+        stoa_dtype_name(column->dtype), shape, strides, column->name);
     if (column->unit && *column->unit) put(sink, " [%s]", column->unit);
     if (column->doc && *column->doc) put(sink, ": %s", column->doc);
     put(sink, "\n");
@@ -69,10 +64,9 @@ int stoa_layout_print(const stoa_layout *layout, uint32_t rows, char *text, size
     if (capacity) text[0] = '\0';
     if (stoa_layout_bytes(layout, rows, &bytes, NULL) != STOA_OK) return -1;
     text_sink sink = {text, capacity, 0};
-    put(&sink, "layout %s: %u rows, %zu bytes, alignment %u, %u columns\n", stoai_name(layout->name),
-        (unsigned)rows, bytes, (unsigned)stoai_layout_align(layout), (unsigned)layout->column_count);
-    put(&sink, "%10s %10s  %-6s  %-10s  %-14s  %-16s  %s\n", "offset", "bytes", "kind", "dtype", "shape",
-        "strides", "name");
+    put(&sink, "layout %s: %u rows, %zu bytes, alignment %u, %u columns\n", stoai_name(layout->name), (unsigned)rows, bytes,
+        (unsigned)stoai_layout_align(layout), (unsigned)layout->column_count);
+    put(&sink, "%10s %10s  %-6s  %-10s  %-14s  %-16s  %s\n", "offset", "bytes", "kind", "dtype", "shape", "strides", "name");
     for (uint32_t i = 0; i < layout->column_count; i++) {
         stoa_column_geometry geometry;
         if (stoai_column_place(layout, rows, i, &cursor, &geometry, NULL) != STOA_OK) return -1;
@@ -85,8 +79,7 @@ int stoa_layout_print(const stoa_layout *layout, uint32_t rows, char *text, size
 uint32_t stoa_row_check(uint32_t row, uint32_t rows, const char *where)
 {
     if (row < rows) return row;
-    stoa_log(STOA_LOG_ERROR, "%s: row %u of a view of %u rows", stoai_name(where), (unsigned)row,
-             (unsigned)rows);
+    stoa_log(STOA_LOG_ERROR, "%s: row %u of a view of %u rows", stoai_name(where), (unsigned)row, (unsigned)rows);
     fprintf(stderr, "%s: row %u of a view of %u rows\n", stoai_name(where), (unsigned)row, (unsigned)rows);
     abort();
 }

@@ -6,12 +6,10 @@
 
 /* A column as its table describes it, where `data` says; its component stride as the view or the geometry
  * says. */
-static stoa_column describe(const stoa_view_head *view, const stoa_column_desc *desc, void *data,
-                            int64_t stride)
+static stoa_column describe(const stoa_view_head *view, const stoa_column_desc *desc, void *data, int64_t stride)
 {
     const bool scalar = desc->kind == STOA_KIND_SCALAR;
-    const int flags =
-        (view->flags & STOA_VIEW_CONST ? STOA_COLUMN_CONST : 0) | (scalar ? STOA_COLUMN_SCALAR : 0);
+    const int flags = (view->flags & STOA_VIEW_CONST ? STOA_COLUMN_CONST : 0) | (scalar ? STOA_COLUMN_SCALAR : 0);
     return (stoa_column){
         .data = data,
         .row_stride = scalar ? 0 : 1,
@@ -38,11 +36,10 @@ stoa_column stoa_view_column(const stoa_view_head *view, size_t member_offset)
         void *data;
         memcpy(&data, member, sizeof data);
         int64_t stride;
-        if (desc->kind == STOA_KIND_VECTOR || desc->kind == STOA_KIND_MATRIX)
-            memcpy(&stride, member + sizeof data, sizeof stride);
+        if (desc->kind == STOA_KIND_VECTOR || desc->kind == STOA_KIND_MATRIX) memcpy(&stride, member + sizeof data, sizeof stride);
         else
-            stride = (int64_t)(stoai_padded_bytes(layout, desc->dtype, stoai_column_rows(desc, view->rows)) /
-                               stoa_dtype_bytes(desc->dtype));
+            stride =
+                (int64_t)(stoai_padded_bytes(layout, desc->dtype, stoai_column_rows(desc, view->rows)) / stoa_dtype_bytes(desc->dtype));
         return describe(view, desc, data, stride);
     }
     return none;
@@ -62,8 +59,7 @@ stoa_status stoa_view_find(const stoa_view_head *view, const char *name, stoa_co
     return STOA_OK;
 }
 
-stoa_column stoa_column_over(void *data, stoa_dtype dtype, uint32_t rows, int64_t row_stride,
-                             stoa_place place)
+stoa_column stoa_column_over(void *data, stoa_dtype dtype, uint32_t rows, int64_t row_stride, stoa_place place)
 {
     return (stoa_column){
         .data = data,
@@ -76,8 +72,7 @@ stoa_column stoa_column_over(void *data, stoa_dtype dtype, uint32_t rows, int64_
     };
 }
 
-stoa_column stoa_column_over_const(const void *data, stoa_dtype dtype, uint32_t rows, int64_t row_stride,
-                                   stoa_place place)
+stoa_column stoa_column_over_const(const void *data, stoa_dtype dtype, uint32_t rows, int64_t row_stride, stoa_place place)
 {
     stoa_column column = stoa_column_over((void *)(uintptr_t)data, dtype, rows, row_stride, place);
     column.flags = STOA_COLUMN_CONST;

@@ -34,8 +34,7 @@ static void exported_delete(DLManagedTensorVersioned *managed)
     stoa_free(self, sizeof *self);
 }
 
-stoa_status stoa_dlpack_export(stoa_tensor tensor, stoa_buffer *keep_alive,
-                               DLManagedTensorVersioned **managed, stoa_error *err)
+stoa_status stoa_dlpack_export(stoa_tensor tensor, stoa_buffer *keep_alive, DLManagedTensorVersioned **managed, stoa_error *err)
 {
     if (!managed) return STOA_FAIL(err, STOA_EINVAL, "dlpack export: NULL result");
     *managed = NULL;
@@ -72,8 +71,7 @@ stoa_status stoa_dlpack_export(stoa_tensor tensor, stoa_buffer *keep_alive,
 static stoa_dtype dtype_from_dlpack(DLDataType type)
 {
     for (size_t i = 1; type.lanes == 1 && i < DLPACK_ROWS; i++)
-        if (dlpack_table[i].bits && dlpack_table[i].code == type.code && dlpack_table[i].bits == type.bits)
-            return (stoa_dtype)i;
+        if (dlpack_table[i].bits && dlpack_table[i].code == type.code && dlpack_table[i].bits == type.bits) return (stoa_dtype)i;
     return STOA_DTYPE_NONE;
 }
 
@@ -94,8 +92,7 @@ static stoa_status read_shape(const DLTensor *tensor, uint32_t capacity, matrix_
         return STOA_FAIL(err, STOA_ESHAPE, "dlpack: %lld rows given, 0 to %u allowed", (long long)out->rows,
                          (unsigned)STOA_LAYOUT_ROWS_MAX);
     if (out->columns < 0 || out->columns > (int64_t)capacity)
-        return STOA_FAIL(err, STOA_ESHAPE, "dlpack: %lld columns given, room for %u", (long long)out->columns,
-                         (unsigned)capacity);
+        return STOA_FAIL(err, STOA_ESHAPE, "dlpack: %lld columns given, room for %u", (long long)out->columns, (unsigned)capacity);
     out->row_stride = tensor->strides ? tensor->strides[0] : out->columns;
     out->column_stride = tensor->strides && wide ? tensor->strides[1] : 1;
     return STOA_OK;
@@ -105,24 +102,21 @@ static stoa_status check_managed(const DLManagedTensorVersioned *managed, stoa_e
 {
     if (!managed) return STOA_FAIL(err, STOA_EINVAL, "dlpack: NULL tensor");
     if (managed->version.major != DLPACK_MAJOR)
-        return STOA_FAIL(err, STOA_EABI, "dlpack: major version %u given, %u needed",
-                         (unsigned)managed->version.major, DLPACK_MAJOR);
+        return STOA_FAIL(err, STOA_EABI, "dlpack: major version %u given, %u needed", (unsigned)managed->version.major, DLPACK_MAJOR);
     const DLDataType type = managed->dl_tensor.dtype;
     if (dtype_from_dlpack(type) == STOA_DTYPE_NONE)
-        return STOA_FAIL(err, STOA_EDTYPE, "dlpack: type code %u of %u bits and %u lanes has no counterpart",
-                         (unsigned)type.code, (unsigned)type.bits, (unsigned)type.lanes);
+        return STOA_FAIL(err, STOA_EDTYPE, "dlpack: type code %u of %u bits and %u lanes has no counterpart", (unsigned)type.code,
+                         (unsigned)type.bits, (unsigned)type.lanes);
     return STOA_OK;
 }
 
 /* One column of the imported tensor; the address is computed in integers, which a hostile stride may wrap but
  * not break: stoa_tensor_check looks at the result. */
-static stoa_column column_at(const DLManagedTensorVersioned *managed, const matrix_shape *shape,
-                             uint64_t index)
+static stoa_column column_at(const DLManagedTensorVersioned *managed, const matrix_shape *shape, uint64_t index)
 {
     const DLTensor *tensor = &managed->dl_tensor;
     const stoa_dtype dtype = dtype_from_dlpack(tensor->dtype);
-    const uint64_t offset =
-        tensor->byte_offset + index * (uint64_t)shape->column_stride * stoa_dtype_bytes(dtype);
+    const uint64_t offset = tensor->byte_offset + index * (uint64_t)shape->column_stride * stoa_dtype_bytes(dtype);
     void *data = tensor->data ? (void *)(uintptr_t)((uint64_t)(uintptr_t)tensor->data + offset) : NULL;
     const stoa_place place = {tensor->device.device_type, tensor->device.device_id};
     stoa_column column = stoa_column_over(data, dtype, (uint32_t)shape->rows, shape->row_stride, place);
@@ -131,25 +125,21 @@ static stoa_column column_at(const DLManagedTensorVersioned *managed, const matr
     return column;
 }
 
-stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_column *columns,
-                                uint32_t capacity, uint32_t *column_count, stoa_error *err)
+stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_column *columns, uint32_t capacity, uint32_t *column_count,
+                                stoa_error *err)
 {
-    if (!column_count || (!columns && capacity))
-        return STOA_FAIL(err, STOA_EINVAL, "dlpack columns: NULL result");
+    if (!column_count || (!columns && capacity)) return STOA_FAIL(err, STOA_EINVAL, "dlpack columns: NULL result");
     *column_count = 0;
     matrix_shape shape = {0};
     STOA_TRY(check_managed(managed, err));
     STOA_TRY(read_shape(&managed->dl_tensor, capacity, &shape, err));
     const size_t size = stoa_dtype_bytes(dtype_from_dlpack(managed->dl_tensor.dtype));
     const int64_t limit = INT64_MAX / (int64_t)size;
-    if (shape.columns > 1 &&
-        (shape.column_stride > limit / shape.columns || shape.column_stride < -(limit / shape.columns)))
-        return STOA_FAIL(err, STOA_ESHAPE,
-                         "dlpack: %lld columns %lld elements apart exceed the address space",
-                         (long long)shape.columns, (long long)shape.column_stride);
+    if (shape.columns > 1 && (shape.column_stride > limit / shape.columns || shape.column_stride < -(limit / shape.columns)))
+        return STOA_FAIL(err, STOA_ESHAPE, "dlpack: %lld columns %lld elements apart exceed the address space", (long long)shape.columns,
+                         (long long)shape.column_stride);
     for (int64_t i = 0; i < shape.columns; i++) columns[i] = column_at(managed, &shape, (uint64_t)i);
-    if (shape.columns > 0 && shape.rows > 0)
-        STOA_TRY(stoa_tensor_check(stoa_tensor_of(columns, (uint32_t)shape.columns), err));
+    if (shape.columns > 0 && shape.rows > 0) STOA_TRY(stoa_tensor_check(stoa_tensor_of(columns, (uint32_t)shape.columns), err));
     *column_count = (uint32_t)shape.columns;
     return STOA_OK;
 }

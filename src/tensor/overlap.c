@@ -31,27 +31,22 @@ static lattice component(const stoa_column *column, uint32_t index, uint32_t fir
     const int64_t size = (int64_t)stoa_dtype_bytes((stoa_dtype)column->dtype);
     const int64_t r = index % column->extent[0], c = index / column->extent[0];
     const int64_t at = (int64_t)first * column->row_stride + r * column->stride[0] + c * column->stride[1];
-    const int64_t step =
-        rows > 1 ? column->row_stride * size : 0; /* a stride that is not stepped is not checked */
+    const int64_t step = rows > 1 ? column->row_stride * size : 0; /* a stride that is not stepped is not checked */
     return (lattice){(uint64_t)(uintptr_t)column->data + (uint64_t)(at * size), step, size, rows};
 }
 
-static bool columns_overlap(const stoa_column *a, uint32_t a_first, uint32_t a_rows, const stoa_column *b,
-                            uint32_t b_first, uint32_t b_rows)
+static bool columns_overlap(const stoa_column *a, uint32_t a_first, uint32_t a_rows, const stoa_column *b, uint32_t b_first,
+                            uint32_t b_rows)
 {
     stoai_span in_a, in_b;
     if (!stoa_place_accessible(a->place, b->place)) return false;
-    if (!stoai_column_span(a, a_first, a_rows, &in_a) || !stoai_column_span(b, b_first, b_rows, &in_b))
-        return true;
+    if (!stoai_column_span(a, a_first, a_rows, &in_a) || !stoai_column_span(b, b_first, b_rows, &in_b)) return true;
     if (in_a.low == in_a.high || in_b.low == in_b.high) return false;
     const uint64_t a_data = (uint64_t)(uintptr_t)a->data, b_data = (uint64_t)(uintptr_t)b->data;
-    if (a_data + (uint64_t)in_a.high <= b_data + (uint64_t)in_b.low ||
-        b_data + (uint64_t)in_b.high <= a_data + (uint64_t)in_a.low)
+    if (a_data + (uint64_t)in_a.high <= b_data + (uint64_t)in_b.low || b_data + (uint64_t)in_b.high <= a_data + (uint64_t)in_a.low)
         return false;
-    const uint64_t a_count = (uint64_t)a->extent[0] * a->extent[1],
-                   b_count = (uint64_t)b->extent[0] * b->extent[1];
-    const int64_t a_size = (int64_t)stoa_dtype_bytes((stoa_dtype)a->dtype),
-                  b_size = (int64_t)stoa_dtype_bytes((stoa_dtype)b->dtype);
+    const uint64_t a_count = (uint64_t)a->extent[0] * a->extent[1], b_count = (uint64_t)b->extent[0] * b->extent[1];
+    const int64_t a_size = (int64_t)stoa_dtype_bytes((stoa_dtype)a->dtype), b_size = (int64_t)stoa_dtype_bytes((stoa_dtype)b->dtype);
     if (a_count > PAIRS_MAX || b_count > PAIRS_MAX || a_count * b_count > PAIRS_MAX) return true;
     /* Rows that are not stepped over, a single one or none, have no stride to compare. */
     if (a_rows > 1 && b_rows > 1 && a->row_stride * a_size != b->row_stride * b_size) return true;
@@ -64,17 +59,13 @@ static bool columns_overlap(const stoa_column *a, uint32_t a_first, uint32_t a_r
     return false;
 }
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
+static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 bool stoa_tensor_overlaps(stoa_tensor a, stoa_tensor b, uint32_t rows)
 {
     for (uint32_t i = 0; a.columns && i < a.column_count; i++)
         for (uint32_t j = 0; b.columns && j < b.column_count; j++)
-            if (columns_overlap(&a.columns[i], a.first_row, least(rows, a.rows), &b.columns[j], b.first_row,
-                                least(rows, b.rows)))
+            if (columns_overlap(&a.columns[i], a.first_row, least(rows, a.rows), &b.columns[j], b.first_row, least(rows, b.rows)))
                 return true;
     return false;
 }

@@ -59,10 +59,8 @@ bool stoai_column_span(const stoa_column *column, uint32_t first, uint32_t rows,
     int64_t low = 0, high = 0;
     *span = (stoai_span){0, 0};
     if (!rows || !size) return true;
-    if (!span_axis(column->row_stride, rows, &low, &high) ||
-        !span_axis(column->stride[0], column->extent[0], &low, &high) ||
-        !span_axis(column->stride[1], column->extent[1], &low, &high) ||
-        !span_shift(column->row_stride, first, &low, &high))
+    if (!span_axis(column->row_stride, rows, &low, &high) || !span_axis(column->stride[0], column->extent[0], &low, &high) ||
+        !span_axis(column->stride[1], column->extent[1], &low, &high) || !span_shift(column->row_stride, first, &low, &high))
         return false;
     if (high > INT64_MAX / size - 1 || low < -(INT64_MAX / size) || low > high) return false;
     *span = (stoai_span){low * size, (high + 1) * size};
@@ -70,29 +68,25 @@ bool stoai_column_span(const stoa_column *column, uint32_t first, uint32_t rows,
 }
 
 /* What a column must be by itself, for rows [first, first + rows). */
-static stoa_status check_column(const stoa_column *column, unsigned index, uint32_t first, uint32_t rows,
-                                stoa_error *err)
+static stoa_status check_column(const stoa_column *column, unsigned index, uint32_t first, uint32_t rows, stoa_error *err)
 {
     const stoa_dtype dtype = (stoa_dtype)column->dtype;
     stoai_span span;
     if (!stoa_dtype_bytes(dtype))
-        return STOA_FAIL(err, STOA_EDTYPE, "tensor: column %u has no known dtype (%u)", index,
-                         (unsigned)column->dtype);
+        return STOA_FAIL(err, STOA_EDTYPE, "tensor: column %u has no known dtype (%u)", index, (unsigned)column->dtype);
     if (!column->extent[0] || !column->extent[1])
-        return STOA_FAIL(err, STOA_ESHAPE, "tensor: column %u has extents %u x %u", index,
-                         (unsigned)column->extent[0], (unsigned)column->extent[1]);
+        return STOA_FAIL(err, STOA_ESHAPE, "tensor: column %u has extents %u x %u", index, (unsigned)column->extent[0],
+                         (unsigned)column->extent[1]);
     if (column->rows != UINT32_MAX && (uint64_t)first + rows > column->rows)
-        return STOA_FAIL(err, STOA_ESHAPE, "tensor: rows %u to %llu asked for, column %u has %u",
-                         (unsigned)first, (unsigned long long)first + rows, index, (unsigned)column->rows);
+        return STOA_FAIL(err, STOA_ESHAPE, "tensor: rows %u to %llu asked for, column %u has %u", (unsigned)first,
+                         (unsigned long long)first + rows, index, (unsigned)column->rows);
     if (!column->data && rows) return STOA_FAIL(err, STOA_EINVAL, "tensor: column %u is NULL", index);
     if ((uintptr_t)column->data % stoai_dtype_align(dtype))
-        return STOA_FAIL(err, STOA_EALIGN, "tensor: column %u at %p, %s needs alignment %zu", index,
-                         column->data, stoa_dtype_name(dtype), stoai_dtype_align(dtype));
-    if (!stoai_column_span(column, first, rows, &span) ||
-        (span.low < 0 && (uint64_t)-span.low > (uint64_t)(uintptr_t)column->data) ||
+        return STOA_FAIL(err, STOA_EALIGN, "tensor: column %u at %p, %s needs alignment %zu", index, column->data, stoa_dtype_name(dtype),
+                         stoai_dtype_align(dtype));
+    if (!stoai_column_span(column, first, rows, &span) || (span.low < 0 && (uint64_t)-span.low > (uint64_t)(uintptr_t)column->data) ||
         (span.high > 0 && (uint64_t)span.high > UINTPTR_MAX - (uint64_t)(uintptr_t)column->data))
-        return STOA_FAIL(err, STOA_ESHAPE,
-                         "tensor: column %u of %u rows with row stride %lld exceeds the address space", index,
+        return STOA_FAIL(err, STOA_ESHAPE, "tensor: column %u of %u rows with row stride %lld exceeds the address space", index,
                          (unsigned)rows, (long long)column->row_stride);
     return STOA_OK;
 }
@@ -100,20 +94,18 @@ static stoa_status check_column(const stoa_column *column, unsigned index, uint3
 stoa_status stoa_tensor_check(stoa_tensor tensor, stoa_error *err)
 {
     if (!tensor.columns || !tensor.column_count)
-        return STOA_FAIL(err, STOA_EINVAL, "tensor: no columns (%u at %p)", (unsigned)tensor.column_count,
-                         (const void *)tensor.columns);
+        return STOA_FAIL(err, STOA_EINVAL, "tensor: no columns (%u at %p)", (unsigned)tensor.column_count, (const void *)tensor.columns);
     const stoa_column *first = &tensor.columns[0];
     for (uint32_t i = 0; i < tensor.column_count; i++) {
         const stoa_column *column = &tensor.columns[i];
         STOA_TRY(check_column(column, (unsigned)i, tensor.first_row, tensor.rows, err));
         if (column->extent[0] != first->extent[0] || column->extent[1] != first->extent[1])
-            return STOA_FAIL(err, STOA_ESHAPE, "tensor: column %u has extents %u x %u, column 0 has %u x %u",
-                             (unsigned)i, (unsigned)column->extent[0], (unsigned)column->extent[1],
-                             (unsigned)first->extent[0], (unsigned)first->extent[1]);
+            return STOA_FAIL(err, STOA_ESHAPE, "tensor: column %u has extents %u x %u, column 0 has %u x %u", (unsigned)i,
+                             (unsigned)column->extent[0], (unsigned)column->extent[1], (unsigned)first->extent[0],
+                             (unsigned)first->extent[1]);
         if (!stoa_place_accessible(column->place, first->place))
-            return STOA_FAIL(err, STOA_EPLACE, "tensor: column %u at place %d:%d, column 0 at %d:%d",
-                             (unsigned)i, (int)column->place.type, (int)column->place.index,
-                             (int)first->place.type, (int)first->place.index);
+            return STOA_FAIL(err, STOA_EPLACE, "tensor: column %u at place %d:%d, column 0 at %d:%d", (unsigned)i, (int)column->place.type,
+                             (int)column->place.index, (int)first->place.type, (int)first->place.index);
     }
     return STOA_OK;
 }

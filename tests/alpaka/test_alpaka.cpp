@@ -50,7 +50,10 @@ struct step_log {
     std::thread::id thread;
     void add(int step) { steps.push_back(step), thread = std::this_thread::get_id(); }
 };
-struct stoa_step { step_log *log; int step; };
+struct stoa_step {
+    step_log *log;
+    int step;
+};
 static void add_step(void *user)
 {
     const auto *self = static_cast<stoa_step *>(user);
@@ -98,7 +101,10 @@ static void events_order_queues()
         std::atomic<bool> open{false};
         std::atomic<int> seen{-1};
         int value = 0;
-        struct reader { std::atomic<int> *seen; int *value; } read{&seen, &value};
+        struct reader {
+            std::atomic<int> *seen;
+            int *value;
+        } read{&seen, &value};
         const auto read_value = [](void *user) { static_cast<reader *>(user)->seen->store(*static_cast<reader *>(user)->value); };
         stoa::alpaka_queue first{device, alpaka::QueueCpuNonBlocking{dev}};
         stoa::alpaka_queue second{device, alpaka::QueueCpuNonBlocking{dev}};
@@ -108,7 +114,9 @@ static void events_order_queues()
         stoa_event *event;
         stoa::check(stoa_event_create(device, &event, &err), err);
 
-        alpaka::enqueue(first.alpaka(), [&] { while (!open) std::this_thread::yield(); });
+        alpaka::enqueue(first.alpaka(), [&] {
+            while (!open) std::this_thread::yield();
+        });
         stoa::check(stoa_queue_enqueue(first, [](void *user) { *static_cast<int *>(user) = 7; }, &value, &err), err);
         stoa::check(stoa_event_record(event, first, &err), err);
         alpaka::enqueue(first.alpaka(), alpaka_event);
@@ -134,7 +142,8 @@ static void views_are_columns_and_back()
     auto two = alpaka::allocBuf<double, Index>(dev, Extent2{10u, 3u});
     const stoa_column column = stoa::column_of(one);
     expect(column.data == alpaka::getPtrNative(one) && column.rows == 100 && column.row_stride == 1 && column.dtype == STOA_FLOAT32 &&
-               column.place.type == STOA_PLACE_HOST && column.flags == 0, "a buffer is a column in place");
+               column.place.type == STOA_PLACE_HOST && column.flags == 0,
+           "a buffer is a column in place");
     const stoa_column vector = stoa::column_of(two);
     const auto pitch = static_cast<int64_t>(alpaka::getPitchesInBytes(two)[0] / sizeof(double));
     expect(vector.rows == 10 && vector.row_stride == pitch && vector.extent[0] == 3 && vector.stride[0] == 1 && vector.extent[1] == 1,
@@ -159,7 +168,8 @@ static void views_are_columns_and_back()
 }
 
 /* What CMSSW's PortableCollection of a layout with two columns offers, as far as it is asked. */
-class point_collection {
+class point_collection
+{
 public:
     template <class T> struct view_of_points {
         T *x_, *y_;
@@ -174,7 +184,8 @@ public:
     };
     using Buffer = alpaka::Buf<alpaka::DevCpu, float, alpaka::DimInt<1>, Index>;
     explicit point_collection(int size)
-        : size_(size), buffer_(alpaka::allocBuf<float, Index>(alpaka::getDevByIdx(alpaka::PlatformCpu{}, 0), Extent{static_cast<Index>(2 * padded())}))
+        : size_(size),
+          buffer_(alpaka::allocBuf<float, Index>(alpaka::getDevByIdx(alpaka::PlatformCpu{}, 0), Extent{static_cast<Index>(2 * padded())}))
     {
     }
     const Buffer &buffer() const { return buffer_; }
@@ -195,8 +206,9 @@ static void a_portable_collection_is_a_tensor_in_one_line()
     stoa_strided strided;
     stoa_error err;
     stoa::check(stoa_tensor_strided(STOA_PORTABLE_COLUMNS(points, x, y), &strided, &err), err);
-    expect(strided.data == points.view().x_ && strided.rank == 2 && strided.shape[0] == 50 && strided.shape[1] == 2 && strided.strides[0] == 1 &&
-               strided.strides[1] == 64 && strided.flags == 0, "[50, 2] with strides [1, 64], in place");
+    expect(strided.data == points.view().x_ && strided.rank == 2 && strided.shape[0] == 50 && strided.shape[1] == 2 &&
+               strided.strides[0] == 1 && strided.strides[1] == 64 && strided.flags == 0,
+           "[50, 2] with strides [1, 64], in place");
     stoa::check(stoa_tensor_strided(STOA_PORTABLE_COLUMNS(read_only, y), &strided, &err), err);
     expect(strided.data == points.view().y_ && strided.flags == STOA_COLUMN_CONST, "read-only of a const collection");
 }

@@ -25,8 +25,14 @@
 #define SKIPPED 77
 
 /* Compared as |got - expected| <= atol + rtol * |expected|. */
-static const struct { stoa_dtype dtype; double rtol, atol; } tolerances[] = {
-    {STOA_FLOAT16, 2e-3, 1e-4}, {STOA_BFLOAT16, 1e-2, 1e-3}, {STOA_FLOAT32, 2e-5, 2e-6}, {STOA_FLOAT64, 1e-12, 1e-12},
+static const struct {
+    stoa_dtype dtype;
+    double rtol, atol;
+} tolerances[] = {
+    {STOA_FLOAT16, 2e-3, 1e-4},
+    {STOA_BFLOAT16, 1e-2, 1e-3},
+    {STOA_FLOAT32, 2e-5, 2e-6},
+    {STOA_FLOAT64, 1e-12, 1e-12},
 };
 
 typedef struct reason {
@@ -121,8 +127,7 @@ static const char *read_case(test_case *t)
 static size_t put_varint(uint8_t *to, uint64_t value)
 {
     size_t bytes = 0;
-    for (; value >= 0x80; value >>= 7)
-        to[bytes++] = (uint8_t)(value | 0x80);
+    for (; value >= 0x80; value >>= 7) to[bytes++] = (uint8_t)(value | 0x80);
     to[bytes++] = (uint8_t)value;
     return bytes;
 }
@@ -151,8 +156,7 @@ static size_t append_constant(const test_case *t, uint32_t k, uint8_t *to)
 static stoa_status load_form(test_case *t, int rows, stoa_model **model, stoa_error *err)
 {
     size_t capacity = t->model_bytes;
-    for (uint32_t k = 0; k < t->input_count; k++)
-        capacity += t->file_bytes[k] + strlen(t->values[k]->name) + 64;
+    for (uint32_t k = 0; k < t->input_count; k++) capacity += t->file_bytes[k] + strlen(t->values[k]->name) + 64;
     uint8_t *bytes = stoai_arena_take(&t->arena, capacity, 1);
     memcpy(bytes, t->model, t->model_bytes);
     size_t used = t->model_bytes;
@@ -187,8 +191,7 @@ static bool agrees(double got, double expected, stoa_dtype dtype)
 {
     if (isnan(expected) || isinf(expected)) return isnan(expected) ? isnan(got) : got == expected;
     for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++)
-        if (tolerances[i].dtype == dtype)
-            return fabs(got - expected) <= tolerances[i].atol + tolerances[i].rtol * fabs(expected);
+        if (tolerances[i].dtype == dtype) return fabs(got - expected) <= tolerances[i].atol + tolerances[i].rtol * fabs(expected);
     return got == expected;
 }
 
@@ -196,14 +199,13 @@ static bool compare(const test_case *t, uint32_t index, const stoa_tensor_schema
 {
     const onnx_tensor *expected = &t->outputs[index];
     if (schema->dtype != expected->dtype || (size_t)schema->width * rows != expected->count) {
-        printf("  output %u: %s of %u x %u given, %s of %zu expected\n", index, stoa_dtype_name(schema->dtype), rows,
-               schema->width, stoa_dtype_name(expected->dtype), expected->count);
+        printf("  output %u: %s of %u x %u given, %s of %zu expected\n", index, stoa_dtype_name(schema->dtype), rows, schema->width,
+               stoa_dtype_name(expected->dtype), expected->count);
         return false;
     }
     size_t wrong = 0, first = 0;
     for (size_t i = 0; i < expected->count; i++)
-        if (!agrees(value_at(got, schema->dtype, i), value_at(expected->data, schema->dtype, i), schema->dtype) && wrong++ == 0)
-            first = i;
+        if (!agrees(value_at(got, schema->dtype, i), value_at(expected->data, schema->dtype, i), schema->dtype) && wrong++ == 0) first = i;
     if (wrong)
         printf("  output %u: %zu of %zu wrong, first at %zu: %.9g given, %.9g expected\n", index, wrong, expected->count, first,
                value_at(got, schema->dtype, first), value_at(expected->data, schema->dtype, first));
@@ -263,8 +265,7 @@ static bool run_form(test_case *t, const stoa_model *model, stoa_queue *queue)
     }
     good = good && stoa_session_run(session, rows, &err) == STOA_OK;
     if (!good) printf("  session: %s\n", err.message);
-    for (uint32_t i = 0; i < schema->output_count && good; i++)
-        good = compare(t, i, &schema->outputs[i], results[i], rows);
+    for (uint32_t i = 0; i < schema->output_count && good; i++) good = compare(t, i, &schema->outputs[i], results[i], rows);
     stoa_session_destroy(session);
     while (m.count > 0) stoa_buffer_release(m.buffers[--m.count]);
     return good;
@@ -356,7 +357,8 @@ int main(int argc, char **argv)
         else filter = argv[i];
     if (!root) root = "/usr/share/libonnx-testdata/data";
     require_device();
-    if (stoa_device_open(device_under_test(), &device, &err) != STOA_OK || stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err) != STOA_OK)
+    if (stoa_device_open(device_under_test(), &device, &err) != STOA_OK ||
+        stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err) != STOA_OK)
         return printf("%s\n", err.message), 1;
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         snprintf(folder, sizeof folder, "%s/%s", root, folders[i]);
@@ -366,8 +368,7 @@ int main(int argc, char **argv)
     stoa_device_close(device);
     if (!found) return printf("SKIP: no ONNX tests in '%s' (Debian: libonnx-testdata; or set STOA_ONNX_TESTDATA)\n", root), SKIPPED;
     qsort(all.reasons, all.reason_count, sizeof *all.reasons, compare_reasons);
-    for (unsigned i = 0; i < all.reason_count; i++)
-        printf("refused %4u  %s\n", all.reasons[i].count, all.reasons[i].text);
+    for (unsigned i = 0; i < all.reason_count; i++) printf("refused %4u  %s\n", all.reasons[i].count, all.reasons[i].text);
     printf("%u tests: %u run in %u forms, %u passed, %u wrong, %u refused\n", all.tests, all.ran, all.forms, all.passed, all.wrong,
            all.refused);
     if (!filter && all.ran < TESTS_FLOOR) printf("FAILED: %u tests ran, at least %d expected\n", all.ran, TESTS_FLOOR);

@@ -84,7 +84,7 @@ static const struct {
     const char *name;
     bool as_onnx;
     void (*expected)(const trial *t, uint32_t row, double *y); /* NULL: the first way to lie */
-} models[] = {{"linear", true, linear},     {"multihead", true, multihead}, {"simple", true, NULL}, {"selector", true, NULL},
+} models[] = {{"linear", true, linear},  {"multihead", true, multihead}, {"simple", true, NULL},  {"selector", true, NULL},
               {"masked", false, masked}, {"resnet", false, NULL},        {"deepset", false, NULL}};
 
 static const struct runtime {
@@ -110,11 +110,11 @@ static size_t place(const stoa_tensor_schema *schema, layout way, uint32_t k, in
 {
     *row_stride = way == ROW_MAJOR ? schema->width : way == APART ? 3 : 1;
     switch (way) {
-        case BLOCK: return (size_t)position(schema, k) * PITCH;
-        case ROW_MAJOR: return k;
-        case SCATTERED: return (size_t)(schema->width - 1 - k) * PITCH + 16 * (k * k % 5);
-        case APART: return (size_t)position(schema, k) * 3 * PITCH;
-        case LAYOUT_COUNT: break;
+    case BLOCK: return (size_t)position(schema, k) * PITCH;
+    case ROW_MAJOR: return k;
+    case SCATTERED: return (size_t)(schema->width - 1 - k) * PITCH + 16 * (k * k % 5);
+    case APART: return (size_t)position(schema, k) * 3 * PITCH;
+    case LAYOUT_COUNT: break;
     }
     return 0;
 }
@@ -122,11 +122,11 @@ static size_t place(const stoa_tensor_schema *schema, layout way, uint32_t k, in
 static bool fits(stoa_column_rule rule, layout way)
 {
     switch (rule) {
-        case STOA_RULE_ANY: return true;
-        case STOA_RULE_UNIT: return way == BLOCK || way == SCATTERED;
-        case STOA_RULE_STRIDED: return way != SCATTERED;
-        case STOA_RULE_BLOCK: return way == BLOCK;
-        case STOA_RULE_ROW_MAJOR: return way == ROW_MAJOR;
+    case STOA_RULE_ANY: return true;
+    case STOA_RULE_UNIT: return way == BLOCK || way == SCATTERED;
+    case STOA_RULE_STRIDED: return way != SCATTERED;
+    case STOA_RULE_BLOCK: return way == BLOCK;
+    case STOA_RULE_ROW_MAJOR: return way == ROW_MAJOR;
     }
     return false;
 }
@@ -159,8 +159,11 @@ static void init(trial *t, stoa_model *model)
 {
     const stoa_schema *schema = stoa_model_schema(model);
     static const uint32_t sizes[] = {1013, ROWS};
-    *t = (trial){.model = model, .input_count = schema->input_count, .count = schema->input_count + schema->output_count,
-                 .axis_rows = {ROWS, ROWS}, .axis_count = schema->axis_count};
+    *t = (trial){.model = model,
+                 .input_count = schema->input_count,
+                 .count = schema->input_count + schema->output_count,
+                 .axis_rows = {ROWS, ROWS},
+                 .axis_count = schema->axis_count};
     if (schema->axis_count == 2) memcpy(t->axis_rows, sizes, sizeof sizes);
     assert_true(t->count <= TENSORS_MAX && t->axis_count <= 2);
     for (uint32_t i = 0; i < t->count; i++) {
@@ -185,8 +188,8 @@ static stoa_session *open_session(const trial *t, uint32_t allow_copies)
 {
     stoa_error err = {0};
     stoa_session *session;
-    const stoa_session_options options = {.struct_size = sizeof options, .allow_copies = allow_copies, .axis_rows = t->axis_rows,
-                                          .axis_count = t->axis_count};
+    const stoa_session_options options = {
+        .struct_size = sizeof options, .allow_copies = allow_copies, .axis_rows = t->axis_rows, .axis_count = t->axis_count};
     if (stoa_session_create(t->model, queue, ROWS, &options, &session, &err) != STOA_OK) fail_msg("%s", err.message);
     return session;
 }
@@ -205,7 +208,8 @@ static bool check_refusals(trial *t, layout way, const char *what)
         in_place &= status == STOA_OK;
         if (b->schema->width == 1 || b->rows == 1) continue;
         const bool fit = fits(is_output ? can->outputs : can->inputs, way) && (!is_output || can->outputs_in_place);
-        if (status != (fit ? STOA_OK : STOA_ECOPY)) fail_msg("%s: '%s' gives %s (%s)", what, b->schema->name, stoa_status_name(status), err.message);
+        if (status != (fit ? STOA_OK : STOA_ECOPY))
+            fail_msg("%s: '%s' gives %s (%s)", what, b->schema->name, stoa_status_name(status), err.message);
     }
     stoa_session_destroy(session);
     return in_place;
@@ -224,8 +228,8 @@ static void compare(const trial *t, uint32_t first, uint32_t end, const char *wh
                 memcpy(&untouched, &canary, sizeof untouched);
                 const bool inside = whole || (row >= first && row < end);
                 if (inside ? !(fabs(found - expected) <= 1e-5 + 1e-4 * fabs(expected)) : found != (double)untouched)
-                    fail_msg("%s: output '%s' value %u row %u of %u..%u: %.9g found, %.9g expected", what, t->tensors[i].schema->name, k, row,
-                             first, end, found, inside ? expected : (double)untouched);
+                    fail_msg("%s: output '%s' value %u row %u of %u..%u: %.9g found, %.9g expected", what, t->tensors[i].schema->name, k,
+                             row, first, end, found, inside ? expected : (double)untouched);
             }
 }
 
@@ -246,7 +250,8 @@ static void bind_all(trial *t, stoa_session *session)
     for (uint32_t i = 0; i < t->count; i++) {
         stoa_error err = {0};
         const bound *b = &t->tensors[i];
-        if (stoa_session_bind(session, b->schema->name, stoa_tensor_of(b->columns, b->schema->width), &err) != STOA_OK) fail_msg("%s", err.message);
+        if (stoa_session_bind(session, b->schema->name, stoa_tensor_of(b->columns, b->schema->width), &err) != STOA_OK)
+            fail_msg("%s", err.message);
     }
 }
 
@@ -320,7 +325,9 @@ int main(void)
             tests[count++] = (struct CMUnitTest){runtimes[i].name, run_models, NULL, NULL, (void *)(uintptr_t)&runtimes[i]};
         else printf("%s left out: %s\n", runtimes[i].name, err.message);
     }
-    if (stoa_device_open(device_under_test(), &device, NULL) != STOA_OK || stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK) return 1;
+    if (stoa_device_open(device_under_test(), &device, NULL) != STOA_OK ||
+        stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK)
+        return 1;
     const int failed = _cmocka_run_group_tests("runtimes", tests, (size_t)count, NULL, NULL);
     stoa_queue_destroy(queue);
     stoa_device_close(device);

@@ -27,8 +27,8 @@ int32_t aoti_torch_delete_tensor_object(tensor *self);
 int32_t aoti_torch_create_cuda_stream_guard(void *stream, int32_t device_index, void **guard);
 int32_t aoti_torch_delete_cuda_stream_guard(void *guard);
 
-#define EXPORT(name, ...)                                                                                  \
-    __attribute__((visibility("default"))) int32_t AOTInductorModelContainer##name(__VA_ARGS__);           \
+#define EXPORT(name, ...) \
+    __attribute__((visibility("default"))) int32_t AOTInductorModelContainer##name(__VA_ARGS__); \
     int32_t AOTInductorModelContainer##name(__VA_ARGS__)
 
 EXPORT(CreateWithDevice, container **result, size_t models, const char *device, const char *cubins)

@@ -21,7 +21,8 @@
 
 thread_local fake_index threadIdx, blockIdx, blockDim, gridDim;
 
-namespace {
+namespace
+{
 
 constexpr unsigned warp_threads = 32, block_threads_max = 64;
 constexpr size_t stack_bytes = 256 * 1024;
@@ -61,10 +62,7 @@ void enter()
     change(running->fibers[running->current], running->scheduler);
 }
 
-void give_way()
-{
-    change(running->fibers[running->current], running->scheduler);
-}
+void give_way() { change(running->fibers[running->current], running->scheduler); }
 
 void start(block_run &block, unsigned thread)
 {
@@ -174,10 +172,7 @@ extern "C" uint32_t fake_shuffle_up(uint32_t value, uint32_t distance)
     return result;
 }
 
-extern "C" unsigned char *fake_block_memory(void)
-{
-    return running->memory;
-}
+extern "C" unsigned char *fake_block_memory(void) { return running->memory; }
 
 extern "C" void fake_run_launch(const fake_launch *launch, const void *args)
 {

@@ -18,7 +18,9 @@
 #define __constant__
 #define __shared__ static /* one block runs at a time */
 
-struct fake_index { unsigned x; };
+struct fake_index {
+    unsigned x;
+};
 extern "C" {
 extern thread_local fake_index threadIdx, blockIdx, blockDim, gridDim;
 void fake_barrier(void);
@@ -31,9 +33,6 @@ unsigned char *fake_block_memory(void);
 #define __shfl_up_sync(mask, value, distance) fake_shuffle_up((value), (distance))
 
 /* Threads of a block run in turn, but blocks of other streams run beside them. */
-static inline uint32_t atomicAdd(uint32_t *pointer, uint32_t value)
-{
-    return __atomic_fetch_add(pointer, value, __ATOMIC_RELAXED);
-}
+static inline uint32_t atomicAdd(uint32_t *pointer, uint32_t value) { return __atomic_fetch_add(pointer, value, __ATOMIC_RELAXED); }
 
 #endif

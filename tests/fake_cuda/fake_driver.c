@@ -20,7 +20,12 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned calls[FAKE_SYMBOLS];
 static char trace[1 << 16];
 static size_t trace_bytes;
-static struct { int symbol; unsigned nth; CUresult result; bool persistent; } fault = {.symbol = -1};
+static struct {
+    int symbol;
+    unsigned nth;
+    CUresult result;
+    bool persistent;
+} fault = {.symbol = -1};
 static int live;
 static unsigned violations;
 static char first_violation[256];
@@ -96,15 +101,9 @@ CUresult fake_enter(fake_symbol symbol, unsigned rules)
     return rules & FAKE_LOSSLESS ? fake_failure(fake_current()) : CUDA_SUCCESS; /* a failed device can still be left */
 }
 
-CUcontext fake_current(void)
-{
-    return depth ? stack[depth - 1] : NULL;
-}
+CUcontext fake_current(void) { return depth ? stack[depth - 1] : NULL; }
 
-bool fake_is_relaxed(void)
-{
-    return mode == CU_STREAM_CAPTURE_MODE_RELAXED;
-}
+bool fake_is_relaxed(void) { return mode == CU_STREAM_CAPTURE_MODE_RELAXED; }
 
 int fake_device_count(void)
 {
@@ -123,10 +122,7 @@ unsigned fake_cuda_calls(const char *symbol)
     return sum;
 }
 
-const char *fake_cuda_trace(void)
-{
-    return trace;
-}
+const char *fake_cuda_trace(void) { return trace; }
 
 void fake_cuda_reset(void)
 {
@@ -163,10 +159,7 @@ unsigned fake_cuda_violations(void)
     return now;
 }
 
-const char *fake_cuda_first_violation(void)
-{
-    return first_violation;
-}
+const char *fake_cuda_first_violation(void) { return first_violation; }
 
 CUresult cuInit(unsigned flags)
 {
@@ -323,8 +316,7 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute,
 {
     FAKE_ENTER(cuFuncSetAttribute, FAKE_CURRENT | FAKE_UNSAFE | FAKE_LOSSLESS);
     const fake_kernel *kernel = (const fake_kernel *)(void *)function;
-    if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || value > SHARED_MOST)
-        return CUDA_ERROR_INVALID_VALUE;
+    if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || value > SHARED_MOST) return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&lock);
     size_t at = 0;
     while (at + 1 < sizeof larger / sizeof *larger && larger[at] && larger[at] != kernel) at++;

@@ -58,17 +58,14 @@ enum fake_rule {
     FAKE_LOSSLESS = 8, /* may fail without anything being lost */
 };
 CUresult fake_enter(fake_symbol symbol, unsigned rules);
-#define FAKE_ENTER(symbol, rules)                                          \
-    do {                                                                   \
-        const CUresult entered_ = fake_enter(FAKE_##symbol, (rules));      \
-        if (entered_ != CUDA_SUCCESS) return entered_;                     \
+#define FAKE_ENTER(symbol, rules) \
+    do { \
+        const CUresult entered_ = fake_enter(FAKE_##symbol, (rules)); \
+        if (entered_ != CUDA_SUCCESS) return entered_; \
     } while (0)
 
 CUcontext fake_current(void);
-static inline CUresult fake_failure(CUcontext context)
-{
-    return (CUresult)__atomic_load_n(&context->failed, __ATOMIC_ACQUIRE);
-}
+static inline CUresult fake_failure(CUcontext context) { return (CUresult)__atomic_load_n(&context->failed, __ATOMIC_ACQUIRE); }
 int fake_device_count(void);
 void fake_violation(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fake_count_live(int change);

@@ -9,14 +9,8 @@
 #include "runtime/native/native.cu"
 #include "unit/test_kernels.cu"
 
-template <class Args> void run(void (*kernel)(Args), const void *args)
-{
-    kernel(*static_cast<const Args *>(args));
-}
-template <class Args> constexpr size_t size_of(void (*)(Args))
-{
-    return sizeof(Args);
-}
+template <class Args> void run(void (*kernel)(Args), const void *args) { kernel(*static_cast<const Args *>(args)); }
+template <class Args> constexpr size_t size_of(void (*)(Args)) { return sizeof(Args); }
 
 extern "C" const fake_kernel fake_kernels[] = {
 #define KERNEL(symbol) {#symbol, size_of(symbol), [](const void *args) { run(symbol, args); }},

@@ -129,9 +129,7 @@ static bool is_mapped(uint64_t word)
 
 /* A view names its layout, a table of the host that no kernel reads. */
 static bool is_layout(uint64_t word)
-{
-    return word % _Alignof(stoa_layout) == 0 && ((const stoa_layout *)(uintptr_t)word)->struct_size == sizeof(stoa_layout);
-}
+{ return word % _Alignof(stoa_layout) == 0 && ((const stoa_layout *)(uintptr_t)word)->struct_size == sizeof(stoa_layout); }
 
 bool fake_memory_check_args(const void *args, size_t bytes, int ordinal, const char *kernel)
 {

@@ -19,10 +19,24 @@ typedef struct work {
     struct work *next;
     work_kind kind;
     union {
-        struct { fake_launch shape; _Alignas(64) unsigned char args[FAKE_ARGS_MAX]; } launch;
-        struct { CUhostFn run; void *user; } task;
-        struct { char *dst; const char *src; size_t dst_pitch, src_pitch, width, height; } copy;
-        struct { void *dst; unsigned char value; size_t bytes; } fill;
+        struct {
+            fake_launch shape;
+            _Alignas(64) unsigned char args[FAKE_ARGS_MAX];
+        } launch;
+        struct {
+            CUhostFn run;
+            void *user;
+        } task;
+        struct {
+            char *dst;
+            const char *src;
+            size_t dst_pitch, src_pitch, width, height;
+        } copy;
+        struct {
+            void *dst;
+            unsigned char value;
+            size_t bytes;
+        } fill;
         point *point;
     } as;
 } work;
@@ -100,8 +114,7 @@ static bool run_copy(const work *item)
     if (!fake_memory_check(item->as.copy.dst, dst_bytes, &place, &ordinal, "copy to a block")) return false;
     if (!fake_memory_check(item->as.copy.src, src_bytes, &place, &ordinal, "copy from a block")) return false;
     for (size_t row = 0; row <= rows; row++)
-        memcpy(item->as.copy.dst + row * item->as.copy.dst_pitch, item->as.copy.src + row * item->as.copy.src_pitch,
-               item->as.copy.width);
+        memcpy(item->as.copy.dst + row * item->as.copy.dst_pitch, item->as.copy.src + row * item->as.copy.src_pitch, item->as.copy.width);
     return true;
 }
 
@@ -214,8 +227,7 @@ static CUresult enqueue(CUstream handle, work_kind kind, const work *what, size_
 {
     fake_stream *stream = stream_of(handle);
     if (stream->context != fake_current()) {
-        fake_violation("work for a stream of device %d while device %d is current", stream->context->ordinal,
-                       fake_current()->ordinal);
+        fake_violation("work for a stream of device %d while device %d is current", stream->context->ordinal, fake_current()->ordinal);
         return CUDA_ERROR_INVALID_HANDLE;
     }
     work *item = calloc(1, sizeof *item);
@@ -414,9 +426,8 @@ CUresult cuMemsetD8Async(CUdeviceptr dst, unsigned char value, size_t bytes, CUs
     return enqueue(stream, WORK_FILL, &item, offsetof(work, as) + sizeof item.as.fill);
 }
 
-CUresult cuLaunchKernel(CUfunction function, unsigned blocks, unsigned blocks_y, unsigned blocks_z, unsigned threads,
-                        unsigned threads_y, unsigned threads_z, unsigned shared_bytes, CUstream stream, void **parameters,
-                        void **extra)
+CUresult cuLaunchKernel(CUfunction function, unsigned blocks, unsigned blocks_y, unsigned blocks_z, unsigned threads, unsigned threads_y,
+                        unsigned threads_z, unsigned shared_bytes, CUstream stream, void **parameters, void **extra)
 {
     FAKE_ENTER(cuLaunchKernel, FAKE_CURRENT | FAKE_TRACED | FAKE_LOSSLESS);
     const fake_kernel *kernel = (const fake_kernel *)(void *)function;

@@ -58,7 +58,8 @@ static stoa_model *load(const char *architecture)
     stoa_error err;
     char *library = read_library(&library_bytes);
     snprintf(manifest, sizeof manifest,
-             "{\"format\":1,\"name\":\"m\",\"machine\":\"" MACHINE "\",\"device\":\"cuda\",\"targets\":[{\"name\":\"%s\"}],\"row_independent\":true,"
+             "{\"format\":1,\"name\":\"m\",\"machine\":\"" MACHINE
+             "\",\"device\":\"cuda\",\"targets\":[{\"name\":\"%s\"}],\"row_independent\":true,"
              "\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[1]}],"
              "\"outputs\":[{\"name\":\"y\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[1]}],\"row_carriers\":[{\"output\":0}],"
              "\"constants\":[{\"name\":\"net.w\",\"dtype\":\"float32\",\"shape\":[1],\"offset\":0}]}",

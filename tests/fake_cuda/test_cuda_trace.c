@@ -50,10 +50,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void count_up(void *user)
-{
-    ++*(int *)user;
-}
+static void count_up(void *user) { ++*(int *)user; }
 
 /* One of each. */
 static void enqueue_all(fixture *self, stoa_queue *queue, int *tasks)

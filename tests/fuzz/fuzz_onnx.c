@@ -18,8 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 static uint32_t width_of(const stoa_tensor_schema *tensors, uint32_t count)
 {
     uint64_t width = 0;
-    for (uint32_t i = 0; i < count; i++)
-        width += tensors[i].width;
+    for (uint32_t i = 0; i < count; i++) width += tensors[i].width;
     return width > VALUES_MAX ? UINT32_MAX : (uint32_t)width;
 }
 
@@ -35,8 +34,8 @@ static stoa_queue *host_queue(void)
 {
     static stoa_device *device;
     static stoa_queue *queue;
-    if (!queue && (stoa_device_open("host", &device, NULL) != STOA_OK ||
-                   stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK))
+    if (!queue &&
+        (stoa_device_open("host", &device, NULL) != STOA_OK || stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK))
         abort();
     return queue;
 }

@@ -58,8 +58,7 @@ static void check(const workbench *w, const reco_scout_batch *b)
     need(reco_scout_unpack_enqueue(w->queue, &args, NULL));
     if (w->crossings.offset[b->crossings] != b->candidates) abort();
     const uint32_t muon_words = b->word_count < MUONS ? b->word_count : MUONS;
-    if (muon_words > 0)
-        need(reco_muon_unpack_enqueue(w->queue, &(reco_muon_unpack){b->words, muon_words, w->muons}, NULL));
+    if (muon_words > 0) need(reco_muon_unpack_enqueue(w->queue, &(reco_muon_unpack){b->words, muon_words, w->muons}, NULL));
 }
 
 static void read_as(reco_scout_format format, const uint8_t *data, size_t bytes)
@@ -82,7 +81,6 @@ static void read_as(reco_scout_format format, const uint8_t *data, size_t bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    for (int format = RECO_SCOUT_ANY; format <= RECO_SCOUT_CMSRAW; format++)
-        read_as((reco_scout_format)format, data, bytes);
+    for (int format = RECO_SCOUT_ANY; format <= RECO_SCOUT_CMSRAW; format++) read_as((reco_scout_format)format, data, bytes);
     return 0;
 }

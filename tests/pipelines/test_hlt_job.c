@@ -37,15 +37,11 @@ static int fill_event(fixture *f, uint32_t e)
     f->blob[e] = aligned_alloc(STOA_LAYOUT_ALIGN_BYTES, bytes);
     if (!f->blob[e]) return -1;
     memset(f->blob[e], 0, bytes);
-    if (stoa_layout_bind(&tracks_soa_layout, rows, f->blob[e], bytes, host, &f->tracks[e].head, NULL) != STOA_OK)
-        return -1;
+    if (stoa_layout_bind(&tracks_soa_layout, rows, f->blob[e], bytes, host, &f->tracks[e].head, NULL) != STOA_OK) return -1;
     if (reco_events_fill(f->file, e, &f->tracks[e], NULL, NULL) != STOA_OK) return -1;
     f->events[e].number = 100 + e;
     f->events[e].vertex_z = NAN;
-    return stoa_layout_bind_const(&tracks_soa_layout, rows, f->blob[e], bytes, host, &f->events[e].tracks.head,
-                                  NULL) == STOA_OK
-               ? 0
-               : -1;
+    return stoa_layout_bind_const(&tracks_soa_layout, rows, f->blob[e], bytes, host, &f->events[e].tracks.head, NULL) == STOA_OK ? 0 : -1;
 }
 
 static int set_up(void **state)

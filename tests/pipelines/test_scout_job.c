@@ -25,9 +25,9 @@
 
 static stoa_error err;
 static const char *device = "host";
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
+#define OK(call) \
+    do { \
+        if ((call) != STOA_OK) fail_msg("%s", err.message); \
     } while (0)
 
 enum { EVENTS = 8000 };
@@ -165,8 +165,7 @@ static void *send_blocks(void *user)
 {
     const sender *s = user;
     uint8_t block[32 + 255 * 32];
-    const struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = s->port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = s->port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int fd = socket(AF_INET, SOCK_STREAM, 0), size = 16384;
     FILE *file = fopen(path, "rb");
     size_t orbit = 0;
@@ -292,8 +291,8 @@ static void test_networks(void **state)
         tau_like += rows.head[0][i] > 0.5f;
         for (uint32_t h = 0; h < HEADS; h++)
             if (!(fabsf(rows.head[h][i] - padded.head[h][i]) <= 2e-5f * (1 + fabsf(padded.head[h][i]))))
-                fail_msg("cluster %u of %u members, head %u: %.9g, padded %.9g", i, rows.members[i], h,
-                         (double)rows.head[h][i], (double)padded.head[h][i]);
+                fail_msg("cluster %u of %u members, head %u: %.9g, padded %.9g", i, rows.members[i], h, (double)rows.head[h][i],
+                         (double)padded.head[h][i]);
     }
     assert_true(compared > EVENTS && tau_like > EVENTS / 20);
 }

@@ -18,8 +18,8 @@ typedef struct puppi_fixture {
     stoa_error err;
 } puppi_fixture;
 
-#define PUPPI_OK(f, call)                                        \
-    do {                                                         \
+#define PUPPI_OK(f, call) \
+    do { \
         if ((call) != STOA_OK) fail_msg("%s", (f)->err.message); \
     } while (0)
 

@@ -28,10 +28,7 @@ static inline void sample_put(sample *s, const void *data, size_t bytes)
     s->count += bytes;
 }
 
-static inline void sample_word(sample *s, uint64_t word)
-{
-    sample_put(s, &word, sizeof word);
-}
+static inline void sample_word(sample *s, uint64_t word) { sample_put(s, &word, sizeof word); }
 
 /* Candidate k of a crossing: every field depends on both, and bits 61-63 are clear. */
 static inline uint64_t sample_candidate(uint32_t orbit, uint32_t bx, uint32_t k)

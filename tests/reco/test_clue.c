@@ -29,8 +29,8 @@ typedef struct fixture {
 } fixture;
 
 static stoa_error err;
-#define OK(call)                                            \
-    do {                                                    \
+#define OK(call) \
+    do { \
         if ((call) != STOA_OK) fail_msg("%s", err.message); \
     } while (0)
 
@@ -68,10 +68,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void run(fixture *f)
-{
-    OK(reco_clue_enqueue(f->queue, &f->args, &err));
-}
+static void run(fixture *f) { OK(reco_clue_enqueue(f->queue, &f->args, &err)); }
 
 typedef struct distance {
     float size, rank; /* what is compared with the reach, and what tells the nearer: squared for Euclid */
@@ -99,9 +96,7 @@ static distance distance_of(const fixture *f, uint32_t a, uint32_t b)
 }
 
 static bool within(const fixture *f, float size, float reach)
-{
-    return size <= (f->args.options.metric == RECO_CLUE_EUCLID ? reach * reach : reach);
-}
+{ return size <= (f->args.options.metric == RECO_CLUE_EUCLID ? reach * reach : reach); }
 
 static bool placed(const fixture *f, uint32_t i)
 {
@@ -164,8 +159,7 @@ static void reference(const fixture *f, uint32_t first, uint32_t end, int32_t ne
 static void check_all(const fixture *f, const char *what, uint32_t round)
 {
     static int32_t expected[POINTS];
-    for (uint32_t s = 0; s < f->samples; s++)
-        reference(f, f->offset[s], f->offset[s + 1], (int32_t)f->sample_clusters[s], expected);
+    for (uint32_t s = 0; s < f->samples; s++) reference(f, f->offset[s], f->offset[s + 1], (int32_t)f->sample_clusters[s], expected);
     for (uint32_t i = 0; i < f->offset[f->samples]; i++)
         if (expected[i] != f->cluster_of[i])
             fail_msg("%s, round %u, point %u: cluster %d, %d expected", what, round, i, f->cluster_of[i], expected[i]);
@@ -305,8 +299,7 @@ static bool load(fixture *f, const char *name, uint32_t copies)
     f->args.options.dimensions = columns - 1;
     for (uint32_t c = 0; c < copies; c++) {
         f->offset[c + 1] = (c + 1) * rows;
-        for (uint32_t k = 0; k + 1 < columns; k++)
-            reco_column_floats(reco_table_column(table, k), 0, rows, f->coordinate[k] + c * rows);
+        for (uint32_t k = 0; k + 1 < columns; k++) reco_column_floats(reco_table_column(table, k), 0, rows, f->coordinate[k] + c * rows);
         reco_column_floats(reco_table_column(table, columns - 1), 0, rows, f->weight + c * rows);
     }
     reco_table_destroy(table);
@@ -329,8 +322,10 @@ static void test_real_files(void **state)
         float radius, density, distance;
         float seeding;
         uint32_t clusters, outliers, copies;
-    } cases[] = {{"clue/data_1024.csv", 1.5f, 10, 1.5f, 0, 20, 103, 1},   {"clue/data_4096.csv", 1.5f, 10, 1.5f, 0, 20, 409, 1},
-                 {"clue/data_16384.csv", 1.5f, 10, 1.5f, 0, 20, 1587, 1}, {"clue/blob.csv", 1, 5, 2, 2, 4, 0, 1},
+    } cases[] = {{"clue/data_1024.csv", 1.5f, 10, 1.5f, 0, 20, 103, 1},
+                 {"clue/data_4096.csv", 1.5f, 10, 1.5f, 0, 20, 409, 1},
+                 {"clue/data_16384.csv", 1.5f, 10, 1.5f, 0, 20, 1587, 1},
+                 {"clue/blob.csv", 1, 5, 2, 2, 4, 0, 1},
                  {"clue/moons.csv", 78, 80, 90, 100, 2, 0, 1},
                  {"clue/data_1024.csv", 1.5f, 10, 1.5f, 0, 200, 1030, 10}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
@@ -341,8 +336,8 @@ static void test_real_files(void **state)
         f->args.options.seeding_distance = cases[c].seeding;
         run(f);
         if (f->sample_clusters[f->samples] != cases[c].clusters || outliers(f) != cases[c].outliers)
-            fail_msg("%s: %u clusters and %u outliers, %u and %u expected", cases[c].name, f->sample_clusters[f->samples],
-                     outliers(f), cases[c].clusters, cases[c].outliers);
+            fail_msg("%s: %u clusters and %u outliers, %u and %u expected", cases[c].name, f->sample_clusters[f->samples], outliers(f),
+                     cases[c].clusters, cases[c].outliers);
         check_maps(f);
     }
 }

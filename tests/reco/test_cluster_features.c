@@ -48,9 +48,7 @@ static void put(const puppi_soa *p, uint32_t row, double pt, double eta, double 
 }
 
 static float number(const fixture *f, uint32_t cluster, uint32_t member, uint32_t k)
-{
-    return f->clusters.features.data[(k * 16 + member) * f->clusters.features.stride + cluster];
-}
+{ return f->clusters.features.data[(k * 16 + member) * f->clusters.features.stride + cluster]; }
 
 #define NEAR(a, b) assert_true(fabs((double)(a) - (b)) < 1e-4)
 
@@ -82,8 +80,7 @@ static void test_features(void **state)
     assert_int_equal(c.crossing[2], 2);
     assert_int_equal(c.members[1], MANY);
     /* The sum of the first, in double precision. */
-    const double x = 10 * cos(3.10) + 20 * cos(-3.12) + 5 * cos(3.12),
-                 y = 10 * sin(3.10) + 20 * sin(-3.12) + 5 * sin(3.12);
+    const double x = 10 * cos(3.10) + 20 * cos(-3.12) + 5 * cos(3.12), y = 10 * sin(3.10) + 20 * sin(-3.12) + 5 * sin(3.12);
     const double z = 10 * sinh(0.5) + 20 * sinh(0.6) + 5 * sinh(0.4), pt = hypot(x, y), phi = atan2(y, x);
     NEAR(c.pt[0], pt);
     NEAR(c.phi[0], phi);
@@ -92,8 +89,7 @@ static void test_features(void **state)
     for (uint32_t m = 0; m < 16; m++) {
         NEAR(c.mask.data[m * c.mask.stride], m < 3);
         NEAR(number(f, 0, m, 0), m < 3 ? order[m] : 0);
-        for (uint32_t k = 5; k < 10; k++)
-            NEAR(number(f, 0, m, k), (m == 0 && k == 9) || (m == 1 && k == 5) || (m == 2 && k == 7));
+        for (uint32_t k = 5; k < 10; k++) NEAR(number(f, 0, m, k), (m == 0 && k == 9) || (m == 1 && k == 5) || (m == 2 && k == 7));
     }
     NEAR(number(f, 0, 0, 2), remainder(-3.12 - phi, 6.283185307179586));
     NEAR(number(f, 0, 1, 2), remainder(3.10 - phi, 6.283185307179586));

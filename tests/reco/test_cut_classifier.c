@@ -51,8 +51,7 @@ static void classify(uint32_t vertices, float score[TRACKS])
     const uint32_t count = TRACKS;
     reco_cut_classifier args = {.count = &count, .ndof = ndof, .table = RECO_CUT_TABLE_INIT};
     track_features_soa *f = &args.features;
-    float **const to[9] = {&f->chi2, &f->dz_error, &f->dxy_error, &f->eta,   &f->hits,
-                           &f->pt,   &f->dz_bs,    &f->dxy_bs,    &f->layers};
+    float **const to[9] = {&f->chi2, &f->dz_error, &f->dxy_error, &f->eta, &f->hits, &f->pt, &f->dz_bs, &f->dxy_bs, &f->layers};
     for (int c = 0; c < 9; c++) *to[c] = columns[c];
     f->score = score;
     f->head.rows = TRACKS;
@@ -76,8 +75,7 @@ static void test_grades(void **state)
     float score[TRACKS];
     classify(3, score);
     for (int i = 0; i < TRACKS; i++)
-        if (score[i] != tracks[i].expected)
-            fail_msg("track %d: %g, %g expected", i, (double)score[i], (double)tracks[i].expected);
+        if (score[i] != tracks[i].expected) fail_msg("track %d: %g, %g expected", i, (double)score[i], (double)tracks[i].expected);
 }
 
 /* Without a vertex the distance is that to the beam spot, 1 cm and more here: beyond what the errors allow, but for the

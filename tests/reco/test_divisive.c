@@ -109,8 +109,7 @@ static uint32_t divide(fixture *f, char *flag, const reco_divisive_options *o, u
             const double m = mean_of(f, flag);
             moved = 0;
             for (uint32_t i = 0; i < f->count; i++)
-                if (flag[i] == 1 && fabs((double)f->z[i] - m) >= (double)o->offset_max * sqrt((double)f->e[i]))
-                    flag[i] = 2, moved = 1;
+                if (flag[i] == 1 && fabs((double)f->z[i] - m) >= (double)o->offset_max * sqrt((double)f->e[i])) flag[i] = 2, moved = 1;
         }
         if (count_flags(f, flag, 1) < o->tracks_min) break;
         for (uint32_t i = 0; i < f->count; i++) {
@@ -192,8 +191,7 @@ static void test_definition(void **state)
         assert_int_equal(f->vertices, expected ? expected : 1);
         total += expected;
         for (uint32_t i = 0; i < f->count; i++)
-            if (f->idv[i] != f->expected[i])
-                fail_msg("event %d track %u: vertex %d, %d expected", k, i, f->idv[i], f->expected[i]);
+            if (f->idv[i] != f->expected[i]) fail_msg("event %d track %u: vertex %d, %d expected", k, i, f->idv[i], f->expected[i]);
         if (expected) check_vertices(f);
     }
     assert_true(total > 10000);
@@ -245,8 +243,7 @@ static void test_load(void **state)
     static const uint32_t source[] = {9, 7, 8, 6};
     uint32_t count = 4, row[4], loaded = 0;
     uint8_t mask[4];
-    reco_divisive_load args = {.cuts = RECO_DIVISIVE_CUTS_INIT, .out = {f->z, f->e, f->pt2, row, &loaded, 4},
-                               .mask = mask};
+    reco_divisive_load args = {.cuts = RECO_DIVISIVE_CUTS_INIT, .out = {f->z, f->e, f->pt2, row, &loaded, 4}, .mask = mask};
     args.tracks.head.rows = 4;
     args.tracks.pt = pt;
     args.tracks.dz = dz;

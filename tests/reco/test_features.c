@@ -198,8 +198,7 @@ static void test_select_and_gather(void **state)
     preselect(f, RECO_QUALITY_TIGHT, 0); /* rows 0 2 3 5 */
     static const float score[SLOTS] = {0.4f, 0.39f, NAN, 0.9f};
     memcpy(f->features[17], score, sizeof score);
-    const reco_selection select = {feature_view(f), f->index, &f->count, 0.4f, f->mask, f->slot, f->kept,
-                                   &f->kept_count};
+    const reco_selection select = {feature_view(f), f->index, &f->count, 0.4f, f->mask, f->slot, f->kept, &f->kept_count};
     assert_int_equal(reco_tracks_select(f->queue, &select, NULL), STOA_OK);
     static const uint32_t slot[] = {0, 3}, kept[] = {0, 5};
     assert_int_equal(f->kept_count, 2);
@@ -218,10 +217,8 @@ static void test_select_and_gather(void **state)
         assert_float_equal(out->chi2[i], in->chi2[row], 0.0f);
         assert_float_equal(out->eta[i], in->eta[row], 0.0f);
         assert_float_equal(out->pt[i], in->pt[row], 0.0f);
-        for (int c = 0; c < 5; c++)
-            assert_float_equal(out->state[c * STRIDE + i], in->state[c * STRIDE + (int)row], 0.0f);
-        for (int c = 0; c < 15; c++)
-            assert_float_equal(out->covariance[c * STRIDE + i], in->covariance[c * STRIDE + (int)row], 0.0f);
+        for (int c = 0; c < 5; c++) assert_float_equal(out->state[c * STRIDE + i], in->state[c * STRIDE + (int)row], 0.0f);
+        for (int c = 0; c < 15; c++) assert_float_equal(out->covariance[c * STRIDE + i], in->covariance[c * STRIDE + (int)row], 0.0f);
     }
     tracks_soa same = view(&f->in);
     const reco_track_gather overlap = {view_const(&f->in), f->kept, &f->kept_count, same};
@@ -236,8 +233,7 @@ static void test_dxy_ramp(void **state)
     preselect(f, RECO_QUALITY_TIGHT, 0); /* rows 0 2 3 5 */
     memcpy(f->features[17], score, sizeof score);
     memcpy(f->features[10], dxy, sizeof dxy);
-    reco_selection select = {feature_view(f), f->index, &f->count, 0.5f, f->mask, f->slot, f->kept, &f->kept_count,
-                             0.9f,            0.2f};
+    reco_selection select = {feature_view(f), f->index, &f->count, 0.5f, f->mask, f->slot, f->kept, &f->kept_count, 0.9f, 0.2f};
     assert_int_equal(reco_tracks_select(f->queue, &select, NULL), STOA_OK);
     static const uint32_t kept[] = {2, 3};
     assert_int_equal(f->kept_count, 2);
@@ -257,8 +253,8 @@ static void test_gather_hits(void **state)
     for (uint32_t i = 0; i < HITS; i++) id[i] = 100 + i, det[i] = 1000 + i;
     const reco_track_gather gather = {view_const(&f->in), index, &two, view(&f->out)};
     assert_int_equal(reco_tracks_gather(f->queue, &gather, NULL), STOA_OK);
-    reco_hit_gather args = {.tracks = view_const(&f->in), .index = index, .out_tracks = view_const(&f->out),
-                            .source = source, .hit_count = &count};
+    reco_hit_gather args = {
+        .tracks = view_const(&f->in), .index = index, .out_tracks = view_const(&f->out), .source = source, .hit_count = &count};
     args.hits.head.rows = HITS;
     args.hits.id = id;
     args.hits.detId = det;
@@ -293,10 +289,9 @@ static void test_derived(void **state)
         for (int i = 0; i < SLOTS; i++) f->features[c][i] = (float)(c + 2 + i) * (c % 3 == 1 ? -1.0f : 1.0f);
     reco_derivation args = {view_const(&f->in), f->index, &f->count, feature_view(f), {0}};
     track_derived_soa *d = &args.derived;
-    float **const to[14] = {&d->cot_theta,         &d->q_over_pt,       &d->abs_eta,
-                            &d->ndof,              &d->chi2_sum,        &d->hits_per_layer,
-                            &d->dxy_significance,  &d->dz_significance, &d->pt_relative_error,
-                            &d->phi_error_pt,      &d->corr_cot_theta_dz, &d->corr_dxy_q_over_pt,
+    float **const to[14] = {&d->cot_theta,         &d->q_over_pt,         &d->abs_eta,           &d->ndof,
+                            &d->chi2_sum,          &d->hits_per_layer,    &d->dxy_significance,  &d->dz_significance,
+                            &d->pt_relative_error, &d->phi_error_pt,      &d->corr_cot_theta_dz, &d->corr_dxy_q_over_pt,
                             &d->corr_phi_dxy,      &d->corr_phi_q_over_pt};
     for (int c = 0; c < 14; c++) *to[c] = columns[c];
     d->head.rows = SLOTS;
@@ -305,9 +300,19 @@ static void test_derived(void **state)
         float x[17];
         for (int c = 0; c < 17; c++) x[c] = f->features[c][i];
         const float ndof = 2 * x[4] - 5, row = (float)f->index[i];
-        const float expected[14] = {300 + row, 200 + row, fabsf(x[3]), ndof, x[0] * ndof, x[4] / x[11],
-                                    fabsf(x[10]) / x[2], fabsf(x[9]) / x[1], x[8] * x[7], x[6] * x[7],
-                                    x[13] / (x[12] * x[1]), x[14] / (x[2] * x[8]), x[15] / (x[6] * x[2]),
+        const float expected[14] = {300 + row,
+                                    200 + row,
+                                    fabsf(x[3]),
+                                    ndof,
+                                    x[0] * ndof,
+                                    x[4] / x[11],
+                                    fabsf(x[10]) / x[2],
+                                    fabsf(x[9]) / x[1],
+                                    x[8] * x[7],
+                                    x[6] * x[7],
+                                    x[13] / (x[12] * x[1]),
+                                    x[14] / (x[2] * x[8]),
+                                    x[15] / (x[6] * x[2]),
                                     x[16] / (x[6] * x[8])};
         for (int c = 0; c < 14; c++) assert_float_equal(columns[c][i], expected[c], 1e-6f * fabsf(expected[c]));
     }
@@ -325,8 +330,7 @@ static void test_errors(void **state)
     assert_int_equal(reco_tracks_preselect(f->queue, &args, &err), STOA_EINVAL);
     const reco_features features = {view_const(&f->in), NULL, &f->count, feature_view(f), 0};
     assert_int_equal(reco_tracks_features(f->queue, &features, &err), STOA_EINVAL);
-    const reco_selection select = {feature_view(f), f->index, NULL, 0.4f, f->mask, f->slot, f->kept,
-                                   &f->kept_count};
+    const reco_selection select = {feature_view(f), f->index, NULL, 0.4f, f->mask, f->slot, f->kept, &f->kept_count};
     assert_int_equal(reco_tracks_select(f->queue, &select, &err), STOA_EINVAL);
 }
 
@@ -391,7 +395,8 @@ static void test_many_rows(void **state)
         tracks_soa_const in;
         size_t bytes;
         assert_int_equal(stoa_layout_bytes(&tracks_soa_layout, MANY, &bytes, NULL), STOA_OK);
-        assert_int_equal(stoa_layout_bind_const(&tracks_soa_layout, MANY, blobs[0], bytes, (stoa_place){STOA_PLACE_HOST, 0}, &in.head, NULL), STOA_OK);
+        assert_int_equal(
+            stoa_layout_bind_const(&tracks_soa_layout, MANY, blobs[0], bytes, (stoa_place){STOA_PLACE_HOST, 0}, &in.head, NULL), STOA_OK);
         const reco_features fill = {in, index, &count, features, 0};
         const reco_track_gather gather = {in, index, &count, o};
         assert_int_equal(reco_tracks_features(f->queue, &fill, NULL), STOA_OK);

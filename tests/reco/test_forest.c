@@ -136,8 +136,7 @@ static void run(fixture *f, uint32_t count)
 static void check_rows(fixture *f, uint32_t count)
 {
     run(f, count);
-    for (uint32_t i = 0; i < ROWS; i++)
-        assert_float_equal(f->out[i], i < count ? walk(f, (int)i) : -7.0f, 1e-6f);
+    for (uint32_t i = 0; i < ROWS; i++) assert_float_equal(f->out[i], i < count ? walk(f, (int)i) : -7.0f, 1e-6f);
 }
 
 static void test_rows(void **state)
@@ -248,8 +247,7 @@ static void test_every_byte(void **state)
         reco_forest *forest;
         f->bytes[at] = (unsigned char)(before ^ (1u << (at % 8)));
         if (reco_forest_parse(f->bytes, f->size, "changed", &forest, NULL) == STOA_OK) {
-            reco_forest_run args = {.forest = reco_forest_view_of(forest, NULL), .out = f->out, .count = &count,
-                                    .capacity = ROWS};
+            reco_forest_run args = {.forest = reco_forest_view_of(forest, NULL), .out = f->out, .count = &count, .capacity = ROWS};
             for (uint32_t c = 0; c < reco_forest_features(forest); c++) args.columns[c] = f->x[c % FEATURES];
             assert_int_equal(reco_forest_enqueue(f->queue, &args, NULL), STOA_OK);
             reco_forest_destroy(forest);

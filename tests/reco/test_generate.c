@@ -62,8 +62,7 @@ static void assert_part(const reco_table *whole, const reco_table *part, uint32_
 static void test_same_bits(void **state)
 {
     (void)state;
-    sample all = make(6, 5, 30, 0), again = make(6, 5, 30, 0), begin = make(2, 5, 30, 0),
-           rest = make(4, 5, 30, 2);
+    sample all = make(6, 5, 30, 0), again = make(6, 5, 30, 0), begin = make(2, 5, 30, 0), rest = make(4, 5, 30, 2);
     sample other = make(6, 6, 30, 0);
     assert_int_equal(reco_table_rows(all.tracks), reco_table_rows(again.tracks));
     assert_part(all.tracks, again.tracks, 0);
@@ -110,8 +109,7 @@ static void assert_pulls(const char *what, double *pulls, uint32_t count)
     qsort(pulls, count, sizeof *pulls, by_value);
     double median = pulls[count / 2], width = (pulls[count * 3 / 4] - pulls[count / 4]) / (2 * 0.6745);
     print_message("%s: %u pulls, median %.4f, width %.4f\n", what, (unsigned)count, median, width);
-    if (fabs(median) > 0.03 || width < 0.97 || width > 1.08)
-        fail_msg("%s: median %.4f, width %.4f", what, median, width);
+    if (fabs(median) > 0.03 || width < 0.97 || width > 1.08) fail_msg("%s: median %.4f, width %.4f", what, median, width);
 }
 
 static void test_pulls(void **state)
@@ -130,8 +128,7 @@ static void test_pulls(void **state)
         double x = value(s.vertices, "x", v), y = value(s.vertices, "y", v);
         double true_z = value(s.vertices, "z", v) - (x * cos(phi) + y * sin(phi)) * cot;
         z[count] = (value(s.tracks, "state_4", row) - true_z) / sqrt(value(s.tracks, "covariance_14", row));
-        tip[count++] = (value(s.tracks, "state_1", row) + x * sin(phi) - y * cos(phi)) /
-                       sqrt(value(s.tracks, "covariance_5", row));
+        tip[count++] = (value(s.tracks, "state_1", row) + x * sin(phi) - y * cos(phi)) / sqrt(value(s.tracks, "covariance_5", row));
     }
     assert_pulls("zip", z, count);
     assert_pulls("tip", tip, count);
@@ -155,8 +152,7 @@ static void test_covariance(void **state)
         /* The leading minors of both blocks. */
         double two = v[0] * v[5] - v[1] * v[1];
         double three = v[9] * two - v[0] * v[6] * v[6] - v[5] * v[2] * v[2] + 2 * v[1] * v[2] * v[6];
-        if (!(v[0] > 0 && two > 0 && three > 0 && v[12] > 0 && v[12] * v[14] > v[13] * v[13]))
-            fail_msg("row %u", (unsigned)row);
+        if (!(v[0] > 0 && two > 0 && three > 0 && v[12] > 0 && v[12] * v[14] > v[13] * v[13])) fail_msg("row %u", (unsigned)row);
         assert_true(v[1] < 0 && v[2] > 0 && v[6] < 0 && v[13] < 0);
         assert_true(v[3] == 0 && v[4] == 0 && v[7] == 0 && v[8] == 0 && v[10] == 0 && v[11] == 0);
     }
@@ -176,18 +172,14 @@ static rates measure(sample s, uint32_t events)
         duplicates += value(s.tracks, "is_duplicate", row) > 0;
         fakes += value(s.tracks, "vertex", row) < 0;
     }
-    return (rates){(double)rows / events, (double)fakes / tight, (double)duplicates / tight,
-                   1 - (double)tight / rows};
+    return (rates){(double)rows / events, (double)fakes / tight, (double)duplicates / tight, 1 - (double)tight / rows};
 }
 
 static void test_rates(void **state)
 {
     static const struct {
         double pileup, low, high, fakes_low, fakes_high;
-    } cases[] = {{0, 20, 80, 0, 0.05},
-                 {50, 400, 900, 0.02, 0.15},
-                 {140, 1200, 2600, 0.1, 0.28},
-                 {200, 2000, 6000, 0.15, 0.35}};
+    } cases[] = {{0, 20, 80, 0, 0.05}, {50, 400, 900, 0.02, 0.15}, {140, 1200, 2600, 0.1, 0.28}, {200, 2000, 6000, 0.15, 0.35}};
     (void)state;
     for (size_t i = 0; i < 4; ++i) {
         uint32_t events = cases[i].pileup > 0 ? 12 : 60;
@@ -208,7 +200,7 @@ static void test_rates(void **state)
 static double column_auc(const reco_table *t, const char *name, int absolute)
 {
     uint32_t rows = reco_table_rows(t), n = 0;
-    double(*pairs)[2] = calloc(rows, sizeof *pairs), ranks = 0, trues = 0;
+    double (*pairs)[2] = calloc(rows, sizeof *pairs), ranks = 0, trues = 0;
     assert_non_null(pairs);
     for (uint32_t row = 0; row < rows; ++row) {
         if (value(t, "quality", row) < RECO_QUALITY_TIGHT || value(t, "is_duplicate", row) > 0) continue;
@@ -228,9 +220,8 @@ static double column_auc(const reco_table *t, const char *name, int absolute)
 
 static void test_no_telltale(void **state)
 {
-    static const char *const names[] = {"chi2",         "nLayers",       "nHits",         "eta",
-                                        "pt",           "state_0",       "state_1",       "state_3",
-                                        "state_4",      "covariance_0",  "covariance_1",  "covariance_5",
+    static const char *const names[] = {"chi2",         "nLayers",       "nHits",         "eta",          "pt",           "state_0",
+                                        "state_1",      "state_3",       "state_4",       "covariance_0", "covariance_1", "covariance_5",
                                         "covariance_9", "covariance_12", "covariance_13", "covariance_14"};
     sample s = make(8, 31, 200, 0);
     (void)state;
@@ -247,20 +238,15 @@ static void test_order_and_ranges(void **state)
     sample s = make(5, 41, 60, 7);
     (void)state;
     for (uint32_t row = 0; row < reco_table_rows(s.tracks); ++row) {
-        double pt = value(s.tracks, "pt", row), phi = value(s.tracks, "state_0", row),
-               quality = value(s.tracks, "quality", row);
+        double pt = value(s.tracks, "pt", row), phi = value(s.tracks, "state_0", row), quality = value(s.tracks, "quality", row);
         assert_true(value(s.tracks, "event", row) >= 7 && value(s.tracks, "event", row) < 12);
-        assert_true(pt > 0 && isfinite(pt) && fabs(phi) < 3.1415928 && quality >= 0 &&
-                    quality <= RECO_QUALITY_HIGH_PURITY);
+        assert_true(pt > 0 && isfinite(pt) && fabs(phi) < 3.1415928 && quality >= 0 && quality <= RECO_QUALITY_HIGH_PURITY);
         assert_true(fabs(pt * fabs(value(s.tracks, "state_2", row)) - 1) < 1e-6);
         assert_true(fabs(sinh(value(s.tracks, "eta", row)) / value(s.tracks, "state_3", row) - 1) < 1e-4);
-        assert_true(value(s.tracks, "nHits", row) >= fmax(4, value(s.tracks, "nLayers", row)) &&
-                    value(s.tracks, "nLayers", row) >= 3);
-        assert_true(value(s.tracks, "is_true", row) + value(s.tracks, "is_duplicate", row) ==
-                    (value(s.tracks, "vertex", row) >= 0));
+        assert_true(value(s.tracks, "nHits", row) >= fmax(4, value(s.tracks, "nLayers", row)) && value(s.tracks, "nLayers", row) >= 3);
+        assert_true(value(s.tracks, "is_true", row) + value(s.tracks, "is_duplicate", row) == (value(s.tracks, "vertex", row) >= 0));
         if (quality < RECO_QUALITY_TIGHT) continue;
-        assert_true(pt >= 0.9 - 1e-6 && fabs(value(s.tracks, "state_1", row)) <= 0.3001 &&
-                    fabs(value(s.tracks, "state_4", row)) <= 12.001);
+        assert_true(pt >= 0.9 - 1e-6 && fabs(value(s.tracks, "state_1", row)) <= 0.3001 && fabs(value(s.tracks, "state_4", row)) <= 12.001);
     }
     release(s);
 }
@@ -294,14 +280,9 @@ static void test_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_pulls),
-        cmocka_unit_test(test_covariance),
-        cmocka_unit_test(test_rates),
-        cmocka_unit_test(test_no_telltale),
-        cmocka_unit_test(test_order_and_ranges),
-        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_same_bits),        cmocka_unit_test(test_random),    cmocka_unit_test(test_pulls),
+        cmocka_unit_test(test_covariance),       cmocka_unit_test(test_rates),     cmocka_unit_test(test_no_telltale),
+        cmocka_unit_test(test_order_and_ranges), cmocka_unit_test(test_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

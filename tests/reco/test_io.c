@@ -50,10 +50,10 @@ static char *get_file(const char *name, size_t *bytes)
     return data;
 }
 
-#define OK(expression)                                                                                       \
-    do {                                                                                                     \
-        stoa_status status_ = (expression);                                                                  \
-        if (status_ != STOA_OK) fail_msg("%s: %s", #expression, err.message);                                \
+#define OK(expression) \
+    do { \
+        stoa_status status_ = (expression); \
+        if (status_ != STOA_OK) fail_msg("%s: %s", #expression, err.message); \
     } while (0)
 
 /* ---- round trips ---- */
@@ -64,63 +64,35 @@ static void set_value(const reco_column *column, uint32_t row, double value)
 {
     void *data = column->data;
     switch (column->dtype) {
-    case STOA_INT8:
-        ((int8_t *)data)[row] = (int8_t)value;
-        break;
-    case STOA_INT16:
-        ((int16_t *)data)[row] = (int16_t)value;
-        break;
-    case STOA_INT32:
-        ((int32_t *)data)[row] = (int32_t)value;
-        break;
-    case STOA_INT64:
-        ((int64_t *)data)[row] = (int64_t)value;
-        break;
-    case STOA_UINT8:
-        ((uint8_t *)data)[row] = (uint8_t)value;
-        break;
-    case STOA_UINT16:
-        ((uint16_t *)data)[row] = (uint16_t)value;
-        break;
-    case STOA_UINT32:
-        ((uint32_t *)data)[row] = (uint32_t)value;
-        break;
-    case STOA_UINT64:
-        ((uint64_t *)data)[row] = (uint64_t)value;
-        break;
-    case STOA_FLOAT32:
-        ((float *)data)[row] = (float)(value / 3);
-        break;
-    case STOA_FLOAT64:
-        ((double *)data)[row] = value / 3;
-        break;
-    case STOA_FLOAT16:
-        ((stoa_half *)data)[row] = stoa_half_from_float((float)value);
-        break;
-    case STOA_BOOL:
-        ((uint8_t *)data)[row] = row % 2;
-        break;
-    default:
-        fail_msg("no such column in this test");
+    case STOA_INT8: ((int8_t *)data)[row] = (int8_t)value; break;
+    case STOA_INT16: ((int16_t *)data)[row] = (int16_t)value; break;
+    case STOA_INT32: ((int32_t *)data)[row] = (int32_t)value; break;
+    case STOA_INT64: ((int64_t *)data)[row] = (int64_t)value; break;
+    case STOA_UINT8: ((uint8_t *)data)[row] = (uint8_t)value; break;
+    case STOA_UINT16: ((uint16_t *)data)[row] = (uint16_t)value; break;
+    case STOA_UINT32: ((uint32_t *)data)[row] = (uint32_t)value; break;
+    case STOA_UINT64: ((uint64_t *)data)[row] = (uint64_t)value; break;
+    case STOA_FLOAT32: ((float *)data)[row] = (float)(value / 3); break;
+    case STOA_FLOAT64: ((double *)data)[row] = value / 3; break;
+    case STOA_FLOAT16: ((stoa_half *)data)[row] = stoa_half_from_float((float)value); break;
+    case STOA_BOOL: ((uint8_t *)data)[row] = row % 2; break;
+    default: fail_msg("no such column in this test");
     }
 }
 
 /* A column of each type that all formats have, and a group of three. */
 static reco_table *sample(uint32_t rows)
 {
-    static const stoa_dtype types[] = {STOA_INT8,    STOA_INT16,   STOA_INT32,   STOA_INT64,
-                                       STOA_UINT8,   STOA_UINT16,  STOA_UINT32,  STOA_UINT64,
-                                       STOA_FLOAT32, STOA_FLOAT64, STOA_FLOAT16, STOA_BOOL};
+    static const stoa_dtype types[] = {STOA_INT8,   STOA_INT16,  STOA_INT32,   STOA_INT64,   STOA_UINT8,   STOA_UINT16,
+                                       STOA_UINT32, STOA_UINT64, STOA_FLOAT32, STOA_FLOAT64, STOA_FLOAT16, STOA_BOOL};
     reco_table *table;
     void *data;
     size_t stride;
     OK(reco_table_create(rows, &table, &err));
-    for (size_t i = 0; i < sizeof types / sizeof *types; ++i)
-        OK(reco_table_add(table, stoa_dtype_name(types[i]), types[i], NULL, &err));
+    for (size_t i = 0; i < sizeof types / sizeof *types; ++i) OK(reco_table_add(table, stoa_dtype_name(types[i]), types[i], NULL, &err));
     OK(reco_table_add_group(table, "state", STOA_FLOAT32, 3, &data, &stride, &err));
     for (uint32_t c = 0; c < reco_table_column_count(table); ++c)
-        for (uint32_t row = 0; row < rows; ++row)
-            set_value(reco_table_column(table, c), row, (row * 7 + c) % 100);
+        for (uint32_t row = 0; row < rows; ++row) set_value(reco_table_column(table, c), row, (row * 7 + c) % 100);
     return table;
 }
 
@@ -148,8 +120,7 @@ static void round_trip(const char *name, int keeps_types, int keeps_groups)
     assert_same_values(in, out);
     for (uint32_t c = 0; keeps_types && c < reco_table_column_count(in); ++c) {
         const reco_column *x = reco_table_column(in, c);
-        stoa_dtype want =
-            x->dtype == STOA_FLOAT16 && keeps_types > 1 ? STOA_FLOAT32 : x->dtype; /* HDF5 widens */
+        stoa_dtype want = x->dtype == STOA_FLOAT16 && keeps_types > 1 ? STOA_FLOAT32 : x->dtype; /* HDF5 widens */
         assert_int_equal(reco_table_find(out, x->name)->dtype, want);
     }
     const reco_column *first;
@@ -232,8 +203,7 @@ static void test_npy_orders(void **state)
     char image[256];
     reco_table *t;
     (void)state;
-    size_t bytes =
-        npy_image(image, "{'descr': '>i2', 'fortran_order': True, 'shape': (3, 2), }", big, sizeof big);
+    size_t bytes = npy_image(image, "{'descr': '>i2', 'fortran_order': True, 'shape': (3, 2), }", big, sizeof big);
     put_file("f.npy", image, bytes);
     OK(reco_table_read(file_path("f.npy"), &t, &err));
     assert_true(reco_column_value(reco_table_find(t, "c0"), 2) == 3);
@@ -271,8 +241,7 @@ static void test_csv_numbers(void **state)
     reco_table *t;
     (void)state;
     for (size_t i = 0; i < COUNT; ++i)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s, 9223372036854775 ,%d\r\n", texts[i],
-                 -(int)i);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s, 9223372036854775 ,%d\r\n", texts[i], -(int)i);
     put_file("n.csv", text, strlen(text));
     OK(reco_table_read(file_path("n.csv"), &t, &err));
     assert_int_equal(reco_table_rows(t), COUNT);
@@ -326,39 +295,30 @@ static void test_damaged_text(void **state)
         stoa_status status = reco_table_read(file_path(cases[i].name), &table, &err);
         if (status == STOA_ENOTSUP && strstr(err.message, "this build has no")) continue;
         if (status != cases[i].status || err.status != status || table || !strstr(err.message, cases[i].says))
-            fail_msg("case %zu: %s '%s', expected %s '%s'", i, stoa_status_name(status), err.message,
-                     stoa_status_name(cases[i].status), cases[i].says);
+            fail_msg("case %zu: %s '%s', expected %s '%s'", i, stoa_status_name(status), err.message, stoa_status_name(cases[i].status),
+                     cases[i].says);
     }
 }
 
 static void test_damaged_npy(void **state)
 {
     static const damaged cases[] = {
-        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", STOA_EFORMAT,
-         "needs 12 bytes of values, 8 are"},
-        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2147483648,), }", STOA_ELIMIT,
-         "2147483648 rows"},
-        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2000000000,), }", STOA_ELIMIT,
-         "bytes of values"},
-        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", STOA_EFORMAT,
-         "below 10^18"},
-        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 999999999999999999), }", STOA_EFORMAT,
-         "dimension 1"},
-        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4000, 4000, 4000, 4000, 4000, 4000), }",
-         STOA_ELIMIT, "columns"},
+        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", STOA_EFORMAT, "needs 12 bytes of values, 8 are"},
+        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2147483648,), }", STOA_ELIMIT, "2147483648 rows"},
+        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2000000000,), }", STOA_ELIMIT, "bytes of values"},
+        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", STOA_EFORMAT, "below 10^18"},
+        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 999999999999999999), }", STOA_EFORMAT, "dimension 1"},
+        {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4000, 4000, 4000, 4000, 4000, 4000), }", STOA_ELIMIT, "columns"},
         {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 0), }", STOA_EFORMAT, "dimension 1 is 0"},
         {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (), }", STOA_EFORMAT, "rank 0"},
         {"", "{'descr': '<f4', 'fortran_order': False, 'shape': (2,", STOA_EFORMAT, "header"},
         {"", "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (2,), }", STOA_EFORMAT, "True or False"},
         {"", "{'descr': '<f4', 'shape': (2,), }", STOA_EFORMAT, "lacks"},
-        {"", "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", STOA_EFORMAT,
-         "there twice"},
+        {"", "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", STOA_EFORMAT, "there twice"},
         {"", "{'descr': '<M8', 'fortran_order': False, 'shape': (1,), }", STOA_EDTYPE, "'<M8'"},
         {"", "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", STOA_EDTYPE, "'|O'"},
-        {"", "{'descr': [('a', '<f4'), ('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", STOA_EFORMAT,
-         "'a'"},
-        {"", "{'descr': [('a', '<f4', (2,))], 'fortran_order': False, 'shape': (1,), }", STOA_ENOTSUP,
-         "an array itself"},
+        {"", "{'descr': [('a', '<f4'), ('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", STOA_EFORMAT, "'a'"},
+        {"", "{'descr': [('a', '<f4', (2,))], 'fortran_order': False, 'shape': (1,), }", STOA_ENOTSUP, "an array itself"},
         {"", "{'descr': [], 'fortran_order': False, 'shape': (1,), }", STOA_EFORMAT, "a field"},
     };
     static const float values[2] = {1, 2};
@@ -369,8 +329,8 @@ static void test_damaged_npy(void **state)
         put_file("h.npy", image, npy_image(image, cases[i].text, values, sizeof values));
         stoa_status status = reco_table_read(file_path("h.npy"), &table, &err);
         if (status != cases[i].status || err.status != status || table || !strstr(err.message, cases[i].says))
-            fail_msg("case %zu: %s '%s', expected %s '%s'", i, stoa_status_name(status), err.message,
-                     stoa_status_name(cases[i].status), cases[i].says);
+            fail_msg("case %zu: %s '%s', expected %s '%s'", i, stoa_status_name(status), err.message, stoa_status_name(cases[i].status),
+                     cases[i].says);
     }
 }
 
@@ -385,8 +345,7 @@ static void damage(const char *name, const char *damaged_name, int flip)
     size_t step = bytes > 3000 ? bytes / 1000 : 1;
     for (size_t cut = 0; cut < bytes; cut += step) {
         put_file(damaged_name, data, cut);
-        if (reco_table_read(file_path(damaged_name), &table, &err) == STOA_OK)
-            fail_msg("%s: cut at %zu of %zu passes", name, cut, bytes);
+        if (reco_table_read(file_path(damaged_name), &table, &err) == STOA_OK) fail_msg("%s: cut at %zu of %zu passes", name, cut, bytes);
         assert_null(table);
     }
     for (size_t at = 0; flip && at < bytes; at += step) {
@@ -410,8 +369,7 @@ static void test_damage(void **state)
     (void)state;
     damage("c.npy", "cut.npy", 1);
     if (supported("absent.npz")) damage("c.npz", "cut.npz", 1);
-    if (supported("absent.h5"))
-        damage("c.h5", "cut.h5", 0); /* changed bytes are the HDF5 library's own matter */
+    if (supported("absent.h5")) damage("c.h5", "cut.h5", 0); /* changed bytes are the HDF5 library's own matter */
 }
 
 /* A deflated entry that would become more than deflate can make of its bytes, as its directory claims. */
@@ -455,8 +413,7 @@ static void test_arguments(void **state)
     assert_int_equal(reco_table_add(t, "", STOA_INT32, NULL, &err), STOA_EINVAL);
     assert_int_equal(reco_table_add(t, longest, STOA_INT32, NULL, &err), STOA_EINVAL);
     assert_int_equal(reco_table_add(t, "y", STOA_DTYPE_NONE, NULL, &err), STOA_EDTYPE);
-    assert_int_equal(reco_table_add_group(t, "g", STOA_INT32, RECO_TABLE_COLUMNS_MAX, NULL, NULL, &err),
-                     STOA_ELIMIT);
+    assert_int_equal(reco_table_add_group(t, "g", STOA_INT32, RECO_TABLE_COLUMNS_MAX, NULL, NULL, &err), STOA_ELIMIT);
     const reco_column *column;
     assert_int_equal(reco_table_get(t, "pt", &column, &err), STOA_ENAME);
     assert_non_null(strstr(err.message, "there are: x"));
@@ -469,8 +426,7 @@ static void test_failed_write(void **state)
 {
     reco_table *t = sample(1);
     (void)state;
-    static const char *const names[] = {"/no/such/folder/a.csv", "/no/such/folder/a.npy",
-                                        "/no/such/folder/a.npz", "/no/such/folder/a.h5"};
+    static const char *const names[] = {"/no/such/folder/a.csv", "/no/such/folder/a.npy", "/no/such/folder/a.npz", "/no/such/folder/a.h5"};
     for (size_t i = 0; i < 4; ++i) {
         stoa_status status = reco_table_write(names[i], t, &err);
         if (status != STOA_ENOTSUP) assert_int_equal(status, STOA_EIO);
@@ -491,8 +447,7 @@ static void cms_state(const double atlas[5], double state[5])
 static void test_covariance(void **state)
 {
     static const double at[5] = {0.031, -27.4, 1.9, 0.61, -3.1e-4}, sigma[5] = {0.02, 0.1, 4e-4, 3e-4, 2e-6};
-    reco_atlas_track t = {at[0], at[1], -3.0, at[2],
-                          at[3], at[4], {0},  {0.1, -0.9, 0.05, -0.2, 0.85, 0.02, -0.1, 0.03, 0.3, -0.15}};
+    reco_atlas_track t = {at[0], at[1], -3.0, at[2], at[3], at[4], {0}, {0.1, -0.9, 0.05, -0.2, 0.85, 0.02, -0.1, 0.03, 0.3, -0.15}};
     double j[5][5], v[5][5], cms[5], got[15];
     (void)state;
     for (int a = 0, k = 0; a < 5; ++a) {
@@ -513,10 +468,8 @@ static void test_covariance(void **state)
         for (int b = a; b < 5; ++b, ++k) {
             double want = 0, size = 0;
             for (int m = 0; m < 5; ++m)
-                for (int n = 0; n < 5; ++n)
-                    want += j[a][m] * v[m][n] * j[b][n], size += fabs(j[a][m] * v[m][n] * j[b][n]);
-            if (fabs(got[k] - want) > 1e-6 * size)
-                fail_msg("covariance %d: %.9g, by differences %.9g", k, got[k], want);
+                for (int n = 0; n < 5; ++n) want += j[a][m] * v[m][n] * j[b][n], size += fabs(j[a][m] * v[m][n] * j[b][n]);
+            if (fabs(got[k] - want) > 1e-6 * size) fail_msg("covariance %d: %.9g, by differences %.9g", k, got[k], want);
         }
 }
 
@@ -565,10 +518,8 @@ static void check_event(const reco_events *events, uint32_t i, const reco_table 
     for (uint32_t row = 0; row < rows; ++row) {
         offset += (uint32_t)reco_column_value(reco_table_find(table, "nHits"), first + row);
         assert_int_equal(v.tracks.hitOffsets[row], offset);
-        assert_int_equal(v.tracks.quality[row],
-                         (int)reco_column_value(reco_table_find(table, "quality"), first + row));
-        assert_int_equal(v.truth.vertex[row],
-                         (int)reco_column_value(reco_table_find(table, "vertex"), first + row));
+        assert_int_equal(v.tracks.quality[row], (int)reco_column_value(reco_table_find(table, "quality"), first + row));
+        assert_int_equal(v.truth.vertex[row], (int)reco_column_value(reco_table_find(table, "vertex"), first + row));
         assert_true((double)v.tracks.pt[row] == reco_column_value(reco_table_find(table, "pt"), first + row));
         assert_true((double)v.tracks.state.data[4 * v.tracks.state.stride + row] ==
                     reco_column_value(reco_table_find(table, "state_4"), first + row));
@@ -675,27 +626,22 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = {
-        "t.csv", "t.npy", "t.npz", "t.h5",    "e.csv",   "e.npy",  "e.npz", "e.h5",    "g.npy",
-        "f.npy", "n.csv", "d.csv", "d.npz",   "d.h5",    "d.npy",  "d.txt", "d",       "h.npy",
-        "c.npy", "c.npz", "c.h5",  "cut.npy", "cut.npz", "cut.h5", "z.npz", "sim.csv", "sim.vertices.csv"};
+    static const char *const names[] = {"t.csv", "t.npy", "t.npz", "t.h5",    "e.csv",   "e.npy",  "e.npz", "e.h5",    "g.npy",
+                                        "f.npy", "n.csv", "d.csv", "d.npz",   "d.h5",    "d.npy",  "d.txt", "d",       "h.npy",
+                                        "c.npy", "c.npz", "c.h5",  "cut.npy", "cut.npz", "cut.h5", "z.npz", "sim.csv", "sim.vertices.csv"};
     (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
-        (void)unlink(file_path(names[i])); /* some were skipped */
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i) (void)unlink(file_path(names[i])); /* some were skipped */
     return rmdir(folder);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips),      cmocka_unit_test(test_empty_tables),
-        cmocka_unit_test(test_plain_npy),        cmocka_unit_test(test_npy_orders),
-        cmocka_unit_test(test_csv_numbers),      cmocka_unit_test(test_damaged_text),
-        cmocka_unit_test(test_damaged_npy),      cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_zip_claims),       cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_failed_write),     cmocka_unit_test(test_covariance),
-        cmocka_unit_test(test_generated_events), cmocka_unit_test(test_event_errors),
-        cmocka_unit_test(test_physlite),
+        cmocka_unit_test(test_round_trips),      cmocka_unit_test(test_empty_tables), cmocka_unit_test(test_plain_npy),
+        cmocka_unit_test(test_npy_orders),       cmocka_unit_test(test_csv_numbers),  cmocka_unit_test(test_damaged_text),
+        cmocka_unit_test(test_damaged_npy),      cmocka_unit_test(test_damage),       cmocka_unit_test(test_zip_claims),
+        cmocka_unit_test(test_arguments),        cmocka_unit_test(test_failed_write), cmocka_unit_test(test_covariance),
+        cmocka_unit_test(test_generated_events), cmocka_unit_test(test_event_errors), cmocka_unit_test(test_physlite),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

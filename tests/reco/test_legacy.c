@@ -65,8 +65,7 @@ static void fill_track(fixture *f, uint32_t row, const double state[5], const do
 
 static int set_up(void **state)
 {
-    const stoa_block blocks[] = {{"tracks", &tracks_soa_layout, ROWS, 0, NULL},
-                                 {"legacy", &legacy_tracks_soa_layout, ROWS, 0, NULL}};
+    const stoa_block blocks[] = {{"tracks", &tracks_soa_layout, ROWS, 0, NULL}, {"legacy", &legacy_tracks_soa_layout, ROWS, 0, NULL}};
     fixture *f = calloc(1, sizeof *f);
     if (!f || stoa_device_open("host", &f->device, NULL) != STOA_OK) return -1;
     if (stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, NULL) != STOA_OK) return -1;
@@ -93,18 +92,16 @@ static void fill_random(fixture *f, double qpt_max)
     for (uint32_t i = 0; i < ROWS; i++) {
         double v[5][5];
         const double charge = uniform(0, 1) < 0.5 ? -1 : 1;
-        const double state[5] = {uniform(-3, 3), uniform(-0.3, 0.3), charge * uniform(0.05, qpt_max),
-                                 uniform(-6, 6), uniform(-12, 12)};
+        const double state[5] = {uniform(-3, 3), uniform(-0.3, 0.3), charge * uniform(0.05, qpt_max), uniform(-6, 6), uniform(-12, 12)};
         random_covariance(v);
-        fill_track(f, i, state, (const double(*)[5])v);
+        fill_track(f, i, state, (const double (*)[5])v);
     }
     *f->tracks.nTracks = ROWS;
 }
 
 static reco_legacy arguments(const fixture *f, float field_tesla)
 {
-    reco_legacy args = {.min_quality = RECO_QUALITY_TIGHT, .beam_spot = RECO_BEAM_SPOT_INIT,
-                        .field_tesla = field_tesla};
+    reco_legacy args = {.min_quality = RECO_QUALITY_TIGHT, .beam_spot = RECO_BEAM_SPOT_INIT, .field_tesla = field_tesla};
     fixture *m = (fixture *)(uintptr_t)f;
     assert_int_equal(stoa_collection_view_const(f->memory, "tracks", &args.tracks.head, NULL), STOA_OK);
     args.mask = m->mask;
@@ -147,10 +144,7 @@ static helix walk(double plane_phi, const double state[5], double field, double 
     return h;
 }
 
-static double dot(const double a[3], const double b[3])
-{
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
+static double dot(const double a[3], const double b[3]) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 
 /* q/p, lambda, phi and the two transverse positions of `state` where it crosses the plane of the nominal one. */
 static void curvilinear(const double nominal[5], const double state[5], double field, double out[5])
@@ -209,9 +203,8 @@ static void check_covariance(fixture *f, double field, double qpt_max)
         const tracks_soa *t = &f->tracks;
         for (int c = 0; c < 5; c++) state[c] = (double)t->state.data[c * t->state.stride + row];
         for (int a = 0, c = 0; a < 5; a++)
-            for (int b = a; b < 5; b++, c++)
-                v[a][b] = v[b][a] = (double)t->covariance.data[c * t->covariance.stride + row];
-        reference_covariance(state, (const double(*)[5])v, field, expected);
+            for (int b = a; b < 5; b++, c++) v[a][b] = v[b][a] = (double)t->covariance.data[c * t->covariance.stride + row];
+        reference_covariance(state, (const double (*)[5])v, field, expected);
         for (int a = 0, c = 0; a < 5; a++)
             for (int b = a; b < 5; b++, c++) {
                 const double got = (double)f->out.covariance.data[c * f->out.covariance.stride + i];

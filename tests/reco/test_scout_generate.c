@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 static stoa_error err;
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
+#define OK(call) \
+    do { \
+        if ((call) != STOA_OK) fail_msg("%s", err.message); \
     } while (0)
 
 enum { EVENTS = 4000 };
@@ -85,8 +85,7 @@ static float nearby_pt(const puppi_fixture *f, uint32_t crossing, double eta, do
 {
     float sum = 0;
     for (uint32_t i = f->crossings.offset[crossing]; i < f->crossings.offset[crossing + 1]; i++) {
-        const double d_eta = (double)f->puppi.eta[i] - eta,
-                     d_phi = remainder((double)f->puppi.phi[i] - phi, 6.283185307179586);
+        const double d_eta = (double)f->puppi.eta[i] - eta, d_phi = remainder((double)f->puppi.phi[i] - phi, 6.283185307179586);
         if (d_eta * d_eta + d_phi * d_phi < 0.09) sum += f->puppi.pt[i];
     }
     return sum;
@@ -121,8 +120,8 @@ static void test_truth(void **state)
         last_bx = crossing;
         if (!kind || reco_column_value(pt, row) < 10) continue;
         taus++;
-        found += (double)nearby_pt(f, crossing, reco_column_value(eta, row), reco_column_value(phi, row)) >
-                 0.6 * reco_column_value(pt, row);
+        found +=
+            (double)nearby_pt(f, crossing, reco_column_value(eta, row), reco_column_value(phi, row)) > 0.6 * reco_column_value(pt, row);
     }
     assert_true(of_kind[0] > 900 && of_kind[0] < 1100 && of_kind[1] > 900 && of_kind[1] < 1100);
     assert_true(taus > 500 && found > 0.95 * taus);

@@ -14,9 +14,9 @@
 #include <sys/socket.h>
 
 static stoa_error err;
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
+#define OK(call) \
+    do { \
+        if ((call) != STOA_OK) fail_msg("%s", err.message); \
     } while (0)
 
 /* All that was read: a hash of the events in order, counts and faults. */
@@ -27,10 +27,7 @@ typedef struct tally {
     uint64_t assembled_bytes;
 } tally;
 
-static void add_word(tally *t, uint64_t word)
-{
-    t->hash = (t->hash ^ word) * 0x100000001b3u;
-}
+static void add_word(tally *t, uint64_t word) { t->hash = (t->hash ^ word) * 0x100000001b3u; }
 
 static void add_batch(tally *t, const reco_scout_batch *b, const reco_scout_options *o)
 {
@@ -167,17 +164,15 @@ static uint64_t *header_of(sample *s, uint32_t event)
     return (uint64_t *)(void *)s->bytes + at;
 }
 
-static void expect(const sample *s, reco_scout_format format, reco_scout_fault fault, uint64_t times, uint32_t events,
-                   uint32_t orbits)
+static void expect(const sample *s, reco_scout_format format, reco_scout_fault fault, uint64_t times, uint32_t events, uint32_t orbits)
 {
     static const uint32_t sizes[] = {1000, 1};
     for (int k = 0; k < 2; k++) {
         const tally t = read_sample(s, format, sizes[k]);
         for (uint32_t f = 0; f < RECO_SCOUT_FAULT_COUNT_; f++)
             if (t.faults[f] != (f == fault ? times : 0) && f != RECO_SCOUT_FAULT_ZERO)
-                fail_msg("%s: %llu times, %llu expected (looking for %s)", reco_scout_fault_name(f),
-                         (unsigned long long)t.faults[f], (unsigned long long)(f == fault ? times : 0),
-                         reco_scout_fault_name(fault));
+                fail_msg("%s: %llu times, %llu expected (looking for %s)", reco_scout_fault_name(f), (unsigned long long)t.faults[f],
+                         (unsigned long long)(f == fault ? times : 0), reco_scout_fault_name(fault));
         assert_int_equal(t.events, events);
         assert_int_equal(t.orbits, orbits);
     }
@@ -207,9 +202,8 @@ static void test_event_faults(void **state)
         sample s = {0};
         small_orbit(&s, SAMPLE_ORBIT);
         uint64_t *header = header_of(&s, cases[c].event);
-        *header = (*header & cases[c].and) ^ cases[c].xor ;
-        if (cases[c].fault != RECO_SCOUT_FAULT_COUNT_)
-            expect(&s, RECO_SCOUT_NATIVE64, cases[c].fault, cases[c].times, cases[c].events, 1);
+        *header = (*header & cases[c].and) ^ cases[c].xor;
+        if (cases[c].fault != RECO_SCOUT_FAULT_COUNT_) expect(&s, RECO_SCOUT_NATIVE64, cases[c].fault, cases[c].times, cases[c].events, 1);
         else {
             const tally t = read_sample(&s, RECO_SCOUT_NATIVE64, 100);
             assert_int_equal(t.faults[RECO_SCOUT_FAULT_TRUNCATED], 1);
@@ -268,7 +262,7 @@ static void test_frame_faults(void **state)
     static const struct {
         uint32_t block;
         int byte;
-        uint8_t xor ;
+        uint8_t xor;
         reco_scout_fault fault;
         uint32_t orbits;
     } cases[] = {
@@ -286,8 +280,7 @@ static void test_frame_faults(void **state)
         sample s = {0};
         sample_put(&s, whole.bytes, whole.count);
         uint8_t *block = block_of(&s, cases[c].block);
-        if (cases[c].byte >= 0)
-            block[cases[c].byte] ^= cases[c].xor ;
+        if (cases[c].byte >= 0) block[cases[c].byte] ^= cases[c].xor;
         else {
             uint8_t *next = block_of(&s, cases[c].block + 1);
             s.count -= (size_t)(next - block);
@@ -441,11 +434,10 @@ static void test_real_frames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_unaligned),
-        cmocka_unit_test(test_event_faults),  cmocka_unit_test(test_padding_and_cuts),
-        cmocka_unit_test(test_frame_faults),  cmocka_unit_test(test_cms_faults),
-        cmocka_unit_test(test_errors),        cmocka_unit_test(test_socket),
-        cmocka_unit_test(test_real_puppi),    cmocka_unit_test(test_real_frames),
+        cmocka_unit_test(test_formats_agree),    cmocka_unit_test(test_unaligned),    cmocka_unit_test(test_event_faults),
+        cmocka_unit_test(test_padding_and_cuts), cmocka_unit_test(test_frame_faults), cmocka_unit_test(test_cms_faults),
+        cmocka_unit_test(test_errors),           cmocka_unit_test(test_socket),       cmocka_unit_test(test_real_puppi),
+        cmocka_unit_test(test_real_frames),
     };
     return cmocka_run_group_tests(tests, make_samples, free_samples);
 }

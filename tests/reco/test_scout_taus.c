@@ -61,9 +61,7 @@ static void find_w(fixture *f)
 }
 
 static float feature(const fixture *f, uint32_t tau, uint32_t candidate, uint32_t number)
-{
-    return f->taus.features.data[(candidate * 8 + number) * f->taus.features.stride + tau];
-}
+{ return f->taus.features.data[(candidate * 8 + number) * f->taus.features.stride + tau]; }
 
 /* The network in double precision, with the weights as they stand in the file. */
 typedef struct double_network {
@@ -122,8 +120,7 @@ static void test_real_taus(void **state)
     static double_network doubles;
     reco_scout_reader *reader;
     reco_scout_batch *batch;
-    pt_bin bins[] = {
-        {0, 5, 0.37, 286, 0, 0}, {5, 10, 0.33, 104, 0, 0}, {10, 20, 0.57, 42, 0, 0}, {20, 1e9, 0.92, 68, 0, 0}};
+    pt_bin bins[] = {{0, 5, 0.37, 286, 0, 0}, {5, 10, 0.33, 104, 0, 0}, {10, 20, 0.57, 42, 0, 0}, {20, 1e9, 0.92, 68, 0, 0}};
     const char *path = data_file("models/nn_puppi_tau_v1.weights.txt");
     double largest = 0, factors = 0;
     if (!path) skip();
@@ -140,8 +137,7 @@ static void test_real_taus(void **state)
         largest = fmax(largest, fabs(id - (double)f->taus.id[t]));
         factors += factor / 500;
         for (int b = 0; b < 4; b++)
-            if ((double)f->taus.pt[t] >= bins[b].low && (double)f->taus.pt[t] < bins[b].high)
-                bins[b].found++, bins[b].sum += id;
+            if ((double)f->taus.pt[t] >= bins[b].low && (double)f->taus.pt[t] < bins[b].high) bins[b].found++, bins[b].sum += id;
     }
     for (int b = 0; b < 4; b++) {
         assert_int_equal(bins[b].found, bins[b].count);
@@ -198,11 +194,9 @@ static void load(fixture *f, const candidate *list, uint32_t count)
     uint64_t words[64] = {reco_scout_header(1, 5, 0), reco_scout_header(1, 6, count)};
     const uint32_t header[2] = {0, 1};
     for (uint32_t i = 0; i < count; i++)
-        words[2 + i] =
-            reco_puppi_word((uint32_t)lrint(list[i].pt * 4), (int32_t)lrint(list[i].eta / (double)RECO_SCOUT_ANGLE),
-                            (int32_t)lrint(list[i].phi / (double)RECO_SCOUT_ANGLE), list[i].pid, 0, 0, 0);
-    const reco_scout_batch batch = {
-        .words = words, .header = header, .word_count = 2 + count, .crossings = 2, .candidates = count};
+        words[2 + i] = reco_puppi_word((uint32_t)lrint(list[i].pt * 4), (int32_t)lrint(list[i].eta / (double)RECO_SCOUT_ANGLE),
+                                       (int32_t)lrint(list[i].phi / (double)RECO_SCOUT_ANGLE), list[i].pid, 0, 0, 0);
+    const reco_scout_batch batch = {.words = words, .header = header, .word_count = 2 + count, .crossings = 2, .candidates = count};
     puppi_unpack(&f->base, &batch, 0);
 }
 
@@ -210,10 +204,9 @@ static void load(fixture *f, const candidate *list, uint32_t count)
 static void test_seeds(void **state)
 {
     fixture *f = *state;
-    const candidate list[] = {{2, 0, 3.10, RECO_PID_H0},          {30, 0, 3.10, RECO_PID_PIPLUS},
-                              {20, 0.1, -3.10, RECO_PID_PIMINUS}, {40, 1.5, 0, RECO_PID_PHOTON},
-                              {10, 1.4, 0, RECO_PID_EMINUS},      {50, 2.6, 1, RECO_PID_PIPLUS},
-                              {3, -1, -1, RECO_PID_MUPLUS},       {3, -1, -1.1, RECO_PID_PIPLUS}};
+    const candidate list[] = {{2, 0, 3.10, RECO_PID_H0},     {30, 0, 3.10, RECO_PID_PIPLUS}, {20, 0.1, -3.10, RECO_PID_PIMINUS},
+                              {40, 1.5, 0, RECO_PID_PHOTON}, {10, 1.4, 0, RECO_PID_EMINUS},  {50, 2.6, 1, RECO_PID_PIPLUS},
+                              {3, -1, -1, RECO_PID_MUPLUS},  {3, -1, -1.1, RECO_PID_PIPLUS}};
     reco_tau_options o = RECO_TAU_OPTIONS_INIT;
     load(f, list, 8);
     find_taus(f, o);
@@ -256,8 +249,7 @@ static void test_leading_ten(void **state)
     static const float pt[] = {12, 11, 10, 9, 7, 6, 5, 5, 4, 3};
     assert_int_equal(*f->taus.taus, 1);
     for (uint32_t r = 0; r < 10; r++) assert_true(fabsf(feature(f, 0, r, 0) - pt[r]) < 1e-6f);
-    assert_true(feature(f, 0, 6, 1) >
-                feature(f, 0, 7, 1)); /* the earlier of the equal ones is nearer to the first in eta */
+    assert_true(feature(f, 0, 6, 1) > feature(f, 0, 7, 1)); /* the earlier of the equal ones is nearer to the first in eta */
 }
 
 /* Three pions of 20 GeV at 120 degrees at eta 0: mass 60 GeV and a little. */
@@ -265,10 +257,8 @@ static void test_w_by_hand(void **state)
 {
     fixture *f = *state;
     const double third = 2.0943951;
-    candidate list[] = {{25, 0, 0, RECO_PID_PIPLUS},
-                        {25, 0, third, RECO_PID_PIPLUS},
-                        {25, 0, -third, RECO_PID_PIMINUS},
-                        {8, 2, 2, RECO_PID_PIPLUS}};
+    candidate list[] = {
+        {25, 0, 0, RECO_PID_PIPLUS}, {25, 0, third, RECO_PID_PIPLUS}, {25, 0, -third, RECO_PID_PIMINUS}, {8, 2, 2, RECO_PID_PIPLUS}};
     load(f, list, 4);
     find_w(f);
     assert_int_equal(f->w3pi.found[0], 0);
@@ -288,8 +278,7 @@ static void test_w_by_hand(void **state)
 static void test_errors(void **state)
 {
     fixture *f = *state;
-    reco_puppi_taus args = {f->base.puppi, f->base.crossings, RECO_TAU_OPTIONS_INIT, f->pions, f->distance2, f->of,
-                            f->taus};
+    reco_puppi_taus args = {f->base.puppi, f->base.crossings, RECO_TAU_OPTIONS_INIT, f->pions, f->distance2, f->of, f->taus};
     args.taus.head.rows = 5;
     assert_int_equal(reco_puppi_taus_enqueue(f->base.queue, &args, &f->base.err), STOA_ESHAPE);
     args.taus = f->taus;

@@ -14,14 +14,25 @@
 #include <unistd.h>
 
 /* 40 tracks: bytes of their columns, padded to 128, and where each starts. */
-enum { TRACKS = 40, HITS = 200, QUALITY = 0, CHI2 = 128, LAYERS = 384, ETA = 512, PT = 768, STATE = 1024,
-       COVARIANCE = STATE + 5 * 256, OFFSETS = COVARIANCE + 15 * 256, COUNT = OFFSETS + 256, ID = COUNT + 128,
-       DET = ID + 896, BLOB = DET + 896, EVENT = 128 + BLOB };
+enum {
+    TRACKS = 40,
+    HITS = 200,
+    QUALITY = 0,
+    CHI2 = 128,
+    LAYERS = 384,
+    ETA = 512,
+    PT = 768,
+    STATE = 1024,
+    COVARIANCE = STATE + 5 * 256,
+    OFFSETS = COVARIANCE + 15 * 256,
+    COUNT = OFFSETS + 256,
+    ID = COUNT + 128,
+    DET = ID + 896,
+    BLOB = DET + 896,
+    EVENT = 128 + BLOB
+};
 
-static void put(unsigned char *at, const void *data, size_t bytes)
-{
-    memcpy(at, data, bytes);
-}
+static void put(unsigned char *at, const void *data, size_t bytes) { memcpy(at, data, bytes); }
 
 static void put_blob(unsigned char *at, float mark)
 {

@@ -14,9 +14,9 @@
 #include <float.h>
 
 static stoa_error err;
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
+#define OK(call) \
+    do { \
+        if ((call) != STOA_OK) fail_msg("%s", err.message); \
     } while (0)
 
 enum { MUONS = 16 };
@@ -102,11 +102,9 @@ static void check_kind(const puppi_fixture *f, uint32_t row, uint32_t k)
                           kinds[k].z0,
                           kinds[k].xy,
                           kinds[k].weight};
-    const float got[] = {f->puppi.pt[row], f->puppi.eta[row], f->puppi.phi[row],
-                         f->puppi.z0[row], f->puppi.dxy[row], f->puppi.puppiw[row]};
+    const float got[] = {f->puppi.pt[row], f->puppi.eta[row], f->puppi.phi[row], f->puppi.z0[row], f->puppi.dxy[row], f->puppi.puppiw[row]};
     for (size_t c = 0; c < sizeof want / sizeof *want; c++)
-        if (want[c] < got[c] || want[c] > got[c])
-            fail_msg("kind %u, column %zu: %g, %g expected", k, c, (double)got[c], (double)want[c]);
+        if (want[c] < got[c] || want[c] > got[c]) fail_msg("kind %u, column %zu: %g, %g expected", k, c, (double)got[c], (double)want[c]);
     assert_int_equal(f->puppi.pdgid[row], kinds[k].pdgid);
     assert_int_equal(f->puppi.quality[row], kinds[k].quality_out);
 }
@@ -155,8 +153,8 @@ static void test_kinds_and_padding(void **state)
         header[e] = b.word_count;
         words[b.word_count++] = reco_scout_header(9, e, count);
         for (uint32_t k = 0; k < count; k++)
-            words[b.word_count++] = reco_puppi_word(kinds[k].pt, kinds[k].eta, kinds[k].phi, kinds[k].pid,
-                                                    kinds[k].z0_or_weight, kinds[k].dxy, kinds[k].quality);
+            words[b.word_count++] = reco_puppi_word(kinds[k].pt, kinds[k].eta, kinds[k].phi, kinds[k].pid, kinds[k].z0_or_weight,
+                                                    kinds[k].dxy, kinds[k].quality);
         b.candidates += count;
     }
     puppi_unpack(f, &b, 0);
@@ -175,10 +173,8 @@ static void test_kinds_and_padding(void **state)
         assert_int_equal(f->crossings.count[e], whole < SLOTS ? whole : SLOTS);
         assert_int_equal(f->crossings.offset[e], e * SLOTS);
         for (uint32_t k = 0; k < SLOTS; k++)
-            if (k < f->crossings.count[e])
-                check_kind(f, e * SLOTS + k, k);
-            else
-                assert_true(f->puppi.pt[e * SLOTS + k] >= FLT_MAX && f->puppi.pdgid[e * SLOTS + k] == INT16_MAX);
+            if (k < f->crossings.count[e]) check_kind(f, e * SLOTS + k, k);
+            else assert_true(f->puppi.pt[e * SLOTS + k] >= FLT_MAX && f->puppi.pdgid[e * SLOTS + k] == INT16_MAX);
     }
 }
 
@@ -207,8 +203,7 @@ static void test_muons(void **state)
     puppi_fixture *f = *state;
     const uint64_t even = 0xffffull << 1 | 0x1000ull << 17 | 0x1fffull << 30 | 0x1ffull << 44 | 0x200ull << 54;
     const uint64_t odd = 4ull << 1 | 1ull << 17 | 0x3fffull << 30 | 0x3ffull << 44 | 1ull << 54;
-    const uint64_t high_even = 1 | 0xffull << 1 | 0xfull << 9 | 0xfull << 13,
-                   high_odd = 0 | 3ull << 1 | 2ull << 9 | 1ull << 13;
+    const uint64_t high_even = 1 | 0xffull << 1 | 0xfull << 9 | 0xfull << 13, high_odd = 0 | 3ull << 1 | 2ull << 9 | 1ull << 13;
     const uint64_t words[5] = {even, high_even | high_odd << 32, odd, even, high_even};
     stoa_collection *memory;
     tracker_muons_soa m;
@@ -241,10 +236,8 @@ static void test_muons(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_real_puppi),
-        cmocka_unit_test(test_kinds_and_padding),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_real_puppi), cmocka_unit_test(test_kinds_and_padding),
+        cmocka_unit_test(test_large),      cmocka_unit_test(test_errors),
         cmocka_unit_test(test_muons),
     };
     return cmocka_run_group_tests(tests, puppi_set_up_state, puppi_tear_down_state);

@@ -182,8 +182,7 @@ static void reference_fit(const event *in, reference *r, double chi2_max)
     }
 }
 
-static int reference_split_one(const event *in, const reco_vertex_options *o, const reference *r, int v,
-                               int *part)
+static int reference_split_one(const event *in, const reco_vertex_options *o, const reference *r, int v, int *part)
 {
     double mean[2] = {0, 0}, weight[2] = {0, 0};
     int size[2] = {0, 0}, changed = 1;
@@ -228,12 +227,10 @@ static void reference_find(const event *in, const reco_vertex_options *o, refere
     if (o->split) reference_fit(in, r, 5000.0);
 }
 
-static void assert_close(double got, double expected, double rtol, double atol, const char *what,
-                         int event_number, int v)
+static void assert_close(double got, double expected, double rtol, double atol, const char *what, int event_number, int v)
 {
     if (fabs(got - expected) <= atol + rtol * fabs(expected)) return;
-    fail_msg("event %d, vertex %d: %s is %.9g, expected %.9g (rtol %g, atol %g)", event_number, v, what, got,
-             expected, rtol, atol);
+    fail_msg("event %d, vertex %d: %s is %.9g, expected %.9g (rtol %g, atol %g)", event_number, v, what, got, expected, rtol, atol);
 }
 
 static void compare(const fixture *f, const reference *r, int number)
@@ -241,8 +238,7 @@ static void compare(const fixture *f, const reference *r, int number)
     const result *g = &f->got;
     assert_int_equal(g->vertices, r->vertices);
     for (uint32_t i = 0; i < f->in.count; i++)
-        if (g->idv[i] != r->id[i])
-            fail_msg("event %d, track %u: vertex %d, expected %d", number, i, g->idv[i], r->id[i]);
+        if (g->idv[i] != r->id[i]) fail_msg("event %d, track %u: vertex %d, expected %d", number, i, g->idv[i], r->id[i]);
     for (int v = 0; v < r->vertices; v++) {
         double ptv2 = 0;
         for (uint32_t i = 0; i < f->in.count; i++) ptv2 += r->id[i] == v ? (double)f->in.pt2[i] : 0.0;
@@ -315,8 +311,7 @@ static void test_few_tracks(void **state)
     f->in.count = 0;
     run(f, &o, VERTICES_MAX);
     assert_int_equal(f->got.vertices, 0);
-    f->in = (event){
-        .z = {1.0f, 1.001f, 1.002f}, .e = {25e-6f, 25e-6f, 25e-6f}, .pt2 = {1.0f, 4.0f, 9.0f}, .count = 1};
+    f->in = (event){.z = {1.0f, 1.001f, 1.002f}, .e = {25e-6f, 25e-6f, 25e-6f}, .pt2 = {1.0f, 4.0f, 9.0f}, .count = 1};
     run(f, &o, VERTICES_MAX);
     assert_int_equal(f->got.vertices, 0);
     assert_int_equal(f->got.idv[0], -1);
@@ -506,8 +501,7 @@ static int read_primaries(const char *path, double *z)
     int number, type;
     double position;
     while (fgets(line, sizeof line, file))
-        if (sscanf(line, "%d,%*d,%*f,%*f,%lf,%d", &number, &position, &type) == 3 && type == 1 &&
-            number >= 0 && number < 100)
+        if (sscanf(line, "%d,%*d,%*f,%*f,%lf,%d", &number, &position, &type) == 3 && type == 1 && number >= 0 && number < 100)
             z[number] = 0.1 * position;
     fclose(file);
     return 0;
@@ -522,8 +516,8 @@ static int read_tracks(const char *path, event *events)
     while (fgets(line, sizeof line, file)) {
         int number;
         double z0, vz, theta, qp, variance;
-        if (sscanf(line, "%d,%*f,%lf,%lf,%*f,%lf,%lf,%*f,%*f,%*f,%*f,%*f,%*f,%*f,%*f,%*f,%*f,%lf", &number,
-                   &z0, &vz, &theta, &qp, &variance) != 6 ||
+        if (sscanf(line, "%d,%*f,%lf,%lf,%*f,%lf,%lf,%*f,%*f,%*f,%*f,%*f,%*f,%*f,%*f,%*f,%*f,%lf", &number, &z0, &vz, &theta, &qp,
+                   &variance) != 6 ||
             number < 0 || number >= 100)
             continue;
         event *in = &events[number];
@@ -545,10 +539,8 @@ static void test_primary_vertex_of_real_events(void **state)
     double truth[100];
     event *events = calloc(100, sizeof *events);
     assert_non_null(events);
-    snprintf(tracks_path, sizeof tracks_path, "%s/tracks/physlite_tracks.csv",
-             data ? data : STOA_SOURCE_DIR "/../shared/data");
-    snprintf(vertices_path, sizeof vertices_path, "%s/tracks/physlite_vertices.csv",
-             data ? data : STOA_SOURCE_DIR "/../shared/data");
+    snprintf(tracks_path, sizeof tracks_path, "%s/tracks/physlite_tracks.csv", data ? data : STOA_SOURCE_DIR "/../shared/data");
+    snprintf(vertices_path, sizeof vertices_path, "%s/tracks/physlite_vertices.csv", data ? data : STOA_SOURCE_DIR "/../shared/data");
     for (int i = 0; i < 100; i++) truth[i] = HUGE_VAL;
     if (read_tracks(tracks_path, events) || read_primaries(vertices_path, truth)) {
         print_message("skipped: %s cannot be read; STOA_DATA names the folder\n", tracks_path);
@@ -570,8 +562,7 @@ static void test_primary_vertex_of_real_events(void **state)
         const uint32_t vertices = f->got.vertices;
         hardest += vertices > 0 && fabs((double)f->got.zv[f->got.order[vertices - 1]] - truth[n]) < 0.1;
     }
-    print_message("primary vertex within 1 mm: %d of %d events, as the hardest one in %d\n", found, usable,
-                  hardest);
+    print_message("primary vertex within 1 mm: %d of %d events, as the hardest one in %d\n", found, usable, hardest);
     free(events);
     assert_int_equal(usable, 86);
     assert_true(found >= 78);

@@ -45,7 +45,8 @@ static inline const char *fixture_path(const char *file)
     return path;
 }
 
-static inline stoa_status fixture_try_load(const char *file, const char *runtime, const char *signature, stoa_model **model, stoa_error *err)
+static inline stoa_status fixture_try_load(const char *file, const char *runtime, const char *signature, stoa_model **model,
+                                           stoa_error *err)
 {
     const stoa_model_options options = {.struct_size = sizeof options, .runtime = runtime, .signature = signature, .self_check = 1};
     return stoa_model_load(*file == '/' ? file : fixture_path(file), &options, model, err);
@@ -92,15 +93,16 @@ static inline stoa_session *fixture_session(const stoa_model *model, stoa_queue 
 }
 
 /* `count` float columns: column k begins k * pitch floats behind `data`, rows are `stride` floats apart. */
-static inline stoa_status fixture_try_bind(stoa_session *session, const char *name, float *data, uint32_t count, uint32_t rows, size_t pitch,
-                                           int64_t stride, stoa_error *err)
+static inline stoa_status fixture_try_bind(stoa_session *session, const char *name, float *data, uint32_t count, uint32_t rows,
+                                           size_t pitch, int64_t stride, stoa_error *err)
 {
     stoa_column columns[32];
     for (uint32_t k = 0; k < count; k++) columns[k] = stoa_column_over(data + k * pitch, STOA_FLOAT32, rows, stride, fixture_place);
     return stoa_session_bind(session, name, stoa_tensor_of(columns, count), err);
 }
 
-static inline void fixture_bind(stoa_session *session, const char *name, float *data, uint32_t count, uint32_t rows, size_t pitch, int64_t stride)
+static inline void fixture_bind(stoa_session *session, const char *name, float *data, uint32_t count, uint32_t rows, size_t pitch,
+                                int64_t stride)
 {
     stoa_error err = {0};
     if (fixture_try_bind(session, name, data, count, rows, pitch, stride, &err) != STOA_OK) fail_msg("%s: %s", name, err.message);

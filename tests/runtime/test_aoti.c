@@ -142,7 +142,8 @@ static void any_pitch_and_slice(void **state)
             run(session, first, counts[c]);
             for (uint32_t i = 0; i < PITCH; i++) {
                 const bool inside = i >= first && i < first + counts[c];
-                if (inside ? fabsf(y[i] - alone[i]) > 1e-6f : y[i] != -1) fail_msg("pitch %zu, %u rows: row %u is %g", pitches[p], counts[c], i, (double)y[i]);
+                if (inside ? fabsf(y[i] - alone[i]) > 1e-6f : y[i] != -1)
+                    fail_msg("pitch %zu, %u rows: row %u is %g", pitches[p], counts[c], i, (double)y[i]);
             }
         }
         stoa_session_stats stats = {.struct_size = sizeof stats};
@@ -357,7 +358,9 @@ static char *make_zip(const char *const members[][2], size_t count, size_t *byte
     return data;
 }
 
-#define TENSORS "\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[3]}],\"outputs\":[{\"name\":\"y\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[1]}]"
+#define TENSORS \
+    "\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[3]}],\"outputs\":[{\"name\":\"y\",\"dtype\":\"float32\"," \
+    "\"rows\":\"N\",\"shape\":[1]}]"
 #define TARGET(feature) "\"targets\":[{\"name\":\"model\",\"cpu_features\":[\"" feature "\"]}]"
 #define CARRIER "\"row_carriers\":[{\"output\":0}]"
 
@@ -371,17 +374,21 @@ static const struct {
     {"no JSON", "{", NULL, STOA_EFORMAT, "JSON"},
     {"newer format", "{\"format\":99}", NULL, STOA_ENOTSUP, "99"},
     {"no tensors", "{\"format\":1}", NULL, STOA_EFORMAT, "0 inputs"},
-    {"extent 0", "{\"format\":1,\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[0]}]}", NULL, STOA_EFORMAT, "'x'"},
-    {"unknown dtype", "{\"format\":1,\"inputs\":[{\"name\":\"x\",\"dtype\":\"float7\",\"rows\":\"N\",\"shape\":[1]}]}", NULL, STOA_EFORMAT, "float7"},
+    {"extent 0", "{\"format\":1,\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"rows\":\"N\",\"shape\":[0]}]}", NULL, STOA_EFORMAT,
+     "'x'"},
+    {"unknown dtype", "{\"format\":1,\"inputs\":[{\"name\":\"x\",\"dtype\":\"float7\",\"rows\":\"N\",\"shape\":[1]}]}", NULL, STOA_EFORMAT,
+     "float7"},
     {"carrier outside", "{\"format\":1," TENSORS ",\"row_carriers\":[{\"output\":7}]}", NULL, STOA_EFORMAT, "7"},
     {"other machine", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"pdp11\"}", NULL, STOA_ENOTSUP, "pdp11"},
     {"other device", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"xpu\"}", NULL, STOA_ENOTSUP, "xpu"},
-    {"missing feature", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\"," TARGET("mmx9") "}", NULL, STOA_ENOTSUP, "mmx9"},
+    {"missing feature", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\"," TARGET("mmx9") "}", NULL,
+     STOA_ENOTSUP, "mmx9"},
     {"no target", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\"}", NULL, STOA_EFORMAT, "0 targets"},
-    {"no library", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\",\"targets\":[{\"name\":\"other\"}]}", NULL,
+    {"no library",
+     "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\",\"targets\":[{\"name\":\"other\"}]}", NULL,
      STOA_EFORMAT, "'other'"},
-    {"no ELF", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\",\"targets\":[{\"name\":\"model\"}]}", NULL,
-     STOA_EFORMAT, "ELF"},
+    {"no ELF", "{\"format\":1," TENSORS "," CARRIER ",\"machine\":\"" MACHINE "\",\"device\":\"cpu\",\"targets\":[{\"name\":\"model\"}]}",
+     NULL, STOA_EFORMAT, "ELF"},
 };
 
 static void hostile_packages(void **state)
@@ -425,9 +432,14 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_behind_the_back), /* before libtorch is loaded */
-        cmocka_unit_test(any_pitch_and_slice), cmocka_unit_test(sessions_share_weights), cmocka_unit_test(threads_agree),
-        cmocka_unit_test(heads_in_closed_form), cmocka_unit_test(bad_index), cmocka_unit_test(damaged_packages),
-        cmocka_unit_test(hostile_packages), cmocka_unit_test(linear_model),
+        cmocka_unit_test(any_pitch_and_slice),
+        cmocka_unit_test(sessions_share_weights),
+        cmocka_unit_test(threads_agree),
+        cmocka_unit_test(heads_in_closed_form),
+        cmocka_unit_test(bad_index),
+        cmocka_unit_test(damaged_packages),
+        cmocka_unit_test(hostile_packages),
+        cmocka_unit_test(linear_model),
     };
     return cmocka_run_group_tests_name("aoti", tests, setup, teardown);
 }

@@ -27,7 +27,10 @@ static int answer(void) { return 42; }
 
 static void *resolve(void *user, const char *name)
 {
-    union { int (*function)(void); void *object; } address = {.function = answer};
+    union {
+        int (*function)(void);
+        void *object;
+    } address = {.function = answer};
     (*(int *)user)++;
     return strcmp(name, "stoa_test_import") == 0 ? address.object : NULL;
 }
@@ -49,7 +52,10 @@ static void imports_are_bound(void **state)
     assert_int_equal(stoai_image_load(copy, image_bytes, &first, &err), STOA_OK);
     assert_int_equal(stoai_image_load(copy, image_bytes, &second, &err), STOA_OK);
     assert_ptr_not_equal(first, second); /* two models are two libraries, whatever file numbers the process reuses */
-    union { void *object; int (*function)(void); } call = {dlsym(first, "stoa_test_call")};
+    union {
+        void *object;
+        int (*function)(void);
+    } call = {dlsym(first, "stoa_test_call")};
     assert_non_null(call.object);
     assert_int_equal(call.function(), 43);
     dlclose(second);
@@ -117,6 +123,7 @@ static int free_image(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(imports_are_bound), cmocka_unit_test(damaged_images), cmocka_unit_test(other_machines)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(imports_are_bound), cmocka_unit_test(damaged_images),
+                                       cmocka_unit_test(other_machines)};
     return cmocka_run_group_tests_name("image", tests, read_image, free_image);
 }

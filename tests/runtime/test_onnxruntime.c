@@ -204,9 +204,9 @@ int main(void)
 {
     const int skip = fixture_skip();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(library_not_found), cmocka_unit_test(foreign_graph),  cmocka_unit_test(gathers_are_counted),
-        cmocka_unit_test(nothing_behind_the_back), cmocka_unit_test(threads_agree), cmocka_unit_test(damaged_files),
-        cmocka_unit_test(refused_graphs), cmocka_unit_test(other_rows_than_said),
+        cmocka_unit_test(library_not_found),       cmocka_unit_test(foreign_graph),        cmocka_unit_test(gathers_are_counted),
+        cmocka_unit_test(nothing_behind_the_back), cmocka_unit_test(threads_agree),        cmocka_unit_test(damaged_files),
+        cmocka_unit_test(refused_graphs),          cmocka_unit_test(other_rows_than_said),
     };
     return skip ? skip : cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

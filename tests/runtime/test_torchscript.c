@@ -219,8 +219,12 @@ int main(void)
 {
     const int skip = fixture_skip();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(foreign_results_are_copied), cmocka_unit_test(foreign_heads), cmocka_unit_test(wrong_signatures),
-        cmocka_unit_test(exceptions_end_here), cmocka_unit_test(damaged_files), cmocka_unit_test(nothing_behind_the_back),
+        cmocka_unit_test(foreign_results_are_copied),
+        cmocka_unit_test(foreign_heads),
+        cmocka_unit_test(wrong_signatures),
+        cmocka_unit_test(exceptions_end_here),
+        cmocka_unit_test(damaged_files),
+        cmocka_unit_test(nothing_behind_the_back),
         cmocka_unit_test(threads_agree),
     };
     return skip ? skip : cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

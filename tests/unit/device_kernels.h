@@ -12,7 +12,7 @@ typedef struct iota_args {
 
 STOA_KERNEL(test_iota, iota_args)
 {
-    STOA_FOR(i, grid, args->count) args->out[i] = args->first + (int32_t)i;
+    STOA_FOR (i, grid, args->count) args->out[i] = args->first + (int32_t)i;
 }
 
 /* Arguments of the largest size. */
@@ -49,8 +49,7 @@ typedef struct check_args {
 
 STOA_KERNEL(test_check_bytes, check_args)
 {
-    STOA_FOR(i, grid, args->bytes)
-    {
+    STOA_FOR (i, grid, args->bytes) {
         if (args->data[i] != args->value) STOA_ATOMIC_ADD(args->wrong, 1u);
     }
 }

@@ -16,10 +16,7 @@ static inline const char *device_under_test(void)
     return name ? name : "host";
 }
 
-static inline bool device_is_host(void)
-{
-    return strncmp(device_under_test(), "host", 4) == 0;
-}
+static inline bool device_is_host(void) { return strncmp(device_under_test(), "host", 4) == 0; }
 
 /* Call before cmocka runs: registers the kernels of the tests, and ends the program with CTest's code for "skipped" when the
  * device is not there. */

@@ -22,8 +22,7 @@ static inline void put_bytes(builder *b, const void *data, size_t bytes)
 
 static inline void put_varint(builder *b, uint64_t value)
 {
-    for (; value >= 0x80; value >>= 7)
-        b->bytes[b->size++] = (uint8_t)(value | 0x80);
+    for (; value >= 0x80; value >>= 7) b->bytes[b->size++] = (uint8_t)(value | 0x80);
     b->bytes[b->size++] = (uint8_t)value;
 }
 
@@ -44,13 +43,11 @@ static inline void put_text(builder *b, uint32_t field, const char *text) { put_
 static inline void put_message(builder *b, uint32_t field, const builder *m) { put_data(b, field, m->bytes, m->size); }
 
 /* TensorProto with raw data; dims ends with -1. */
-static inline void put_tensor(builder *b, uint32_t field, const char *name, int type, const int64_t *dims, const void *data,
-                              size_t bytes)
+static inline void put_tensor(builder *b, uint32_t field, const char *name, int type, const int64_t *dims, const void *data, size_t bytes)
 {
     static builder t;
     t.size = 0;
-    for (; *dims >= 0; dims++)
-        put_int(&t, 1, *dims);
+    for (; *dims >= 0; dims++) put_int(&t, 1, *dims);
     put_int(&t, 2, type);
     put_text(&t, 8, name);
     put_data(&t, 9, data, bytes);
@@ -91,18 +88,12 @@ static inline void add_input(onnx_builder *o, const char *name, int type, const 
 static inline void add_output(onnx_builder *o, const char *name) { add_value(o, 12, name, ONNX_FLOAT, "N", (const int64_t[]){-1}); }
 /* Of rows of that name: a model may have several. */
 static inline void add_input_of(onnx_builder *o, const char *rows, const char *name, int type, const int64_t *dims)
-{
-    add_value(o, 11, name, type, rows, dims);
-}
+{ add_value(o, 11, name, type, rows, dims); }
 
 static inline void add_floats(onnx_builder *o, const char *name, const int64_t *dims, const float *data, size_t count)
-{
-    put_tensor(&o->graph, 5, name, ONNX_FLOAT, dims, data, count * sizeof *data);
-}
+{ put_tensor(&o->graph, 5, name, ONNX_FLOAT, dims, data, count * sizeof *data); }
 static inline void add_ints(onnx_builder *o, const char *name, const int64_t *data, size_t count)
-{
-    put_tensor(&o->graph, 5, name, ONNX_INT64, (const int64_t[]){(int64_t)count, -1}, data, count * sizeof *data);
-}
+{ put_tensor(&o->graph, 5, name, ONNX_INT64, (const int64_t[]){(int64_t)count, -1}, data, count * sizeof *data); }
 
 /* NodeProto: names are separated by spaces; "-" is one left out. Attributes: name, 'i' int64_t, 'f' double or 's' text, value; NULL ends. */
 static inline void put_names(builder *b, uint32_t field, const char *names)

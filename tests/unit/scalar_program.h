@@ -139,10 +139,8 @@ static inline void scalar_step_map(scalar *places, const native_step *s)
 #undef SCALAR_OPERANDS
     for (uint32_t i = 0; i < s->count; i++) {
         scalar in[3] = {{0}}, *out = &places[s->out + i * scalar_refs(s->out_type)];
-        for (uint32_t p = 0; p < operands[s->op]; p++)
-            in[p] = scalar_operand(places, &s->in[p], i);
-        if (s->op == NATIVE_WHERE)
-            *out = in[0].integer ? in[1] : in[2];
+        for (uint32_t p = 0; p < operands[s->op]; p++) in[p] = scalar_operand(places, &s->in[p], i);
+        if (s->op == NATIVE_WHERE) *out = in[0].integer ? in[1] : in[2];
         else
             *out = scalar_is_real(s->type) ? scalar_map_real(s, in[0].real, in[1].real)
                                            : scalar_map_integer(s->op, in[0].integer, in[1].integer);
@@ -157,8 +155,7 @@ static inline void scalar_step_gemm(scalar *places, const native_step *s)
         for (uint32_t k = 0; k < s->length; k++)
             sums[o] += (double)s->weights[stoai_native_weight_at(s->count, s->length, o, k)] * scalar_operand(places, &s->in[0], k).real;
     }
-    for (uint32_t o = 0; o < s->count; o++)
-        places[s->out + o].real = scalar_unary(s->op, sums[o], s);
+    for (uint32_t o = 0; o < s->count; o++) places[s->out + o].real = scalar_unary(s->op, sums[o], s);
 }
 
 static inline void scalar_step_cast(scalar *places, const native_step *s)
@@ -203,8 +200,7 @@ static inline void scalar_step_group(scalar *places, const native_step *s)
             x[k] = scalar_operand(places, &s->in[0], g * s->length + k).real;
             most = x[k] > most ? x[k] : most, sum += x[k];
         }
-        for (uint32_t k = 0; k < s->length; k++)
-            powers += exp(x[k] - most), squares += (x[k] - sum / s->length) * (x[k] - sum / s->length);
+        for (uint32_t k = 0; k < s->length; k++) powers += exp(x[k] - most), squares += (x[k] - sum / s->length) * (x[k] - sum / s->length);
         for (uint32_t k = 0; k < s->length; k++) {
             double y = s->log ? x[k] - most - log(powers) : exp(x[k] - most) / powers;
             if (s->kind == NATIVE_STEP_NORM) {
@@ -226,19 +222,19 @@ static inline void scalar_program_run(const native_program *program, const scala
         const native_step *s = &program->steps[n];
         switch (s->kind) {
         case NATIVE_STEP_LOAD:
-            for (uint32_t i = 0; i < s->count; i++)
-                places[s->out + i * scalar_refs(s->type)] = inputs[s->first_value + i];
+            for (uint32_t i = 0; i < s->count; i++) places[s->out + i * scalar_refs(s->type)] = inputs[s->first_value + i];
             break;
         case NATIVE_STEP_STORE:
-            for (uint32_t i = 0; i < s->count; i++)
-                outputs[s->first_value + i] = scalar_operand(places, &s->in[0], i);
+            for (uint32_t i = 0; i < s->count; i++) outputs[s->first_value + i] = scalar_operand(places, &s->in[0], i);
             break;
         case NATIVE_STEP_GEMM: scalar_step_gemm(places, s); break;
         case NATIVE_STEP_MAP: scalar_step_map(places, s); break;
         case NATIVE_STEP_CAST: scalar_step_cast(places, s); break;
         case NATIVE_STEP_REDUCE: scalar_step_reduce(places, s); break;
-        case NATIVE_STEP_SOFTMAX: case NATIVE_STEP_NORM: scalar_step_group(places, s); break;
-        case NATIVE_STEP_GATHER: case NATIVE_STEP_SCATTER: abort(); /* they need more than one row: test_row_axes.c */
+        case NATIVE_STEP_SOFTMAX:
+        case NATIVE_STEP_NORM: scalar_step_group(places, s); break;
+        case NATIVE_STEP_GATHER:
+        case NATIVE_STEP_SCATTER: abort(); /* they need more than one row: test_row_axes.c */
         }
     }
     free(places);

@@ -189,8 +189,7 @@ static void test_gather(void **state)
             for (uint32_t i = 0; i < rows; i++) f->b[i] = random_bits() % elements;
             const stoa_gather args = {in, out, bytes, f->b, &f->rows, ROWS_MAX};
             assert_int_equal(stoa_algo_gather(f->queue, &args, NULL), STOA_OK);
-            for (uint32_t i = 0; i < rows; i++)
-                assert_memory_equal(out + i * bytes, in + f->b[i] * bytes, bytes);
+            for (uint32_t i = 0; i < rows; i++) assert_memory_equal(out + i * bytes, in + f->b[i] * bytes, bytes);
         }
 }
 
@@ -203,8 +202,7 @@ static void test_histogram(void **state)
             const uint32_t rows = f->rows = sizes[s], bins = 7;
             uint32_t expected[7] = {0};
             for (uint32_t i = 0; i < rows; i++) {
-                const float x =
-                    i % 5 == 4 ? special[random_bits() % 8] : (float)(random_bits() % 6000) * 1e-3f - 2.0f;
+                const float x = i % 5 == 4 ? special[random_bits() % 8] : (float)(random_bits() % 6000) * 1e-3f - 2.0f;
                 f->key[i] = x;
                 if (x >= -1.0f && x < 3.0f) {
                     const uint32_t bin = (uint32_t)((x + 1.0f) * (7.0f / 4.0f));

@@ -150,9 +150,11 @@ static void cmssw_counters_and_reuse(void **state)
 static void bins_are_powers_of_two_then_two_mib(void **state)
 {
     (void)state;
-    static const struct { size_t bytes, block; } cases[] = {
-        {1, 256}, {256, 256}, {257, 512}, {4097, 8192}, {3 * MIB, 4 * MIB}, {4 * MIB, 4 * MIB},
-        {4 * MIB + 1, 6 * MIB}, {7 * MIB, 8 * MIB}, {11 * MIB, 12 * MIB},
+    static const struct {
+        size_t bytes, block;
+    } cases[] = {
+        {1, 256},           {256, 256},           {257, 512}, {4097, 8192}, {3 * MIB, 4 * MIB}, {4 * MIB, 4 * MIB}, {4 * MIB + 1, 6 * MIB},
+        {7 * MIB, 8 * MIB}, {11 * MIB, 12 * MIB},
     };
     fixture self;
     stoa_device_options options = {.struct_size = sizeof options, .bin_max_bytes = 4 * MIB};
@@ -438,7 +440,10 @@ static void bad_options_are_refused(void **state)
         assert_null(device);
         assert_int_equal(err.status, STOA_EINVAL);
     }
-    struct { stoa_device_options known; uint64_t later; } newer = {{.struct_size = sizeof newer}, 0};
+    struct {
+        stoa_device_options known;
+        uint64_t later;
+    } newer = {{.struct_size = sizeof newer}, 0};
     stoa_device *device;
     OK(stoa_device_open_with(device_under_test(), &newer.known, &device, NULL));
     stoa_memory_stats stats = {.struct_size = 1};

@@ -20,9 +20,7 @@ static stoa_status device_count(uint32_t *count, stoa_error *err)
     *count = 3;
     return STOA_OK;
 }
-static void never(void)
-{
-}
+static void never(void) {}
 
 #if STOA_TEST_PLUGIN != 3
 STOA_API
@@ -66,9 +64,9 @@ static bool strikes(void)
 }
 
 #define HOST stoai_host_backend
-#define STRIKE(err, what)                                                                              \
-    do {                                                                                               \
-        if (strikes()) return stoa_error_set((err), STOA_EDEVICE, 719, STOA_HERE, "injected: " what);  \
+#define STRIKE(err, what) \
+    do { \
+        if (strikes()) return stoa_error_set((err), STOA_EDEVICE, 719, STOA_HERE, "injected: " what); \
     } while (0)
 
 static stoa_status faulty_open(uint32_t ordinal, void **ctx, stoa_error *err)
@@ -264,10 +262,10 @@ static void assert_open_fails(const char *name, stoa_status status, const char *
 static void bad_names_are_refused(void **state)
 {
     (void)state;
-    static const char *const malformed[] = {"", ":", ":0", "host:", "host:x", "host:0 ", "host:-1", "host:123456",
-                                            "../x", "Host", "host 0", "a_name_that_is_far_too_long_for_a_back_end"};
-    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
-        assert_open_fails(malformed[i], STOA_EINVAL, malformed[i]);
+    static const char *const malformed[] = {
+        "",        ":",           ":0",   "host:", "host:x", "host:0 ",
+        "host:-1", "host:123456", "../x", "Host",  "host 0", "a_name_that_is_far_too_long_for_a_back_end"};
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) assert_open_fails(malformed[i], STOA_EINVAL, malformed[i]);
     assert_open_fails("host:1", STOA_ENOTSUP, "host:1");
     stoa_error err;
     stoa_device *device;

@@ -47,8 +47,7 @@ static void assert_ok(stoa_status status, const stoa_error *err)
 
 static void assert_error(stoa_status status, stoa_status expected, const stoa_error *err, const char *part)
 {
-    if (status != expected)
-        fail_msg("%s instead of %s", stoa_status_name(status), stoa_status_name(expected));
+    if (status != expected) fail_msg("%s instead of %s", stoa_status_name(status), stoa_status_name(expected));
     if (!strstr(err->message, part)) fail_msg("'%s' is not in '%s'", part, err->message);
 }
 
@@ -98,9 +97,8 @@ static int close_device(void **state)
 static void test_blocks(void **state)
 {
     (void)state;
-    const stoa_block blocks[] = {{"position", &position_layout, 10, 0, NULL},
-                                 {"pca", &pca_layout, 20, 0, NULL},
-                                 {"scalars", &event_scalars_layout, 1, 0, NULL}};
+    const stoa_block blocks[] = {
+        {"position", &position_layout, 10, 0, NULL}, {"pca", &pca_layout, 20, 0, NULL}, {"scalars", &event_scalars_layout, 1, 0, NULL}};
     stoa_error err;
     size_t bytes;
     assert_ok(stoa_blocks_bytes(blocks, 3, &bytes, &err), &err);
@@ -142,9 +140,8 @@ static void test_blocks(void **state)
 static void test_nested(void **state)
 {
     (void)state;
-    const stoa_block inner[] = {{"position", &position_layout, 11, 0, NULL},
-                                {"pca", &pca_layout, 12, 0, NULL},
-                                {"scalars", &event_scalars_layout, 13, 0, NULL}};
+    const stoa_block inner[] = {
+        {"position", &position_layout, 11, 0, NULL}, {"pca", &pca_layout, 12, 0, NULL}, {"scalars", &event_scalars_layout, 13, 0, NULL}};
     const stoa_block outer[] = {{"blocks", NULL, 0, 3, inner}, {"simple", &simple_layout, 14, 0, NULL}};
     stoa_error err;
     stoa_collection *event = create(outer, 2);
@@ -169,8 +166,7 @@ static void test_alignments(void **state)
 {
     (void)state;
     stoa_error err;
-    const stoa_block wide[] = {{"a", &simple_256_layout, 10, 0, NULL},
-                               {"b", &simple_256_layout, 65, 0, NULL}};
+    const stoa_block wide[] = {{"a", &simple_256_layout, 10, 0, NULL}, {"b", &simple_256_layout, 65, 0, NULL}};
     const stoa_block page[] = {{"a", &simple_4096_layout, 10, 0, NULL}};
     stoa_collection *collection = create(wide, 2);
     simple_256 b;
@@ -199,8 +195,7 @@ static void test_bad_blocks(void **state)
     stoa_error err;
     size_t bytes = 1;
     stoa_block blocks[] = {{"a", &simple_layout, 10, 0, NULL}, {"a", &simple_layout, 10, 0, NULL}};
-    assert_error(stoa_blocks_bytes(blocks, 2, &bytes, &err), STOA_ENAME, &err,
-                 "blocks 0 and 1 are both named 'a'");
+    assert_error(stoa_blocks_bytes(blocks, 2, &bytes, &err), STOA_ENAME, &err, "blocks 0 and 1 are both named 'a'");
     assert_int_equal(bytes, 0);
     blocks[1].name = "";
     assert_error(stoa_blocks_bytes(blocks, 2, &bytes, &err), STOA_EINVAL, &err, "block 1");
@@ -220,16 +215,12 @@ static void test_bad_blocks(void **state)
 
     stoa_column_desc huge = {"x", "", "", STOA_INT8, STOA_KIND_VECTOR, {UINT32_MAX, 1}, 0, 0};
     const stoa_layout layout = {sizeof layout, 1, 1u << 30, 0, "huge", &huge};
-    const stoa_block many[] = {{"a", &layout, 1u << 30, 0, NULL},
-                               {"b", &layout, 1u << 30, 0, NULL},
-                               {"c", &layout, 1u << 30, 0, NULL}};
+    const stoa_block many[] = {{"a", &layout, 1u << 30, 0, NULL}, {"b", &layout, 1u << 30, 0, NULL}, {"c", &layout, 1u << 30, 0, NULL}};
     assert_error(stoa_blocks_bytes(many, 3, &bytes, &err), STOA_ELIMIT, &err, "block 'c'");
     stoa_collection *collection = (void *)&bytes;
-    assert_int_equal(stoa_collection_create(queue, STOA_MEMORY_DEVICE, many, 3, &collection, &err),
-                     STOA_ELIMIT);
+    assert_int_equal(stoa_collection_create(queue, STOA_MEMORY_DEVICE, many, 3, &collection, &err), STOA_ELIMIT);
     assert_null(collection);
-    assert_int_equal(stoa_collection_create(NULL, STOA_MEMORY_DEVICE, blocks, 1, &collection, &err),
-                     STOA_EINVAL);
+    assert_int_equal(stoa_collection_create(NULL, STOA_MEMORY_DEVICE, blocks, 1, &collection, &err), STOA_EINVAL);
     char name[400];
     memset(name, 'n', sizeof name);
     name[sizeof name - 1] = 0;
@@ -245,13 +236,10 @@ static void test_adopt(void **state)
     char *blob = aligned_alloc(128, 1024);
     memset(blob, 0, 1024);
     stoa_collection *collection;
-    assert_error(stoa_collection_adopt(blob, 511, HOST, 0, &block, 1, &collection, &err), STOA_ESHAPE, &err,
-                 "511 bytes given, 512 needed");
+    assert_error(stoa_collection_adopt(blob, 511, HOST, 0, &block, 1, &collection, &err), STOA_ESHAPE, &err, "511 bytes given, 512 needed");
     assert_null(collection);
-    assert_error(stoa_collection_adopt(blob + 4, 1000, HOST, 0, &block, 1, &collection, &err), STOA_EALIGN,
-                 &err, "128");
-    assert_error(stoa_collection_adopt(NULL, 1000, HOST, 0, &block, 1, &collection, &err), STOA_EINVAL, &err,
-                 "NULL");
+    assert_error(stoa_collection_adopt(blob + 4, 1000, HOST, 0, &block, 1, &collection, &err), STOA_EALIGN, &err, "128");
+    assert_error(stoa_collection_adopt(NULL, 1000, HOST, 0, &block, 1, &collection, &err), STOA_EINVAL, &err, "NULL");
     assert_ok(stoa_collection_adopt(blob, 1024, HOST, 0, &block, 1, &collection, &err), &err);
     assert_null(stoa_collection_buffer(collection));
     assert_int_equal(stoa_collection_bytes(collection), 512);
@@ -303,8 +291,7 @@ static void test_places(void **state)
     char *blob = aligned_alloc(128, 512);
     stoa_collection *far, *near = create(&block, 1);
     assert_ok(stoa_collection_adopt(blob, 512, CUDA, 0, &block, 1, &far, &err), &err);
-    assert_error(stoa_collection_zero(far, queue, 0, &err), STOA_EPLACE, &err,
-                 "place 2:0, queue of place 1:0");
+    assert_error(stoa_collection_zero(far, queue, 0, &err), STOA_EPLACE, &err, "place 2:0, queue of place 1:0");
     assert_error(stoa_collection_copy(queue, far, near, &err), STOA_EPLACE, &err, "destination");
     assert_error(stoa_collection_copy(queue, near, far, &err), STOA_EPLACE, &err, "source");
     simple t;
@@ -321,9 +308,7 @@ static void test_zero(void **state)
 {
     (void)state;
     stoa_error err;
-    const stoa_block blocks[] = {{"a", &alltypes_layout, 37, 0, NULL},
-                                 {"b", &pca_layout, 0, 0, NULL},
-                                 {"c", &pca_layout, 32, 0, NULL}};
+    const stoa_block blocks[] = {{"a", &alltypes_layout, 37, 0, NULL}, {"b", &pca_layout, 0, 0, NULL}, {"c", &pca_layout, 32, 0, NULL}};
     stoa_collection *collection = create(blocks, 3);
     unsigned char *blob = stoa_collection_data(collection);
     const size_t bytes = stoa_collection_bytes(collection);
@@ -367,8 +352,7 @@ static void fill(stoa_collection *collection, uint32_t rows, float base)
         p.z[i] = base * 2 + (float)i;
     }
     for (uint32_t i = 0; i < 20; i++)
-        for (uint32_t r = 0; r < 3; r++)
-            c.candidate_direction.data[r * c.candidate_direction.stride + i] = (double)base + r * 100 + i;
+        for (uint32_t r = 0; r < 3; r++) c.candidate_direction.data[r * c.candidate_direction.stride + i] = (double)base + r * 100 + i;
 }
 
 /* Up, down, to the same size, to and from nothing. */
@@ -394,8 +378,7 @@ static void test_copy(void **state)
         assert_ok(stoa_collection_view(dst, "pca", &c.head, &err), &err);
         assert_int_equal(*p.detector_type, 1000);
         for (uint32_t i = 0; i < sizes[k]; i++) assert_true(p.z[i] == (i < 33 ? 2000 + (float)i : 0));
-        for (uint32_t i = 0; i < 20; i++)
-            assert_true(c.candidate_direction.data[2 * c.candidate_direction.stride + i] == 1200 + i);
+        for (uint32_t i = 0; i < 20; i++) assert_true(c.candidate_direction.data[2 * c.candidate_direction.stride + i] == 1200 + i);
         stoa_collection_destroy(dst);
     }
     stoa_collection_destroy(src);
@@ -411,12 +394,10 @@ static void test_copy_errors(void **state)
     const stoa_block other[] = {{"a", &simple_layout, 5, 0, NULL}};
     const stoa_layout renamed = {sizeof renamed, 4, 128, sizeof(position), "copy", position_columns};
     const stoa_block twin[] = {{"a", &renamed, 5, 0, NULL}};
-    stoa_collection *a = create(one, 1), *b = create(two, 2), *c = create(named, 1), *d = create(other, 1),
-                    *e = create(twin, 1);
+    stoa_collection *a = create(one, 1), *b = create(two, 2), *c = create(named, 1), *d = create(other, 1), *e = create(twin, 1);
     assert_error(stoa_collection_copy(queue, a, b, &err), STOA_ESHAPE, &err, "1 blocks, source has 2");
     assert_error(stoa_collection_copy(queue, a, c, &err), STOA_ESHAPE, &err, "'a', source has 'z'");
-    assert_error(stoa_collection_copy(queue, a, d, &err), STOA_ESHAPE, &err,
-                 "'detector_type' int32, source has 't'");
+    assert_error(stoa_collection_copy(queue, a, d, &err), STOA_ESHAPE, &err, "'detector_type' int32, source has 't'");
     assert_error(stoa_collection_copy(queue, a, a, &err), STOA_EOVERLAP, &err, "512 bytes");
     assert_int_equal(stoa_collection_copy(NULL, a, c, &err), STOA_EINVAL);
     assert_ok(stoa_collection_zero(e, queue, 0, &err), &err);
@@ -509,10 +490,8 @@ static void test_record_errors(void **state)
     simple t;
     assert_ok(stoa_collection_view(collection, "t", &t.head, &err), &err);
     float records[44] = {0};
-    assert_error(stoa_soa_from_aos(queue, &t.head, records, 12, &err), STOA_ESHAPE, &err,
-                 "12 bytes given, 16 needed");
-    assert_error(stoa_soa_from_aos(queue, &t.head, (char *)records + 2, 16, &err), STOA_EALIGN, &err,
-                 "alignment 4");
+    assert_error(stoa_soa_from_aos(queue, &t.head, records, 12, &err), STOA_ESHAPE, &err, "12 bytes given, 16 needed");
+    assert_error(stoa_soa_from_aos(queue, &t.head, (char *)records + 2, 16, &err), STOA_EALIGN, &err, "alignment 4");
     assert_error(stoa_soa_from_aos(queue, &t.head, NULL, 16, &err), STOA_EINVAL, &err, "records");
     assert_error(stoa_soa_to_aos(queue, &t.head, t.y, 16, &err), STOA_EOVERLAP, &err, "overlap");
     assert_int_equal(stoa_soa_to_aos(NULL, &t.head, records, 16, &err), STOA_EINVAL);
@@ -520,11 +499,10 @@ static void test_record_errors(void **state)
     stoa_collection_destroy(collection);
 }
 
-#define TESTS                                                                                                \
-    cmocka_unit_test(test_blocks), cmocka_unit_test(test_nested), cmocka_unit_test(test_alignments),         \
-        cmocka_unit_test(test_bad_blocks), cmocka_unit_test(test_adopt), cmocka_unit_test(test_read_only),   \
-        cmocka_unit_test(test_places), cmocka_unit_test(test_zero), cmocka_unit_test(test_copy),             \
-        cmocka_unit_test(test_copy_errors), cmocka_unit_test(test_records),                                  \
+#define TESTS \
+    cmocka_unit_test(test_blocks), cmocka_unit_test(test_nested), cmocka_unit_test(test_alignments), cmocka_unit_test(test_bad_blocks), \
+        cmocka_unit_test(test_adopt), cmocka_unit_test(test_read_only), cmocka_unit_test(test_places), cmocka_unit_test(test_zero), \
+        cmocka_unit_test(test_copy), cmocka_unit_test(test_copy_errors), cmocka_unit_test(test_records), \
         cmocka_unit_test(test_record_errors)
 
 int main(void)

@@ -40,8 +40,7 @@ int main()
     datatypes t;
     datatypes_const c;
     check(stoa_layout_bind(&datatypes_layout, 64, blob, 6912, host, &t.head, &err) == STOA_OK, "bind");
-    check(stoa_layout_bind_const(&datatypes_layout, 64, blob, 6912, host, &c.head, &err) == STOA_OK,
-          "bind const");
+    check(stoa_layout_bind_const(&datatypes_layout, 64, blob, 6912, host, &c.head, &err) == STOA_OK, "bind const");
     check(stoa_layout_check(&alltypes_layout, &err) == STOA_OK, "every type");
 
     const stoa_strided xyz = strided(STOA_COLUMNS(t, x, y, z));

@@ -16,9 +16,9 @@
 static void statuses_have_names_texts_and_frozen_numbers(void **state)
 {
     (void)state;
-#define CHECK(name, number, text)                                      \
+#define CHECK(name, number, text) \
     assert_string_equal(stoa_status_name(STOA_##name), "STOA_" #name); \
-    assert_string_equal(stoa_status_text(STOA_##name), text);          \
+    assert_string_equal(stoa_status_text(STOA_##name), text); \
     assert_int_equal(STOA_##name, number);
     STOA_STATUS_MAP(CHECK)
 #undef CHECK
@@ -45,9 +45,9 @@ static void the_error_record_is_always_terminated(void **state)
 static void dtypes_have_sizes_and_names(void **state)
 {
     (void)state;
-#define CHECK(name, number, type, code, text)                                \
-    assert_int_equal(stoa_dtype_bytes(STOA_##name), sizeof(type));           \
-    assert_string_equal(stoa_dtype_name(STOA_##name), text);                 \
+#define CHECK(name, number, type, code, text) \
+    assert_int_equal(stoa_dtype_bytes(STOA_##name), sizeof(type)); \
+    assert_string_equal(stoa_dtype_name(STOA_##name), text); \
     assert_int_equal(stoa_dtype_from_name(text), STOA_##name);
     STOA_DTYPE_MAP(CHECK)
 #undef CHECK
@@ -66,16 +66,12 @@ static void half_precision_round_trips(void **state)
     for (uint32_t bits = 0; bits < 65536; bits++) {
         stoa_half half = {(uint16_t)bits};
         float value = stoa_half_to_float(half);
-        if (isnan(value))
-            assert_true(isnan(stoa_half_to_float(stoa_half_from_float(value))));
-        else
-            assert_int_equal(stoa_half_from_float(value).bits, bits);
+        if (isnan(value)) assert_true(isnan(stoa_half_to_float(stoa_half_from_float(value))));
+        else assert_int_equal(stoa_half_from_float(value).bits, bits);
         stoa_bfloat16 brain = {(uint16_t)bits};
         value = stoa_bfloat16_to_float(brain);
-        if (isnan(value))
-            assert_true(isnan(stoa_bfloat16_to_float(stoa_bfloat16_from_float(value))));
-        else
-            assert_int_equal(stoa_bfloat16_from_float(value).bits, bits);
+        if (isnan(value)) assert_true(isnan(stoa_bfloat16_to_float(stoa_bfloat16_from_float(value))));
+        else assert_int_equal(stoa_bfloat16_from_float(value).bits, bits);
     }
 }
 

@@ -29,8 +29,7 @@ static void assert_ok(stoa_status status, const stoa_error *err)
 
 static void assert_error(stoa_status status, stoa_status expected, const stoa_error *err, const char *part)
 {
-    if (status != expected)
-        fail_msg("%s instead of %s", stoa_status_name(status), stoa_status_name(expected));
+    if (status != expected) fail_msg("%s instead of %s", stoa_status_name(status), stoa_status_name(expected));
     if (!strstr(err->message, part)) fail_msg("'%s' is not in '%s'", part, err->message);
 }
 
@@ -75,8 +74,7 @@ static void test_export(void **state)
     assert_int_equal(managed->dl_tensor.shape[0], 0);
     managed->deleter(managed);
 
-    assert_error(stoa_dlpack_export(STOA_COLUMNS(t, x, number), NULL, &managed, &err), STOA_EDTYPE, &err,
-                 "int32");
+    assert_error(stoa_dlpack_export(STOA_COLUMNS(t, x, number), NULL, &managed, &err), STOA_EDTYPE, &err, "int32");
     assert_null(managed);
     assert_int_equal(stoa_dlpack_export(STOA_COLUMNS(t, x, y, v), NULL, &managed, &err), STOA_ESHAPE);
     assert_int_equal(stoa_dlpack_export(STOA_COLUMNS(t, x), NULL, NULL, &err), STOA_EINVAL);
@@ -125,8 +123,7 @@ static void test_keep_alive(void **state)
     DLManagedTensorVersioned *managed;
     assert_ok(stoa_collection_view(collection, "t", &t.head, &err), &err);
     t.x[63] = 2.5;
-    assert_ok(stoa_dlpack_export(STOA_COLUMNS(t, x), stoa_collection_buffer(collection), &managed, &err),
-              &err);
+    assert_ok(stoa_dlpack_export(STOA_COLUMNS(t, x), stoa_collection_buffer(collection), &managed, &err), &err);
     stoa_collection_destroy(collection); /* the export holds the buffer */
     assert_true(((const double *)managed->dl_tensor.data)[63] == 2.5);
     managed->deleter(managed);
@@ -194,13 +191,13 @@ static void test_import(void **state)
     assert_int_equal(count, 0);
 }
 
-#define REFUSE(change, status, part)                                                                         \
-    do {                                                                                                     \
-        DLManagedTensorVersioned *m = make_foreign(&f);                                                      \
-        change;                                                                                              \
-        count = 9;                                                                                           \
-        assert_error(stoa_dlpack_columns(m, columns, 4, &count, &err), status, &err, part);                  \
-        assert_int_equal(count, 0);                                                                          \
+#define REFUSE(change, status, part) \
+    do { \
+        DLManagedTensorVersioned *m = make_foreign(&f); \
+        change; \
+        count = 9; \
+        assert_error(stoa_dlpack_columns(m, columns, 4, &count, &err), status, &err, part); \
+        assert_int_equal(count, 0); \
     } while (0)
 
 static void test_import_errors(void **state)
@@ -238,10 +235,7 @@ static void *no_memory(void *user, size_t bytes, size_t align_bytes)
     return NULL;
 }
 
-static void no_free(void *user, void *pointer, size_t bytes)
-{
-    (void)user, (void)pointer, (void)bytes;
-}
+static void no_free(void *user, void *pointer, size_t bytes) { (void)user, (void)pointer, (void)bytes; }
 
 static void test_out_of_memory(void **state)
 {
@@ -266,9 +260,8 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_export),        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_keep_alive),    cmocka_unit_test(test_import),
-        cmocka_unit_test(test_import_errors), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_export), cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_import), cmocka_unit_test(test_import_errors), cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,15 +26,9 @@ typedef struct emitted {
     void *handle, *function;
 } emitted;
 
-static bool write_text(void *file, const char *text, size_t bytes)
-{
-    return fwrite(text, 1, bytes, file) == bytes;
-}
+static bool write_text(void *file, const char *text, size_t bytes) { return fwrite(text, 1, bytes, file) == bytes; }
 
-static bool has_compiler(void)
-{
-    return system("cc --version > /dev/null 2>&1") == 0;
-}
+static bool has_compiler(void) { return system("cc --version > /dev/null 2>&1") == 0; }
 
 static void emit(const stoa_model *model, emitted *e)
 {
@@ -83,8 +77,7 @@ static void bind(stoa_session *session, const stoa_tensor_schema *tensor, float 
         columns[0].stride[0] = ROWS * tensor->shape[1];
         columns[0].stride[1] = ROWS;
     }
-    if (stoa_session_bind(session, tensor->name, stoa_tensor_of(columns, tensor->rank == 2 ? 1 : tensor->width),
-                          &err) != STOA_OK)
+    if (stoa_session_bind(session, tensor->name, stoa_tensor_of(columns, tensor->rank == 2 ? 1 : tensor->width), &err) != STOA_OK)
         fail_msg("%s", err.message);
 }
 
@@ -126,8 +119,8 @@ static void compare(const tables *t, const stoa_model *model, const char *what)
                 const double got = (double)t->out[i][k][r], expected = (double)t->expected[i][k][r];
                 const double allowed = ATOL + RTOL * fabs(expected);
                 if (!(fabs(got - expected) <= allowed) && !(isnan(got) && isnan(expected)))
-                    fail_msg("%s: output %u, value %u, row %u: %.9g, the engine has %.9g, tolerance %.3g", what, i, k,
-                             r, got, expected, allowed);
+                    fail_msg("%s: output %u, value %u, row %u: %.9g, the engine has %.9g, tolerance %.3g", what, i, k, r, got, expected,
+                             allowed);
                 worst = fmax(worst, fabs(got - expected));
             }
     print_message("%s: largest difference %.3g\n", what, worst);
@@ -248,8 +241,7 @@ static void mixed_steps(void **state)
     (void)state;
     static onnx_builder o;
     static const int64_t chosen[] = {4, 0, 2};
-    static const float shift[] = {0.5f, -0.25f, 1.5f}, w[] = {0.5f, -1.0f, 0.25f, 2.0f, 0.125f, -0.75f},
-                       scale[] = {1.5f, 0.5f, 2.0f};
+    static const float shift[] = {0.5f, -0.25f, 1.5f}, w[] = {0.5f, -1.0f, 0.25f, 2.0f, 0.125f, -0.75f}, scale[] = {1.5f, 0.5f, 2.0f};
     memset(&o, 0, sizeof o);
     add_input(&o, "x", ONNX_FLOAT, DIMS(5));
     add_output(&o, "y");
@@ -296,8 +288,8 @@ static void refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(files_of_networks), cmocka_unit_test(each_function),
-                                       cmocka_unit_test(mixed_steps), cmocka_unit_test(refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(files_of_networks), cmocka_unit_test(each_function), cmocka_unit_test(mixed_steps),
+                                       cmocka_unit_test(refusals)};
     if (!has_compiler()) {
         puts("skipped: no compiler called 'cc' to compile what is written");
         return 77;

@@ -208,10 +208,8 @@ static void *ask(void *user)
     asking *self = user;
     while (!atomic_load(&self->stop)) {
         bool flag;
-        if (stoa_event_is_done(self->fixture->event, &flag, NULL) != STOA_OK ||
-            stoa_event_wait(self->fixture->event, NULL) != STOA_OK ||
-            stoa_queue_is_idle(self->fixture->a, &flag, NULL) != STOA_OK ||
-            stoa_device_wait(self->fixture->device, NULL) != STOA_OK)
+        if (stoa_event_is_done(self->fixture->event, &flag, NULL) != STOA_OK || stoa_event_wait(self->fixture->event, NULL) != STOA_OK ||
+            stoa_queue_is_idle(self->fixture->a, &flag, NULL) != STOA_OK || stoa_device_wait(self->fixture->device, NULL) != STOA_OK)
             atomic_fetch_add(&self->failures, 1);
     }
     return NULL;

@@ -47,8 +47,7 @@ static void assert_ok(stoa_status status, const stoa_error *err)
 
 static void assert_error(stoa_status status, stoa_status expected, const stoa_error *err, const char *part)
 {
-    if (status != expected)
-        fail_msg("%s instead of %s", stoa_status_name(status), stoa_status_name(expected));
+    if (status != expected) fail_msg("%s instead of %s", stoa_status_name(status), stoa_status_name(expected));
     assert_int_equal(err->status, expected);
     if (!strstr(err->message, part)) fail_msg("'%s' is not in '%s'", part, err->message);
 }
@@ -61,8 +60,7 @@ static size_t bytes_of(const stoa_layout *layout, uint32_t rows)
     return bytes;
 }
 
-static void check_place(const stoa_layout *layout, uint32_t rows, const char *name, size_t offset,
-                        int64_t stride)
+static void check_place(const stoa_layout *layout, uint32_t rows, const char *name, size_t offset, int64_t stride)
 {
     stoa_error err;
     uint32_t index;
@@ -73,8 +71,7 @@ static void check_place(const stoa_layout *layout, uint32_t rows, const char *na
     assert_int_equal(geometry.component_stride, stride);
     const stoa_column_desc *column = &layout->columns[index];
     assert_int_equal(geometry.component_count, column->extent[0] * column->extent[1]);
-    assert_int_equal(geometry.bytes,
-                     geometry.component_count * (size_t)stride * stoa_dtype_bytes(column->dtype));
+    assert_int_equal(geometry.bytes, geometry.component_count * (size_t)stride * stoa_dtype_bytes(column->dtype));
 }
 
 /* Inventory 4.2. */
@@ -188,20 +185,15 @@ static void test_bind_errors(void **state)
     stoa_error err;
     char *blob = aligned_alloc(128, 4096);
     simple t;
-    assert_error(stoa_layout_bind(&simple_layout, 10, blob, 511, HOST, &t.head, &err), STOA_ESHAPE, &err,
-                 "511 bytes given, 512 needed");
+    assert_error(stoa_layout_bind(&simple_layout, 10, blob, 511, HOST, &t.head, &err), STOA_ESHAPE, &err, "511 bytes given, 512 needed");
     assert_null(t.head.layout);
-    assert_error(stoa_layout_bind(&simple_layout, 10, blob + 64, 4000, HOST, &t.head, &err), STOA_EALIGN,
-                 &err, "alignment 128");
-    assert_error(stoa_layout_bind(&simple_layout, 10, NULL, 4000, HOST, &t.head, &err), STOA_EINVAL, &err,
-                 "NULL");
-    assert_error(stoa_layout_bind(&simple_layout, 10, blob, 4000, HOST, NULL, &err), STOA_EINVAL, &err,
-                 "NULL");
+    assert_error(stoa_layout_bind(&simple_layout, 10, blob + 64, 4000, HOST, &t.head, &err), STOA_EALIGN, &err, "alignment 128");
+    assert_error(stoa_layout_bind(&simple_layout, 10, NULL, 4000, HOST, &t.head, &err), STOA_EINVAL, &err, "NULL");
+    assert_error(stoa_layout_bind(&simple_layout, 10, blob, 4000, HOST, NULL, &err), STOA_EINVAL, &err, "NULL");
     assert_error(stoa_layout_bind(NULL, 10, blob, 4000, HOST, &t.head, &err), STOA_EINVAL, &err, "NULL");
     stoa_layout plain = simple_layout;
     plain.view_bytes = 0;
-    assert_error(stoa_layout_bind(&plain, 10, blob, 4000, HOST, &t.head, &err), STOA_EINVAL, &err,
-                 "no view struct");
+    assert_error(stoa_layout_bind(&plain, 10, blob, 4000, HOST, &t.head, &err), STOA_EINVAL, &err, "no view struct");
     assert_ok(stoa_layout_bind(&simple_layout, 0, NULL, 0, HOST, &t.head, &err), &err);
     assert_null(t.x);
     assert_int_equal(stoa_layout_bind(&simple_layout, 10, blob, 0, HOST, &t.head, NULL), STOA_ESHAPE);
@@ -249,19 +241,18 @@ static void test_find(void **state)
     assert_error(stoa_layout_place(&position_layout, 1, 4, &geometry, &err), STOA_EINVAL, &err, "column 4");
 }
 
-static const char EXPECTED_DUMP[] =
-    "layout datatypes: 17 rows, 3584 bytes, alignment 128, 10 columns\n"
-    "    offset      bytes  kind    dtype       shape           strides           name\n"
-    "         0        768  vector  float64     [17,3]          [1,32]            a [cm]: first vector\n"
-    "       768        768  vector  float64     [17,3]          [1,32]            b [cm]: second vector\n"
-    "      1536        512  matrix  float32     [17,2,2]        [1,32,64]         c: column-major matrix\n"
-    "      2048        256  column  float64     [17,1]          [1,32]            x\n"
-    "      2304        256  column  float64     [17,1]          [1,32]            y\n"
-    "      2560        256  column  float64     [17,1]          [1,32]            z\n"
-    "      2816        128  scalar  float32     [17,1]          [0,32]            type: one for all rows\n"
-    "      2944        128  scalar  int32       [17,1]          [0,32]            number\n"
-    "      3072        256  column  float64     [17,1]          [1,32]            v\n"
-    "      3328        256  column  float64     [17,1]          [1,32]            w\n";
+static const char EXPECTED_DUMP[] = "layout datatypes: 17 rows, 3584 bytes, alignment 128, 10 columns\n"
+                                    "    offset      bytes  kind    dtype       shape           strides           name\n"
+                                    "         0        768  vector  float64     [17,3]          [1,32]            a [cm]: first vector\n"
+                                    "       768        768  vector  float64     [17,3]          [1,32]            b [cm]: second vector\n"
+                                    "      1536        512  matrix  float32     [17,2,2]        [1,32,64]         c: column-major matrix\n"
+                                    "      2048        256  column  float64     [17,1]          [1,32]            x\n"
+                                    "      2304        256  column  float64     [17,1]          [1,32]            y\n"
+                                    "      2560        256  column  float64     [17,1]          [1,32]            z\n"
+                                    "      2816        128  scalar  float32     [17,1]          [0,32]            type: one for all rows\n"
+                                    "      2944        128  scalar  int32       [17,1]          [0,32]            number\n"
+                                    "      3072        256  column  float64     [17,1]          [1,32]            v\n"
+                                    "      3328        256  column  float64     [17,1]          [1,32]            w\n";
 
 static void test_print(void **state)
 {
@@ -287,18 +278,9 @@ typedef struct bad_layout {
     stoa_column_desc columns[2];
 } bad_layout;
 
-#define GOOD                                                                                                 \
-    {                                                                                                        \
-        "x", "", "", STOA_FLOAT32, STOA_KIND_COLUMN, {1, 1}, 0, 0                                            \
-    }
-#define TABLE(columns, align, view)                                                                          \
-    {                                                                                                        \
-        sizeof(stoa_layout), columns, align, view, "bad", NULL                                               \
-    }
-#define ROW(...)                                                                                             \
-    {                                                                                                        \
-        __VA_ARGS__, 0, 0                                                                                    \
-    }
+#define GOOD {"x", "", "", STOA_FLOAT32, STOA_KIND_COLUMN, {1, 1}, 0, 0}
+#define TABLE(columns, align, view) {sizeof(stoa_layout), columns, align, view, "bad", NULL}
+#define ROW(...) {__VA_ARGS__, 0, 0}
 
 static void test_bad_layouts(void **state)
 {
@@ -309,46 +291,16 @@ static void test_bad_layouts(void **state)
         {"alignment 96", STOA_EALIGN, TABLE(1, 96, 0), {GOOD}},
         {"alignment 2 given, float32 needs 4", STOA_EALIGN, TABLE(1, 2, 0), {GOOD}},
         {"columns 0 and 1 are both named 'x'", STOA_ENAME, TABLE(2, 128, 0), {GOOD, GOOD}},
-        {"column 1 has no name",
-         STOA_EINVAL,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("", "", "", STOA_INT8, STOA_KIND_COLUMN, {1, 1})}},
-        {"column 1 has no name",
-         STOA_EINVAL,
-         TABLE(2, 128, 0),
-         {GOOD, ROW(NULL, "", "", STOA_INT8, STOA_KIND_COLUMN, {1, 1})}},
-        {"column 'y': unknown dtype 0",
-         STOA_EDTYPE,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("y", "", "", STOA_DTYPE_NONE, STOA_KIND_COLUMN, {1, 1})}},
-        {"column 'y': unknown dtype 99",
-         STOA_EDTYPE,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("y", "", "", (stoa_dtype)99, STOA_KIND_COLUMN, {1, 1})}},
-        {"column 'y': unknown kind 4",
-         STOA_EINVAL,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("y", "", "", STOA_INT8, (stoa_column_kind)4, {1, 1})}},
-        {"column 'y': extents 0 x 1",
-         STOA_EINVAL,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_VECTOR, {0, 1})}},
-        {"column 'y': extents 3 x 0",
-         STOA_EINVAL,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_MATRIX, {3, 0})}},
-        {"column 'y': extents 2 x 1",
-         STOA_EINVAL,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_COLUMN, {2, 1})}},
-        {"column 'y': extents 2 x 2",
-         STOA_EINVAL,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_VECTOR, {2, 2})}},
-        {"65536 x 65536 components",
-         STOA_ELIMIT,
-         TABLE(2, 128, 0),
-         {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_MATRIX, {65536, 65536})}},
+        {"column 1 has no name", STOA_EINVAL, TABLE(2, 128, 0), {GOOD, ROW("", "", "", STOA_INT8, STOA_KIND_COLUMN, {1, 1})}},
+        {"column 1 has no name", STOA_EINVAL, TABLE(2, 128, 0), {GOOD, ROW(NULL, "", "", STOA_INT8, STOA_KIND_COLUMN, {1, 1})}},
+        {"column 'y': unknown dtype 0", STOA_EDTYPE, TABLE(2, 128, 0), {GOOD, ROW("y", "", "", STOA_DTYPE_NONE, STOA_KIND_COLUMN, {1, 1})}},
+        {"column 'y': unknown dtype 99", STOA_EDTYPE, TABLE(2, 128, 0), {GOOD, ROW("y", "", "", (stoa_dtype)99, STOA_KIND_COLUMN, {1, 1})}},
+        {"column 'y': unknown kind 4", STOA_EINVAL, TABLE(2, 128, 0), {GOOD, ROW("y", "", "", STOA_INT8, (stoa_column_kind)4, {1, 1})}},
+        {"column 'y': extents 0 x 1", STOA_EINVAL, TABLE(2, 128, 0), {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_VECTOR, {0, 1})}},
+        {"column 'y': extents 3 x 0", STOA_EINVAL, TABLE(2, 128, 0), {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_MATRIX, {3, 0})}},
+        {"column 'y': extents 2 x 1", STOA_EINVAL, TABLE(2, 128, 0), {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_COLUMN, {2, 1})}},
+        {"column 'y': extents 2 x 2", STOA_EINVAL, TABLE(2, 128, 0), {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_VECTOR, {2, 2})}},
+        {"65536 x 65536 components", STOA_ELIMIT, TABLE(2, 128, 0), {GOOD, ROW("y", "", "", STOA_INT8, STOA_KIND_MATRIX, {65536, 65536})}},
         {"view struct of 8 bytes", STOA_EINVAL, TABLE(1, 128, 8), {GOOD}},
         {"column 'x': member offset 0 in a view", STOA_EINVAL, TABLE(1, 128, 64), {GOOD}},
         {"column 'y': member offset 48 in a view struct of 56",
@@ -381,8 +333,7 @@ static void test_hostile_sizes(void **state)
         {"more", "", "", STOA_COMPLEX128, STOA_KIND_MATRIX, {65535, 65537}, 0, 0},
     };
     stoa_layout layout = {sizeof layout, 1, 128, 0, "hostile", columns};
-    assert_error(stoa_layout_bytes(&layout, STOA_LAYOUT_ROWS_MAX, &bytes, &err), STOA_ELIMIT, &err,
-                 "column 'wide'");
+    assert_error(stoa_layout_bytes(&layout, STOA_LAYOUT_ROWS_MAX, &bytes, &err), STOA_ELIMIT, &err, "column 'wide'");
     layout.align_bytes = 1u << 31;
     assert_int_equal(bytes_of(&layout, 1), (size_t)UINT32_MAX << 31);
     layout.column_count = 2;
@@ -412,18 +363,10 @@ static void test_row_check(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cmssw_datatypes),
-        cmocka_unit_test(test_cmssw_blocks),
-        cmocka_unit_test(test_alignments),
-        cmocka_unit_test(test_every_dtype),
-        cmocka_unit_test(test_bind),
-        cmocka_unit_test(test_bind_errors),
-        cmocka_unit_test(test_recurrence),
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_print),
-        cmocka_unit_test(test_bad_layouts),
-        cmocka_unit_test(test_hostile_sizes),
-        cmocka_unit_test(test_row_check),
+        cmocka_unit_test(test_cmssw_datatypes), cmocka_unit_test(test_cmssw_blocks),  cmocka_unit_test(test_alignments),
+        cmocka_unit_test(test_every_dtype),     cmocka_unit_test(test_bind),          cmocka_unit_test(test_bind_errors),
+        cmocka_unit_test(test_recurrence),      cmocka_unit_test(test_find),          cmocka_unit_test(test_print),
+        cmocka_unit_test(test_bad_layouts),     cmocka_unit_test(test_hostile_sizes), cmocka_unit_test(test_row_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

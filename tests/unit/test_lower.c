@@ -40,8 +40,7 @@ static lowered lower(int64_t opset)
     onnx_model onnx;
     assert_int_equal(stoai_native_choose(NULL, &kernels, &out.err), STOA_OK);
     out.status = stoai_onnx_read(file->bytes, file->size, &scratch, &onnx, &out.err);
-    if (out.status == STOA_OK)
-        out.status = stoai_lower(&onnx, file->size, kernels, &scratch, &out.kept, &out.plan, &out.schema, &out.err);
+    if (out.status == STOA_OK) out.status = stoai_lower(&onnx, file->size, kernels, &scratch, &out.kept, &out.plan, &out.schema, &out.err);
     stoai_arena_release(&scratch);
     return out;
 }
@@ -60,8 +59,7 @@ static void expect_plan(const lowered *m, const char *expected)
 static uint32_t width_of(const stoa_tensor_schema *tensors, uint32_t count)
 {
     uint32_t width = 0;
-    for (uint32_t i = 0; i < count; i++)
-        width += tensors[i].width;
+    for (uint32_t i = 0; i < count; i++) width += tensors[i].width;
     return width;
 }
 
@@ -84,11 +82,9 @@ static void expect_values(lowered *m, const double *expected)
     assert_true(in <= VALUES_MAX && out <= VALUES_MAX);
     for (uint32_t i = 0; i < in; i++) {
         in_bound[i] = (stoa_bound){in_values + (size_t)i * ROWS, 1, STOA_FLOAT32, 0};
-        for (uint32_t row = 0; row < ROWS; row++)
-            in_values[i * ROWS + row] = input_value(i, row);
+        for (uint32_t row = 0; row < ROWS; row++) in_values[i * ROWS + row] = input_value(i, row);
     }
-    for (uint32_t i = 0; i < out; i++)
-        out_bound[i] = (stoa_bound){out_values + (size_t)i * ROWS, 1, STOA_FLOAT32, 0};
+    for (uint32_t i = 0; i < out; i++) out_bound[i] = (stoa_bound){out_values + (size_t)i * ROWS, 1, STOA_FLOAT32, 0};
     const size_t bytes = stoai_native_workspace_bytes(&m->plan);
     void *workspace = stoa_alloc(bytes, 256);
     for (const native_kernels *const *level = stoai_native_levels(); *level; level++) {
@@ -97,12 +93,10 @@ static void expect_values(lowered *m, const double *expected)
         native_call call = {.bounds = {in_bound, out_bound}, .workspace = workspace, .rows = &(uint32_t){ROWS}};
         (*level)->run(&m->plan.programs[0], &call);
         for (uint32_t row = 0; row < ROWS; row++) {
-            for (uint32_t i = 0; i < in; i++)
-                row_in[i] = (scalar){(double)in_values[i * ROWS + row], (int64_t)in_values[i * ROWS + row]};
+            for (uint32_t i = 0; i < in; i++) row_in[i] = (scalar){(double)in_values[i * ROWS + row], (int64_t)in_values[i * ROWS + row]};
             scalar_program_run(&m->plan.programs[0], row_in, row_out);
             for (uint32_t i = 0, o = 0, end = m->schema.outputs[0].width; i < out; i++) {
-                while (i >= end)
-                    end += m->schema.outputs[++o].width;
+                while (i >= end) end += m->schema.outputs[++o].width;
                 const double reference = stoai_is_float(m->schema.outputs[o].dtype) ? row_out[i].real : (double)row_out[i].integer;
                 const double got = (double)out_values[i * ROWS + row];
                 if (!(fabs(got - reference) <= 1e-5 + 1e-5 * fabs(reference)))
@@ -128,8 +122,7 @@ static void add_random(const char *name, const int64_t *dims, size_t count)
 {
     static float data[4096];
     assert_true(count <= 4096);
-    for (size_t i = 0; i < count; i++)
-        data[i] = input_value((uint32_t)i + 77, (uint32_t)name[0]) * 0.5f;
+    for (size_t i = 0; i < count; i++) data[i] = input_value((uint32_t)i + 77, (uint32_t)name[0]) * 0.5f;
     add_floats(&model, name, dims, data, count);
 }
 
@@ -278,8 +271,8 @@ static void test_layout_is_free(void **state)
     add_output(&model, "y");
     lowered m = lower(17);
     expect_plan(&m, "load 3; load 2; store 5");
-    const double expected[5] = {(double)input_value(2, 0), (double)input_value(1, 0), (double)input_value(0, 0),
-                                (double)input_value(3, 0), (double)input_value(4, 0)};
+    const double expected[5] = {(double)input_value(2, 0), (double)input_value(1, 0), (double)input_value(0, 0), (double)input_value(3, 0),
+                                (double)input_value(4, 0)};
     expect_values(&m, expected);
 }
 
@@ -367,7 +360,8 @@ static void test_arg_max(void **state)
     assert_int_equal(m.schema.outputs[1].dtype_mask, (uint64_t)1 << STOA_INT64);
     m.schema.output_count = 1; /* the second one is bound to floats by the helper: leave it out */
     for (uint32_t i = 0; i < m.plan.programs[0].step_count; i++)
-        if (m.plan.programs[0].steps[i].kind == NATIVE_STEP_STORE && m.plan.programs[0].steps[i].first_value == 1) m.plan.programs[0].step_count = i;
+        if (m.plan.programs[0].steps[i].kind == NATIVE_STEP_STORE && m.plan.programs[0].steps[i].first_value == 1)
+            m.plan.programs[0].step_count = i;
     expect_values(&m, NULL);
 }
 
@@ -529,12 +523,24 @@ static void test_growth_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mlp), cmocka_unit_test(test_affine_folds), cmocka_unit_test(test_no_fusion_of_shared),
-        cmocka_unit_test(test_deep_set), cmocka_unit_test(test_constant_left), cmocka_unit_test(test_view_of_size),
-        cmocka_unit_test(test_layout_is_free), cmocka_unit_test(test_unused_values), cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_old_softmax), cmocka_unit_test(test_norm_and_args), cmocka_unit_test(test_arg_max),
-        cmocka_unit_test(test_where_and_logic), cmocka_unit_test(test_narrow_integers), cmocka_unit_test(test_constant_folding),
-        cmocka_unit_test(test_places_are_reused), cmocka_unit_test(test_refusals), cmocka_unit_test(test_inconsistent),
+        cmocka_unit_test(test_mlp),
+        cmocka_unit_test(test_affine_folds),
+        cmocka_unit_test(test_no_fusion_of_shared),
+        cmocka_unit_test(test_deep_set),
+        cmocka_unit_test(test_constant_left),
+        cmocka_unit_test(test_view_of_size),
+        cmocka_unit_test(test_layout_is_free),
+        cmocka_unit_test(test_unused_values),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_old_softmax),
+        cmocka_unit_test(test_norm_and_args),
+        cmocka_unit_test(test_arg_max),
+        cmocka_unit_test(test_where_and_logic),
+        cmocka_unit_test(test_narrow_integers),
+        cmocka_unit_test(test_constant_folding),
+        cmocka_unit_test(test_places_are_reused),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_inconsistent),
         cmocka_unit_test(test_growth_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

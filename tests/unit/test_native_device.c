@@ -21,8 +21,8 @@ enum { FLOATS = 8192, STRIDE = 524287, LIBRARY_ULP = 4 }; /* a prime: all expone
 static onnx_builder builder_of_model;
 static stoa_error err;
 
-#define OK(call)                                                      \
-    do {                                                              \
+#define OK(call) \
+    do { \
         if ((call) != STOA_OK) fail_msg("%s: %s", #call, err.message); \
     } while (0)
 
@@ -121,12 +121,13 @@ static int64_t ulp_between(float a, float b)
 static const struct {
     const char *op;
     bool library;
-} functions[] = {{"Exp", false},      {"Log", false},   {"Sigmoid", false}, {"Tanh", false},       {"Erf", false},    {"Softplus", false},
-                 {"Softsign", false}, {"Elu", false},   {"Selu", false},    {"Celu", false},       {"Gelu", false},   {"Mish", false},
-                 {"HardSwish", false}, {"HardSigmoid", false}, {"Relu", false}, {"LeakyRelu", false}, {"Sqrt", false}, {"Reciprocal", false},
-                 {"Floor", false},    {"Ceil", false},  {"Round", false},   {"Abs", false},        {"Neg", false},    {"Sign", false},
-                 {"Sin", true},       {"Cos", true},    {"Tan", true},      {"Asin", true},        {"Acos", true},    {"Atan", true},
-                 {"Sinh", true},      {"Cosh", true},   {"Asinh", true},    {"Acosh", true},       {"Atanh", true}};
+} functions[] = {{"Exp", false},       {"Log", false},      {"Sigmoid", false},    {"Tanh", false},        {"Erf", false},
+                 {"Softplus", false},  {"Softsign", false}, {"Elu", false},        {"Selu", false},        {"Celu", false},
+                 {"Gelu", false},      {"Mish", false},     {"HardSwish", false},  {"HardSigmoid", false}, {"Relu", false},
+                 {"LeakyRelu", false}, {"Sqrt", false},     {"Reciprocal", false}, {"Floor", false},       {"Ceil", false},
+                 {"Round", false},     {"Abs", false},      {"Neg", false},        {"Sign", false},        {"Sin", true},
+                 {"Cos", true},        {"Tan", true},       {"Asin", true},        {"Acos", true},         {"Atan", true},
+                 {"Sinh", true},       {"Cosh", true},      {"Asinh", true},       {"Acosh", true},        {"Atanh", true}};
 
 static void functions_have_the_hosts_bits(void **state)
 {
@@ -213,8 +214,7 @@ static void check_network(uint32_t inputs, uint32_t hidden, uint32_t outputs, co
                 const float got = y[k * ROWS + row], want = expected[k * ROWS + row];
                 uint32_t bits;
                 memcpy(&bits, &got, sizeof bits);
-                if (row < first || row >= end)
-                    assert_int_equal(bits, 0xA5A5A5A5u);
+                if (row < first || row >= end) assert_int_equal(bits, 0xA5A5A5A5u);
                 else if (ulp_between(got, want) > (has_fma() ? ulp_most : 1 << 12))
                     fail_msg("%u -> %u -> %u %s: output %u of row %u: %a, %a on the host", inputs, hidden, outputs, activation, k, row,
                              (double)got, (double)want);

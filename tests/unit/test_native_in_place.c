@@ -26,8 +26,8 @@ typedef struct bench {
     stoa_error err;
 } bench;
 
-#define OK(b, expr)                                                      \
-    do {                                                                 \
+#define OK(b, expr) \
+    do { \
         if ((expr) != STOA_OK) fail_msg("%s: %s", #expr, (b)->err.message); \
     } while (0)
 
@@ -52,9 +52,7 @@ static void close_model(bench *b)
 #define TWO_HEADS STOA_SOURCE_DIR "/tests/data/two_heads.onnx"
 
 static float input(int row, int column) /* representable in half and int8 steps */
-{
-    return (float)((row * 37 + column * 101) % 64 - 32) * 0.125f;
-}
+{ return (float)((row * 37 + column * 101) % 64 - 32) * 0.125f; }
 
 /* Scores of ROWS rows over plain columns: what the other layouts must equal to the bit. */
 static void reference(float *scores)
@@ -285,7 +283,7 @@ static void bad_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_columns_any_types), cmocka_unit_test(nothing_beyond_the_rows), cmocka_unit_test(every_level_agrees),
+        cmocka_unit_test(any_columns_any_types), cmocka_unit_test(nothing_beyond_the_rows),    cmocka_unit_test(every_level_agrees),
         cmocka_unit_test(counts_by_pointer),     cmocka_unit_test(heads_matrices_and_scalars), cmocka_unit_test(bad_files_are_refused),
     };
     return cmocka_run_group_tests_name("native in place", tests, NULL, NULL);

@@ -14,10 +14,7 @@
 enum { THREADS = 4, SESSIONS = 3, ROWS = 777, INPUTS = 30, REPEATS = 5 };
 static const stoa_place host = {STOA_PLACE_HOST, 0};
 
-static float input(int row, int column)
-{
-    return (float)((row * 37 + column * 101) % 200) * 0.02f - 2.0f;
-}
+static float input(int row, int column) { return (float)((row * 37 + column * 101) % 200) * 0.02f - 2.0f; }
 
 typedef struct job {
     const stoa_model *model;

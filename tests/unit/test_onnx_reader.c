@@ -65,10 +65,14 @@ static void test_small_model(void **state)
 static void test_typed_fields(void **state)
 {
     (void)state;
-    static const struct { int type; stoa_dtype dtype; uint32_t field, wire; } cases[] = {
-        {1, STOA_FLOAT32, 4, 5}, {11, STOA_FLOAT64, 10, 1}, {6, STOA_INT32, 5, 0}, {7, STOA_INT64, 7, 0},
-        {2, STOA_UINT8, 5, 0}, {3, STOA_INT8, 5, 0}, {4, STOA_UINT16, 5, 0}, {5, STOA_INT16, 5, 0}, {9, STOA_BOOL, 5, 0},
-        {10, STOA_FLOAT16, 5, 0}, {16, STOA_BFLOAT16, 5, 0}, {12, STOA_UINT32, 11, 0}, {13, STOA_UINT64, 11, 0},
+    static const struct {
+        int type;
+        stoa_dtype dtype;
+        uint32_t field, wire;
+    } cases[] = {
+        {1, STOA_FLOAT32, 4, 5},   {11, STOA_FLOAT64, 10, 1}, {6, STOA_INT32, 5, 0},    {7, STOA_INT64, 7, 0}, {2, STOA_UINT8, 5, 0},
+        {3, STOA_INT8, 5, 0},      {4, STOA_UINT16, 5, 0},    {5, STOA_INT16, 5, 0},    {9, STOA_BOOL, 5, 0},  {10, STOA_FLOAT16, 5, 0},
+        {16, STOA_BFLOAT16, 5, 0}, {12, STOA_UINT32, 11, 0},  {13, STOA_UINT64, 11, 0},
     };
     for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
         static builder t, list;
@@ -271,9 +275,9 @@ static void test_merged_graph(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_small_model), cmocka_unit_test(test_typed_fields), cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_small_model),      cmocka_unit_test(test_typed_fields),   cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_every_bit_flip), cmocka_unit_test(test_external_data),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_merged_graph),
+        cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_merged_graph),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,13 +34,12 @@ typedef struct elements {
     void *data;
 } elements;
 
-static double get(const elements *e, int64_t i) { return e->dtype == STOA_FLOAT64 ? ((double *)e->data)[i] : (double)((float *)e->data)[i]; }
+static double get(const elements *e, int64_t i)
+{ return e->dtype == STOA_FLOAT64 ? ((double *)e->data)[i] : (double)((float *)e->data)[i]; }
 static void set(const elements *e, int64_t i, double value)
 {
-    if (e->dtype == STOA_FLOAT64)
-        ((double *)e->data)[i] = value;
-    else
-        ((float *)e->data)[i] = (float)value;
+    if (e->dtype == STOA_FLOAT64) ((double *)e->data)[i] = value;
+    else ((float *)e->data)[i] = (float)value;
 }
 static double epsilon(stoa_dtype dtype) { return dtype == STOA_FLOAT64 ? DBL_EPSILON : (double)FLT_EPSILON; }
 
@@ -125,9 +124,11 @@ static void check_product(const native_products *level, stoa_dtype dtype, const 
             double bound;
             const double want = expected(s, &a, &b, element(&d, i, j), i, j, &bound), got = element(&c, i, j);
             if (!(fabs(got - want) <= bound))
-                fail_msg("%s, %s, %lld x %lld x %lld, layouts %d %d %d %d, alpha %g, beta %g, gap %lld, in place %d: (%lld, %lld) is %.17g, "
-                         "not %.17g within %g", level->name, stoa_dtype_name(dtype), (long long)s->m, (long long)s->n, (long long)s->k, s->a, s->b,
-                         s->c, s->d, s->alpha, s->beta, (long long)s->gap, s->in_place, (long long)i, (long long)j, got, want, bound);
+                fail_msg(
+                    "%s, %s, %lld x %lld x %lld, layouts %d %d %d %d, alpha %g, beta %g, gap %lld, in place %d: (%lld, %lld) is %.17g, "
+                    "not %.17g within %g",
+                    level->name, stoa_dtype_name(dtype), (long long)s->m, (long long)s->n, (long long)s->k, s->a, s->b, s->c, s->d,
+                    s->alpha, s->beta, (long long)s->gap, s->in_place, (long long)i, (long long)j, got, want, bound);
         }
     check_gaps(&c);
     free(a.memory.data), free(b.memory.data), free(c.memory.data), free(d.memory.data);
@@ -137,10 +138,8 @@ static void every_level(void (*check)(const native_products *level, stoa_dtype d
 {
     for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++)
         for (const native_products *const *level = stoai_native_products_levels(dtypes[t]); *level; level++)
-            if ((*level)->supported())
-                check(*level, dtypes[t]);
-            else
-                print_message("%s: skipped, this processor lacks it\n", (*level)->name);
+            if ((*level)->supported()) check(*level, dtypes[t]);
+            else print_message("%s: skipped, this processor lacks it\n", (*level)->name);
 }
 
 /* Weights times columns and columns times weights, as networks have them, around every boundary of tiles, panels and pieces. */
@@ -169,8 +168,17 @@ static void check_random(const native_products *level, stoa_dtype dtype)
     static const double factors[] = {0, 1, 1, -0.75};
     for (int i = 0; i < 1500; i++) {
         const bool in_place = below(4) == 0;
-        const shape s = {below(70), below(90), below(i % 50 == 0 ? 700 : 90), (layout)below(3), (layout)below(3), (layout)below(3),
-                         (layout)below(LAYOUTS), factors[below(4)], factors[below(4)], below(5), in_place};
+        const shape s = {below(70),
+                         below(90),
+                         below(i % 50 == 0 ? 700 : 90),
+                         (layout)below(3),
+                         (layout)below(3),
+                         (layout)below(3),
+                         (layout)below(LAYOUTS),
+                         factors[below(4)],
+                         factors[below(4)],
+                         below(5),
+                         in_place};
         check_product(level, dtype, &s);
     }
 }
@@ -185,7 +193,8 @@ static void test_random(void **state)
 static void check_not_a_number(const native_products *level, stoa_dtype dtype)
 {
     for (int64_t n = 1; n <= 40; n++) {
-        operand a = operand_of(dtype, 14, 9, ROW_MAJOR, 0), b = operand_of(dtype, 9, n, ROW_MAJOR, 0), c = operand_of(dtype, 14, n, ROW_MAJOR, 0);
+        operand a = operand_of(dtype, 14, 9, ROW_MAJOR, 0), b = operand_of(dtype, 9, n, ROW_MAJOR, 0),
+                c = operand_of(dtype, 14, n, ROW_MAJOR, 0);
         const native_matrix nothing = {NULL, 0, 0};
         set(&a.memory, 5 * a.row + 4, NAN);
         set(&b.memory, 3 * b.row + n - 1, INFINITY);
@@ -218,9 +227,7 @@ static native_images images_of(elements *memory, stoa_dtype dtype, const int64_t
 }
 
 static double pixel(const elements *e, const native_images *s, int64_t image, int64_t channel, int64_t y, int64_t x)
-{
-    return get(e, image * s->image + channel * s->channel + y * s->row + x * s->column);
-}
+{ return get(e, image * s->image + channel * s->channel + y * s->row + x * s->column); }
 
 /* One element of the output, term by term. */
 static double convolved(const native_convolution *c, const elements *in, const elements *weight, const elements *bias, const int64_t at[4],
@@ -246,13 +253,16 @@ static void compare_images(const native_products *level, const native_convolutio
 {
     const double terms = (double)(c->channels * c->kernel[0] * c->kernel[1]) + 4;
     for (int64_t i = 0; i < out->count; i++) {
-        const int64_t at[4] = {i / (sizes[1] * sizes[2] * sizes[3]), i / (sizes[2] * sizes[3]) % sizes[1], i / sizes[3] % sizes[2], i % sizes[3]};
+        const int64_t at[4] = {i / (sizes[1] * sizes[2] * sizes[3]), i / (sizes[2] * sizes[3]) % sizes[1], i / sizes[3] % sizes[2],
+                               i % sizes[3]};
         double size;
         const double want = convolved(c, in, weight, bias, at, &size), got = pixel(out, &c->out, at[0], at[1], at[2], at[3]);
         if (!(fabs(got - want) <= epsilon(in->dtype) * terms * size))
-            fail_msg("%s, %s, image %lldx%lld, kernel %lldx%lld, stride %lld %lld, padding %lld %lld, dilation %lld %lld, groups %lld: [%lld][%lld]"
-                     "[%lld][%lld] is %.17g, not %.17g", level->name, stoa_dtype_name(in->dtype), (long long)c->size[0], (long long)c->size[1],
-                     (long long)c->kernel[0], (long long)c->kernel[1], (long long)c->stride[0], (long long)c->stride[1], (long long)c->padding[0],
+            fail_msg("%s, %s, image %lldx%lld, kernel %lldx%lld, stride %lld %lld, padding %lld %lld, dilation %lld %lld, groups %lld: "
+                     "[%lld][%lld]"
+                     "[%lld][%lld] is %.17g, not %.17g",
+                     level->name, stoa_dtype_name(in->dtype), (long long)c->size[0], (long long)c->size[1], (long long)c->kernel[0],
+                     (long long)c->kernel[1], (long long)c->stride[0], (long long)c->stride[1], (long long)c->padding[0],
                      (long long)c->padding[1], (long long)c->dilation[0], (long long)c->dilation[1], (long long)c->groups, (long long)at[0],
                      (long long)at[1], (long long)at[2], (long long)at[3], got, want);
     }
@@ -267,7 +277,8 @@ static void check_convolution(const native_products *level, stoa_dtype dtype, na
 {
     const int64_t in_sizes[4] = {c.images, c.groups * c.channels, c.size[0], c.size[1]};
     const int64_t out_sizes[4] = {c.images, c.groups * c.outs, stoai_native_convolved(&c, 0), stoai_native_convolved(&c, 1)};
-    elements in, out, weight = elements_of(dtype, out_sizes[1] * c.channels * c.kernel[0] * c.kernel[1]), bias = elements_of(dtype, out_sizes[1]);
+    elements in, out, weight = elements_of(dtype, out_sizes[1] * c.channels * c.kernel[0] * c.kernel[1]),
+                      bias = elements_of(dtype, out_sizes[1]);
     c.in = images_of(&in, dtype, in_sizes, in_order);
     c.out = images_of(&out, dtype, out_sizes, out_order);
     fill(&in), fill(&weight), fill(&bias);
@@ -284,11 +295,43 @@ static void check_convolution(const native_products *level, stoa_dtype dtype, na
 static void check_residual(const native_products *level, stoa_dtype dtype)
 {
     static const native_convolution layers[] = {
-        {.channels = 3, .outs = 16, .size = {9, 9}, .kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .images = 3, .groups = 1},
-        {.channels = 16, .outs = 16, .size = {9, 9}, .kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .images = 3, .groups = 1},
-        {.channels = 16, .outs = 32, .size = {9, 9}, .kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}, .dilation = {1, 1}, .images = 3, .groups = 1},
+        {.channels = 3,
+         .outs = 16,
+         .size = {9, 9},
+         .kernel = {3, 3},
+         .stride = {1, 1},
+         .padding = {1, 1},
+         .dilation = {1, 1},
+         .images = 3,
+         .groups = 1},
+        {.channels = 16,
+         .outs = 16,
+         .size = {9, 9},
+         .kernel = {3, 3},
+         .stride = {1, 1},
+         .padding = {1, 1},
+         .dilation = {1, 1},
+         .images = 3,
+         .groups = 1},
+        {.channels = 16,
+         .outs = 32,
+         .size = {9, 9},
+         .kernel = {3, 3},
+         .stride = {2, 2},
+         .padding = {1, 1},
+         .dilation = {1, 1},
+         .images = 3,
+         .groups = 1},
         {.channels = 16, .outs = 32, .size = {9, 9}, .kernel = {1, 1}, .stride = {2, 2}, .dilation = {1, 1}, .images = 3, .groups = 1},
-        {.channels = 32, .outs = 32, .size = {5, 5}, .kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1}, .dilation = {1, 1}, .images = 3, .groups = 1},
+        {.channels = 32,
+         .outs = 32,
+         .size = {5, 5},
+         .kernel = {3, 3},
+         .stride = {1, 1},
+         .padding = {1, 1},
+         .dilation = {1, 1},
+         .images = 3,
+         .groups = 1},
         {.channels = 2, .outs = 100, .size = {8, 4}, .kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}, .images = 1, .groups = 1},
     };
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)

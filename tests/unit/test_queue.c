@@ -170,7 +170,7 @@ static void full_ring_keeps_the_order_and_allocates_nothing(void **state)
     fixture *self = *state;
     static log_task tasks[N];
     stoa_buffer *buffer = make_shared(self->queue[1], N + 4 * 8 * sizeof(int32_t));
-    int32_t(*out)[8] = stoa_buffer_data(buffer);
+    int32_t (*out)[8] = stoa_buffer_data(buffer);
     uint8_t *bytes = (uint8_t *)out[4];
     uint32_t next = 0;
     iota_args args[4];
@@ -232,7 +232,10 @@ static void destroy_finishes_what_is_enqueued(void **state)
 
 /* An application's executor: a list of tasks that runs when the test says so, or takes none. */
 typedef struct task_list {
-    struct { stoa_host_task run; void *user; } task[256];
+    struct {
+        stoa_host_task run;
+        void *user;
+    } task[256];
     uint32_t taken, done;
     bool at_once, refuses;
 } task_list;

@@ -23,9 +23,9 @@ static stoa_queue *queue;
 static stoa_device *device;
 static stoa_buffer *shared; /* memory of a test, which the device's work and the test both can use */
 
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        if ((call) != STOA_OK) fail_msg("%s", err.message);                                                            \
+#define OK(call) \
+    do { \
+        if ((call) != STOA_OK) fail_msg("%s", err.message); \
     } while (0)
 
 static int open_queue(void **state)
@@ -124,8 +124,7 @@ typedef struct graph_event {
     uint32_t to[EDGES_MAX]; /* narrower than the model's: converted when it is read */
 } graph_event;
 
-static void reference_round(const graph_event *e, uint32_t nodes, uint32_t edges, double x[WIDTH][NODES_MAX],
-                            double m[WIDTH][EDGES_MAX])
+static void reference_round(const graph_event *e, uint32_t nodes, uint32_t edges, double x[WIDTH][NODES_MAX], double m[WIDTH][EDGES_MAX])
 {
     static double sum[WIDTH][NODES_MAX];
     memset(sum, 0, sizeof sum);
@@ -160,10 +159,8 @@ static void check_event(stoa_session *session, graph_event *e, uint32_t nodes, u
     }
     e->nodes = nodes;
     e->edges = edges;
-    if (edges % 2)
-        OK(stoa_session_run_sizes(session, (const uint32_t[]){nodes, edges}, 2, &err));
-    else
-        OK(stoa_session_run_sizes_counted(session, (const uint32_t *const[]){&e->nodes, &e->edges}, 2, &err));
+    if (edges % 2) OK(stoa_session_run_sizes(session, (const uint32_t[]){nodes, edges}, 2, &err));
+    else OK(stoa_session_run_sizes_counted(session, (const uint32_t *const[]){&e->nodes, &e->edges}, 2, &err));
     reference_round(e, nodes, edges, x, m1);
     reference_round(e, nodes, edges, x, m2);
     for (uint32_t k = 0; k < WIDTH; k++) {
@@ -307,10 +304,11 @@ static void check_scatter(const char *op, const char *reduction, int onnx_type, 
     int64_t *group = memory->group, expected[WIDTH * GROUPS];
     const uint32_t axis_rows[] = {GROUPS, ITEMS};
     const stoa_session_options options = {sizeof options, 0, axis_rows, 2};
-#define PUT(where, k, value)                                                                      \
-    (dtype == STOA_FLOAT32 ? (void)((where)->f[k] = (float)(value))                                \
-     : dtype == STOA_FLOAT64 ? (void)((where)->d[k] = (double)(value))                             \
-     : dtype == STOA_INT32   ? (void)((where)->i[k] = (int32_t)(value)) : (void)((where)->l[k] = (value)))
+#define PUT(where, k, value) \
+    (dtype == STOA_FLOAT32   ? (void)((where)->f[k] = (float)(value)) \
+     : dtype == STOA_FLOAT64 ? (void)((where)->d[k] = (double)(value)) \
+     : dtype == STOA_INT32   ? (void)((where)->i[k] = (int32_t)(value)) \
+                             : (void)((where)->l[k] = (value)))
     for (uint32_t k = 0; k < WIDTH * GROUPS; k++) {
         expected[k] = (int64_t)random_below(100) - 50;
         PUT(data, k, expected[k]);
@@ -336,9 +334,12 @@ static void check_scatter(const char *op, const char *reduction, int onnx_type, 
     bind_columns(session, "out", out, dtype, GROUPS, WIDTH);
     OK(stoa_session_run_sizes(session, axis_rows, 2, &err));
     for (uint32_t k = 0; k < WIDTH * GROUPS; k++) {
-        const double got = dtype == STOA_FLOAT32 ? (double)out->f[k] : dtype == STOA_FLOAT64 ? out->d[k]
-            : dtype == STOA_INT32 ? (double)out->i[k] : (double)out->l[k];
-        if (got != (double)expected[k]) fail_msg("%s %s of %s: %g, %g expected", op, reduction, stoa_dtype_name(dtype), got, (double)expected[k]);
+        const double got = dtype == STOA_FLOAT32   ? (double)out->f[k]
+                           : dtype == STOA_FLOAT64 ? out->d[k]
+                           : dtype == STOA_INT32   ? (double)out->i[k]
+                                                   : (double)out->l[k];
+        if (got != (double)expected[k])
+            fail_msg("%s %s of %s: %g, %g expected", op, reduction, stoa_dtype_name(dtype), got, (double)expected[k]);
     }
     stoa_session_destroy(session);
     stoa_model_destroy(net);

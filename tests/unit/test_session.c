@@ -26,10 +26,7 @@ typedef struct fixture {
 
 static const stoa_capabilities can_all = {sizeof(stoa_capabilities), STOA_RULE_ANY, STOA_RULE_ANY, 1, 1, 1, 1, 0, 1};
 
-static stoa_column column(float *data)
-{
-    return stoa_column_over(data, STOA_FLOAT32, ROWS, 1, host);
-}
+static stoa_column column(float *data) { return stoa_column_over(data, STOA_FLOAT32, ROWS, 1, host); }
 
 static void open_session(fixture *f, stoa_queue_kind kind, const stoa_session_options *options, uint32_t max_rows)
 {
@@ -72,10 +69,7 @@ static void bind_all(fixture *f)
         fail_msg("%s", err.message);
 }
 
-static float expected_sum(int i)
-{
-    return (float)(3 * i + 300 + 8 * i - 6);
-}
+static float expected_sum(int i) { return (float)(3 * i + 300 + 8 * i - 6); }
 
 static void check_rows(const fixture *f, int first, int end)
 {
@@ -100,28 +94,131 @@ typedef struct wrong_case {
 #define SPOIL(name) static void name(fixture *f, stoa_tensor *tensor, stoa_column *scratch)
 #define UNUSED (void)f, (void)tensor, (void)scratch
 SPOIL(nothing) { UNUSED; }
-SPOIL(no_columns) { UNUSED; tensor->column_count = 0; }
-SPOIL(null_columns) { UNUSED; tensor->columns = NULL; }
-SPOIL(too_few) { UNUSED; tensor->column_count = 2; }
-SPOIL(too_many) { UNUSED; scratch[3] = scratch[0]; tensor->column_count = 4; }
-SPOIL(too_wide) { UNUSED; tensor->columns = &f->column_b; tensor->column_count = 1; }
-SPOIL(wrong_dtype) { UNUSED; scratch[1].dtype = STOA_INT32; }
-SPOIL(unknown_dtype) { UNUSED; scratch[2].dtype = 77; }
-SPOIL(null_data) { UNUSED; scratch[0].data = NULL; }
-SPOIL(misaligned) { UNUSED; scratch[1].data = (char *)scratch[1].data + 2; }
-SPOIL(other_device) { UNUSED; scratch[0].place.type = STOA_PLACE_CUDA; }
-SPOIL(all_other_device) { UNUSED; for (int i = 0; i < 3; i++) scratch[i].place.type = STOA_PLACE_CUDA; }
-SPOIL(unequal_extent) { UNUSED; scratch[1].extent[0] = 2; }
-SPOIL(zero_extent) { UNUSED; for (int i = 0; i < 3; i++) scratch[i].extent[0] = 0; }
-SPOIL(matrix_is_vectors) { UNUSED; scratch[0] = f->column_b; scratch[0].extent[0] = 4; scratch[0].extent[1] = 1; }
-SPOIL(matrix_for_pair) { UNUSED; scratch[0] = column(f->pair[0]); scratch[0].extent[0] = 1; scratch[0].extent[1] = 2; scratch[0].stride[1] = ROWS; tensor->columns = scratch; tensor->column_count = 1; scratch[0].extent[0] = 2; scratch[0].extent[1] = 2; }
-SPOIL(read_only) { UNUSED; scratch[0].flags |= STOA_COLUMN_CONST; }
-SPOIL(stride_zero) { UNUSED; scratch[0].row_stride = 0; }
-SPOIL(same_twice) { UNUSED; scratch[1] = scratch[0]; }
-SPOIL(on_input) { UNUSED; scratch[0] = column(f->a[1]); }
-SPOIL(on_input_shifted) { UNUSED; scratch[0] = column(f->a[1]); scratch[0].data = &f->a[1][7]; scratch[0].rows = 10; tensor->columns = scratch; *tensor = stoa_tensor_of(scratch, 1); }
-SPOIL(on_other_output) { UNUSED; scratch[0] = column(f->pair[1]); }
-SPOIL(input_on_output) { UNUSED; scratch[2] = column(f->sum); }
+SPOIL(no_columns)
+{
+    UNUSED;
+    tensor->column_count = 0;
+}
+SPOIL(null_columns)
+{
+    UNUSED;
+    tensor->columns = NULL;
+}
+SPOIL(too_few)
+{
+    UNUSED;
+    tensor->column_count = 2;
+}
+SPOIL(too_many)
+{
+    UNUSED;
+    scratch[3] = scratch[0];
+    tensor->column_count = 4;
+}
+SPOIL(too_wide)
+{
+    UNUSED;
+    tensor->columns = &f->column_b;
+    tensor->column_count = 1;
+}
+SPOIL(wrong_dtype)
+{
+    UNUSED;
+    scratch[1].dtype = STOA_INT32;
+}
+SPOIL(unknown_dtype)
+{
+    UNUSED;
+    scratch[2].dtype = 77;
+}
+SPOIL(null_data)
+{
+    UNUSED;
+    scratch[0].data = NULL;
+}
+SPOIL(misaligned)
+{
+    UNUSED;
+    scratch[1].data = (char *)scratch[1].data + 2;
+}
+SPOIL(other_device)
+{
+    UNUSED;
+    scratch[0].place.type = STOA_PLACE_CUDA;
+}
+SPOIL(all_other_device)
+{
+    UNUSED;
+    for (int i = 0; i < 3; i++) scratch[i].place.type = STOA_PLACE_CUDA;
+}
+SPOIL(unequal_extent)
+{
+    UNUSED;
+    scratch[1].extent[0] = 2;
+}
+SPOIL(zero_extent)
+{
+    UNUSED;
+    for (int i = 0; i < 3; i++) scratch[i].extent[0] = 0;
+}
+SPOIL(matrix_is_vectors)
+{
+    UNUSED;
+    scratch[0] = f->column_b;
+    scratch[0].extent[0] = 4;
+    scratch[0].extent[1] = 1;
+}
+SPOIL(matrix_for_pair)
+{
+    UNUSED;
+    scratch[0] = column(f->pair[0]);
+    scratch[0].extent[0] = 1;
+    scratch[0].extent[1] = 2;
+    scratch[0].stride[1] = ROWS;
+    tensor->columns = scratch;
+    tensor->column_count = 1;
+    scratch[0].extent[0] = 2;
+    scratch[0].extent[1] = 2;
+}
+SPOIL(read_only)
+{
+    UNUSED;
+    scratch[0].flags |= STOA_COLUMN_CONST;
+}
+SPOIL(stride_zero)
+{
+    UNUSED;
+    scratch[0].row_stride = 0;
+}
+SPOIL(same_twice)
+{
+    UNUSED;
+    scratch[1] = scratch[0];
+}
+SPOIL(on_input)
+{
+    UNUSED;
+    scratch[0] = column(f->a[1]);
+}
+SPOIL(on_input_shifted)
+{
+    UNUSED;
+    scratch[0] = column(f->a[1]);
+    scratch[0].data = &f->a[1][7];
+    scratch[0].rows = 10;
+    tensor->columns = scratch;
+    *tensor = stoa_tensor_of(scratch, 1);
+}
+SPOIL(on_other_output)
+{
+    UNUSED;
+    scratch[0] = column(f->pair[1]);
+}
+SPOIL(input_on_output)
+{
+    UNUSED;
+    scratch[2] = column(f->sum);
+}
 
 static const wrong_case wrong_cases[] = {
     {"unknown name", "c", STOA_ENAME, {"'c'", "a, b, sum, pair"}, nothing},
@@ -254,8 +351,10 @@ static void sliced_bindings(void **state)
         const stoa_tensor a = stoa_tensor_slice(stoa_tensor_of(f->columns_a, 3), first, 400);
         assert_int_equal(stoa_session_bind(f->session, "a", a, &err), STOA_OK);
         assert_int_equal(stoa_session_bind(f->session, "b", stoa_tensor_slice(stoa_tensor_of(&f->column_b, 1), first, 400), &err), STOA_OK);
-        assert_int_equal(stoa_session_bind(f->session, "sum", stoa_tensor_slice(stoa_tensor_of(&f->column_sum, 1), first, 400), &err), STOA_OK);
-        assert_int_equal(stoa_session_bind(f->session, "pair", stoa_tensor_slice(stoa_tensor_of(f->columns_pair, 2), first, 400), &err), STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "sum", stoa_tensor_slice(stoa_tensor_of(&f->column_sum, 1), first, 400), &err),
+                         STOA_OK);
+        assert_int_equal(stoa_session_bind(f->session, "pair", stoa_tensor_slice(stoa_tensor_of(f->columns_pair, 2), first, 400), &err),
+                         STOA_OK);
         assert_int_equal(stoa_session_run(f->session, a.rows, &err), STOA_OK);
     }
     check_rows(f, 0, ROWS);
@@ -460,13 +559,15 @@ static void several_row_axes(void **state)
     for (int i = 0; i < HITS; i++) hit[i] = (float)(1 << i % 4);
     const stoa_column tracks[2] = {stoa_column_over(track[0], STOA_FLOAT32, TRACKS, 1, host),
                                    stoa_column_over(track[1], STOA_FLOAT32, TRACKS, 1, host)};
-    const stoa_column hits = stoa_column_over(hit, STOA_FLOAT32, HITS, 1, host), out = stoa_column_over(pooled, STOA_FLOAT32, TRACKS, 1, host),
+    const stoa_column hits = stoa_column_over(hit, STOA_FLOAT32, HITS, 1, host),
+                      out = stoa_column_over(pooled, STOA_FLOAT32, TRACKS, 1, host),
                       scalar = stoa_column_over(&scale, STOA_FLOAT32, 1, 0, host);
     for (int gathered = 0; gathered < 2; gathered++) {
         fake_can = can_all;
         fake_can.inputs = gathered ? STOA_RULE_ROW_MAJOR : STOA_RULE_ANY;
         const uint32_t limits_of_axes[] = {TRACKS, HITS};
-        const stoa_session_options options = {.struct_size = sizeof options, .allow_copies = 1, .axis_rows = limits_of_axes, .axis_count = 2};
+        const stoa_session_options options = {
+            .struct_size = sizeof options, .allow_copies = 1, .axis_rows = limits_of_axes, .axis_count = 2};
         const stoa_model_options of_fake = {.struct_size = sizeof of_fake, .runtime = "fake"};
         fixture *f = calloc(1, sizeof *f);
         stoa_error err = {0};
@@ -486,8 +587,7 @@ static void several_row_axes(void **state)
             for (uint32_t i = 0; i < sizes[s][1]; i++) sum += hit[i];
             for (int i = 0; i < TRACKS; i++) pooled[i] = -1;
             assert_int_equal(stoa_session_run_sizes(f->session, sizes[s], 2, &err), STOA_OK);
-            for (uint32_t i = 0; i < TRACKS; i++)
-                assert_true(pooled[i] == (i < sizes[s][0] ? (float)i + 100 + 0.5f * sum : -1.0f));
+            for (uint32_t i = 0; i < TRACKS; i++) assert_true(pooled[i] == (i < sizes[s][0] ? (float)i + 100 + 0.5f * sum : -1.0f));
         }
         const uint32_t too_many[] = {TRACKS, HITS + 1};
         assert_int_equal(stoa_session_run_sizes(f->session, too_many, 2, &err), STOA_ESHAPE);
@@ -599,12 +699,18 @@ static int register_fake(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(registry_refuses),     cmocka_unit_test(wrong_bindings),
-        cmocka_unit_test(rows_and_state),       cmocka_unit_test(sliced_bindings),
-        cmocka_unit_test(counts_on_the_device), cmocka_unit_test(copies_are_refused_or_counted),
-        cmocka_unit_test(nothing_is_copied_when_it_fits), cmocka_unit_test(tiles_of_the_runtime),
-        cmocka_unit_test(generations_hold),     cmocka_unit_test(rules_take_what_they_say),
-        cmocka_unit_test(failures_are_kept),    cmocka_unit_test(several_row_axes),
+        cmocka_unit_test(registry_refuses),
+        cmocka_unit_test(wrong_bindings),
+        cmocka_unit_test(rows_and_state),
+        cmocka_unit_test(sliced_bindings),
+        cmocka_unit_test(counts_on_the_device),
+        cmocka_unit_test(copies_are_refused_or_counted),
+        cmocka_unit_test(nothing_is_copied_when_it_fits),
+        cmocka_unit_test(tiles_of_the_runtime),
+        cmocka_unit_test(generations_hold),
+        cmocka_unit_test(rules_take_what_they_say),
+        cmocka_unit_test(failures_are_kept),
+        cmocka_unit_test(several_row_axes),
         cmocka_unit_test(bindings_are_let_go),
     };
     return cmocka_run_group_tests_name("session", tests, register_fake, NULL);

@@ -31,8 +31,7 @@ static void assert_ok(stoa_status status, const stoa_error *err)
 
 static void assert_error(stoa_status status, stoa_status expected, const stoa_error *err, const char *part)
 {
-    if (status != expected)
-        fail_msg("%s instead of %s", stoa_status_name(status), stoa_status_name(expected));
+    if (status != expected) fail_msg("%s instead of %s", stoa_status_name(status), stoa_status_name(expected));
     if (!strstr(err->message, part)) fail_msg("'%s' is not in '%s'", part, err->message);
 }
 
@@ -48,8 +47,7 @@ static void *new_blob(const stoa_layout *layout, uint32_t rows, stoa_view_head *
     return blob;
 }
 
-static void check_strided(stoa_tensor tensor, int32_t rank, const int64_t *shape, const int64_t *strides,
-                          const void *data)
+static void check_strided(stoa_tensor tensor, int32_t rank, const int64_t *shape, const int64_t *strides, const void *data)
 {
     stoa_error err;
     stoa_strided s;
@@ -61,11 +59,8 @@ static void check_strided(stoa_tensor tensor, int32_t rank, const int64_t *shape
     }
     assert_ptr_equal(s.data, data);
 }
-#define SHAPE(...)                                                                                           \
-    (const int64_t[])                                                                                        \
-    {                                                                                                        \
-        __VA_ARGS__                                                                                          \
-    }
+#define SHAPE(...) \
+    (const int64_t[]) { __VA_ARGS__ }
 
 /* Inventory 4.2, the whole table. `f` and `d` are the padded rows of float and double. */
 static void check_datatypes(uint32_t rows, int64_t d, int64_t f)
@@ -115,10 +110,8 @@ static void test_images(void **state)
         assert_ok(stoa_view_find(&head, "r", &columns[0], &err), &err);
         assert_ok(stoa_view_find(&head, "g", &columns[1], &err), &err);
         assert_ok(stoa_view_find(&head, "b", &columns[2], &err), &err);
-        check_strided(stoa_tensor_of(columns, 3), 4, SHAPE(rows, 3, 9, 9),
-                      SHAPE(1, 81 * padded, padded, 9 * padded), blob);
-        assert_error(stoa_view_find(&head, "alpha", &columns[2], &err), STOA_ENAME, &err,
-                     "it has 'r', 'g', 'b'");
+        check_strided(stoa_tensor_of(columns, 3), 4, SHAPE(rows, 3, 9, 9), SHAPE(1, 81 * padded, padded, 9 * padded), blob);
+        assert_error(stoa_view_find(&head, "alpha", &columns[2], &err), STOA_ENAME, &err, "it has 'r', 'g', 'b'");
         assert_int_equal(stoa_view_column(&head, 0).dtype, STOA_DTYPE_NONE);
         free(blob);
     }
@@ -131,8 +124,7 @@ static void test_columns(void **state)
     stoa_error err;
     alltypes t;
     void *blob = new_blob(&alltypes_layout, 40, &t.head);
-    stoa_tensor all =
-        STOA_COLUMNS(t, i8, i16, i32, i64, u8, u16, u32, u64, f16, f32, f64, bf16, flag, c64, c128);
+    stoa_tensor all = STOA_COLUMNS(t, i8, i16, i32, i64, u8, u16, u32, u64, f16, f32, f64, bf16, flag, c64, c128);
     assert_int_equal(all.column_count, 15);
     assert_int_equal(all.rows, 40);
     for (uint32_t i = 0; i < 15; i++) {
@@ -224,8 +216,7 @@ static void test_slices(void **state)
     check_strided(stoa_tensor_slice(all, 100, 32), 2, SHAPE(0, 3), SHAPE(1, 112), t.x + 100);
     check_strided(stoa_tensor_slice(all, UINT32_MAX, UINT32_MAX), 2, SHAPE(0, 3), SHAPE(1, 112), t.x + 100);
     check_strided(stoa_tensor_slice(all, 0, UINT32_MAX), 2, SHAPE(100, 3), SHAPE(1, 112), t.x);
-    check_strided(stoa_tensor_slice(STOA_COLUMNS(t, a, b), 7, 10), 3, SHAPE(10, 2, 3), SHAPE(1, 336, 112),
-                  t.a.data + 7);
+    check_strided(stoa_tensor_slice(STOA_COLUMNS(t, a, b), 7, 10), 3, SHAPE(10, 2, 3), SHAPE(1, 336, 112), t.a.data + 7);
     stoa_tensor scalar = stoa_tensor_slice(STOA_COLUMNS(t, type), 96, 4);
     check_strided(scalar, 2, SHAPE(4, 1), SHAPE(0, 32), t.type);
     stoa_tensor mixed = stoa_tensor_slice(STOA_COLUMNS(t, type, number), 1, 2);
@@ -239,8 +230,7 @@ static void test_slices(void **state)
     assert_int_equal(stoa_tensor_batch_count(stoa_tensor_slice(all, 100, 1), 10), 0);
     assert_int_equal(stoa_tensor_batch_count(STOA_COLUMNS(t, type), 10), 1);
     uint32_t rows = 0;
-    for (uint32_t i = 0; i < stoa_tensor_batch_count(all, 7); i++)
-        rows += stoa_tensor_slice(all, i * 7, 7).rows;
+    for (uint32_t i = 0; i < stoa_tensor_batch_count(all, 7); i++) rows += stoa_tensor_slice(all, i * 7, 7).rows;
     assert_int_equal(rows, 100);
     free(blob);
 }
@@ -256,19 +246,17 @@ static void test_refused(void **state)
                  "column 1 is int32, column 0 is float64");
     assert_error(stoa_tensor_strided(STOA_COLUMNS(t, x, a), &strided, &err), STOA_ESHAPE, &err,
                  "column 1 has extents 3 x 1, column 0 has 1 x 1");
-    assert_error(stoa_tensor_strided(STOA_COLUMNS(t, x, y, v), &strided, &err), STOA_ESHAPE, &err,
-                 "column 2 lies");
+    assert_error(stoa_tensor_strided(STOA_COLUMNS(t, x, y, v), &strided, &err), STOA_ESHAPE, &err, "column 2 lies");
     assert_error(stoa_tensor_check(stoa_tensor_of(NULL, 0), &err), STOA_EINVAL, &err, "no columns");
 
     stoa_column two[2] = {STOA_COLUMN(t, x), STOA_COLUMN(t, y)};
     const stoa_column good = two[1];
     two[1].row_stride = 2;
-    assert_error(stoa_tensor_strided(stoa_tensor_slice(stoa_tensor_of(two, 2), 0, 3), &strided, &err),
-                 STOA_ESHAPE, &err, "row stride 2, column 0 has 1");
+    assert_error(stoa_tensor_strided(stoa_tensor_slice(stoa_tensor_of(two, 2), 0, 3), &strided, &err), STOA_ESHAPE, &err,
+                 "row stride 2, column 0 has 1");
     two[1] = good;
     two[1].place = CUDA;
-    assert_error(stoa_tensor_check(stoa_tensor_of(two, 2), &err), STOA_EPLACE, &err,
-                 "column 1 at place 2:0, column 0 at 1:0");
+    assert_error(stoa_tensor_check(stoa_tensor_of(two, 2), &err), STOA_EPLACE, &err, "column 1 at place 2:0, column 0 at 1:0");
     two[1] = good;
     two[1].data = (char *)two[1].data + 4;
     assert_error(stoa_tensor_check(stoa_tensor_of(two, 2), &err), STOA_EALIGN, &err, "column 1");
@@ -286,14 +274,11 @@ static void test_refused(void **state)
     stoa_tensor wrong = stoa_tensor_of(two, 2);
     wrong.rows = 60;
     wrong.first_row = 5;
-    assert_error(stoa_tensor_check(wrong, &err), STOA_ESHAPE, &err,
-                 "rows 5 to 65 asked for, column 0 has 64");
+    assert_error(stoa_tensor_check(wrong, &err), STOA_ESHAPE, &err, "rows 5 to 65 asked for, column 0 has 64");
 
     float plain[8] = {0};
-    stoa_column uneven[2] = {stoa_column_over(plain, STOA_COMPLEX64, 1, 1, HOST),
-                             stoa_column_over(plain + 1, STOA_COMPLEX64, 1, 1, HOST)};
-    assert_error(stoa_tensor_strided(stoa_tensor_of(uneven, 2), &strided, &err), STOA_ESHAPE, &err,
-                 "a multiple of 8 bytes");
+    stoa_column uneven[2] = {stoa_column_over(plain, STOA_COMPLEX64, 1, 1, HOST), stoa_column_over(plain + 1, STOA_COMPLEX64, 1, 1, HOST)};
+    assert_error(stoa_tensor_strided(stoa_tensor_of(uneven, 2), &strided, &err), STOA_ESHAPE, &err, "a multiple of 8 bytes");
     assert_int_equal(stoa_tensor_strided(stoa_tensor_of(uneven, 2), NULL, &err), STOA_EINVAL);
     free(blob);
 }
@@ -330,8 +315,7 @@ static void test_plain_memory(void **state)
     check_strided(stoa_tensor_of(columns + 2, 1), 2, SHAPE(12, 1), SHAPE(5, 1), &array[0][2]);
     check_strided(stoa_tensor_slice(stoa_tensor_of(columns, 5), 3, 2), 2, SHAPE(2, 5), SHAPE(5, 1), array[3]);
     stoa_column backwards = stoa_column_over(&array[11][0], STOA_FLOAT32, 12, -5, HOST);
-    check_strided(stoa_tensor_slice(stoa_tensor_of(&backwards, 1), 2, 3), 2, SHAPE(3, 1), SHAPE(-5, 1),
-                  array[9]);
+    check_strided(stoa_tensor_slice(stoa_tensor_of(&backwards, 1), 2, 3), 2, SHAPE(3, 1), SHAPE(-5, 1), array[9]);
 }
 
 static bool overlaps(stoa_column a, stoa_column b, uint32_t rows)
@@ -359,8 +343,7 @@ static void test_overlaps(void **state)
     const stoa_column even = stoa_column_over(m, STOA_FLOAT32, 20, 3, HOST);
     assert_false(overlaps(even, stoa_column_over(m + 1, STOA_FLOAT32, 20, 3, HOST), 20)); /* interleaved */
     assert_true(overlaps(even, stoa_column_over(m + 3, STOA_FLOAT32, 20, 3, HOST), 20));
-    assert_false(
-        overlaps(even, stoa_column_over(m + 30, STOA_FLOAT32, 5, 3, HOST), 10)); /* past the rows in use */
+    assert_false(overlaps(even, stoa_column_over(m + 30, STOA_FLOAT32, 5, 3, HOST), 10)); /* past the rows in use */
     assert_true(overlaps(even, stoa_column_over(m + 30, STOA_FLOAT32, 5, 3, HOST), 11));
     assert_true(overlaps(even, stoa_column_over(m + 59, STOA_FLOAT32, 20, -3, HOST), 20)); /* by range */
     assert_false(overlaps(even, stoa_column_over(m, STOA_FLOAT32, 20, 3, CUDA), 20));    /* another device */
@@ -371,8 +354,7 @@ static void test_overlaps(void **state)
     assert_false(overlaps(wide, stoa_column_over(m + 6, STOA_FLOAT32, 9, 6, HOST), 9));
     assert_true(overlaps(wide, stoa_column_over(m + 7, STOA_FLOAT32, 9, 6, HOST), 9));
 
-    stoa_column vectors[2] = {stoa_column_over(m, STOA_FLOAT32, 8, 8, HOST),
-                              stoa_column_over(m + 1, STOA_FLOAT32, 8, 8, HOST)};
+    stoa_column vectors[2] = {stoa_column_over(m, STOA_FLOAT32, 8, 8, HOST), stoa_column_over(m + 1, STOA_FLOAT32, 8, 8, HOST)};
     for (int i = 0; i < 2; i++) {
         vectors[i].extent[0] = 4;
         vectors[i].stride[0] = 2;
@@ -392,13 +374,12 @@ static void test_counts(void **state)
     (void)state;
     simple t;
     void *blob = new_blob(&simple_layout, 3, &t.head);
-    stoa_tensor many = STOA_COLUMNS(t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t,
-                                    x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t);
+    stoa_tensor many = STOA_COLUMNS(t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y,
+                                    z, t, x, y, z, t, x, y, z, t, x, y, z, t);
     assert_int_equal(many.column_count, 48);
     for (uint32_t i = 0; i < 48; i++) assert_ptr_equal(many.columns[i].data, t.x + i % 4 * 32);
-    stoa_tensor typed =
-        STOA_COLUMNS_OF(float, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x,
-                        y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t);
+    stoa_tensor typed = STOA_COLUMNS_OF(float, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y,
+                                        z, t, x, y, z, t, x, y, z, t, x, y, z, t, x, y, z, t);
     assert_int_equal(typed.column_count, 48);
     assert_ptr_equal(typed.columns[47].data, t.t);
     free(blob);
@@ -407,12 +388,10 @@ static void test_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cmssw_shapes), cmocka_unit_test(test_images),
-        cmocka_unit_test(test_columns),      cmocka_unit_test(test_join),
-        cmocka_unit_test(test_reverse),      cmocka_unit_test(test_slices),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_hostile_strides),
-        cmocka_unit_test(test_plain_memory), cmocka_unit_test(test_overlaps),
-        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_cmssw_shapes), cmocka_unit_test(test_images),          cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_join),         cmocka_unit_test(test_reverse),         cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_hostile_strides), cmocka_unit_test(test_plain_memory),
+        cmocka_unit_test(test_overlaps),     cmocka_unit_test(test_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,16 +30,11 @@ static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp
 static double elu(double x) { return x < 0 ? expm1(x) : x; }
 
 static const function functions[] = {
-    {"exp", NATIVE_EXP, exp, 1.25, 0, 0, false},
-    {"log", NATIVE_LOG, log, 1.0, 0, 0, false},
-    {"tanh", NATIVE_TANH, tanh, 2.0, 0, 0, false},
-    {"sigmoid", NATIVE_SIGMOID, sigmoid, 2.5, 0, 0, false},
-    {"erf", NATIVE_ERF, erf, 2.0, 0, 0, false},
-    {"softplus", NATIVE_SOFTPLUS, softplus, 2.0, 0, 0, false},
-    {"expm1 (elu)", NATIVE_ELU, elu, 2.0, 1.0f, 0, true},
-    {"sqrt", NATIVE_SQRT, sqrt, 0.5, 0, 0, false},
-    {"floor", NATIVE_FLOOR, floor, 0.0, 0, 0, false},
-    {"ceil", NATIVE_CEIL, ceil, 0.0, 0, 0, false},
+    {"exp", NATIVE_EXP, exp, 1.25, 0, 0, false},          {"log", NATIVE_LOG, log, 1.0, 0, 0, false},
+    {"tanh", NATIVE_TANH, tanh, 2.0, 0, 0, false},        {"sigmoid", NATIVE_SIGMOID, sigmoid, 2.5, 0, 0, false},
+    {"erf", NATIVE_ERF, erf, 2.0, 0, 0, false},           {"softplus", NATIVE_SOFTPLUS, softplus, 2.0, 0, 0, false},
+    {"expm1 (elu)", NATIVE_ELU, elu, 2.0, 1.0f, 0, true}, {"sqrt", NATIVE_SQRT, sqrt, 0.5, 0, 0, false},
+    {"floor", NATIVE_FLOOR, floor, 0.0, 0, 0, false},     {"ceil", NATIVE_CEIL, ceil, 0.0, 0, 0, false},
     {"round", NATIVE_ROUND, nearbyint, 0.0, 0, 0, false},
 };
 
@@ -53,8 +48,7 @@ static float of_bits(uint32_t bits)
 /* Distance to the exact value in units of the float spacing there; infinities and NaN must agree. */
 static double ulp_error(float got, double exact)
 {
-    if (isnan(exact))
-        return isnan(got) ? 0 : INFINITY;
+    if (isnan(exact)) return isnan(got) ? 0 : INFINITY;
     const float nearest = (float)exact;
     if (isinf(nearest) || isinf(got))
         return got == nearest || (isinf(nearest) && fabsf(got) == 0x1.fffffep127f && signbit(got) == signbit(nearest)) ? 0 : INFINITY;
@@ -75,8 +69,7 @@ static double worst_of(const native_kernels *k, const function *f, float *where)
         }
         k->map_f32(f->op, in, out, BATCH, f->alpha, f->beta);
         for (uint32_t i = 0; i < BATCH; i++) {
-            if (f->negative && !(in[i] <= 0))
-                continue;
+            if (f->negative && !(in[i] <= 0)) continue;
             const double error = ulp_error(out[i], f->exact((double)in[i]));
             if (error > worst) {
                 worst = error;
@@ -90,10 +83,8 @@ static double worst_of(const native_kernels *k, const function *f, float *where)
 static void every_level(void (*check)(const native_kernels *k))
 {
     for (const native_kernels *const *k = stoai_native_levels(); *k != NULL; k++)
-        if ((*k)->supported())
-            check(*k);
-        else
-            print_message("%s: skipped, this processor lacks it\n", (*k)->name);
+        if ((*k)->supported()) check(*k);
+        else print_message("%s: skipped, this processor lacks it\n", (*k)->name);
 }
 
 static void check_bounds(const native_kernels *k)
@@ -119,8 +110,15 @@ static double mish(double x) { return x * tanh(softplus(x)); }
 
 static void check_products(const native_kernels *k)
 {
-    static const struct { const char *name; native_op op; double (*exact)(double); } rows[] = {
-        {"gelu", NATIVE_GELU, gelu}, {"gelu_tanh", NATIVE_GELU_TANH, gelu_tanh}, {"swish", NATIVE_SWISH, swish}, {"mish", NATIVE_MISH, mish},
+    static const struct {
+        const char *name;
+        native_op op;
+        double (*exact)(double);
+    } rows[] = {
+        {"gelu", NATIVE_GELU, gelu},
+        {"gelu_tanh", NATIVE_GELU_TANH, gelu_tanh},
+        {"swish", NATIVE_SWISH, swish},
+        {"mish", NATIVE_MISH, mish},
     };
     for (size_t f = 0; f < sizeof rows / sizeof *rows; f++) {
         double worst = 0;
@@ -143,34 +141,65 @@ static void test_products(void **state)
 static void check_special(const native_kernels *k)
 {
     const float inf = INFINITY, tiny = 0x1p-149f;
-    const struct { native_op op; float x, y; } rows[] = {
-        {NATIVE_EXP, -inf, 0}, {NATIVE_EXP, inf, inf}, {NATIVE_EXP, 0, 1}, {NATIVE_EXP, 89, inf}, {NATIVE_EXP, -103.9f, tiny},
-        {NATIVE_LOG, 0, -inf}, {NATIVE_LOG, -0.0f, -inf}, {NATIVE_LOG, inf, inf}, {NATIVE_LOG, 1, 0}, {NATIVE_LOG, -1, NAN},
-        {NATIVE_LOG, -inf, NAN}, {NATIVE_TANH, inf, 1}, {NATIVE_TANH, -inf, -1}, {NATIVE_TANH, -0.0f, -0.0f},
-        {NATIVE_SIGMOID, -inf, 0}, {NATIVE_SIGMOID, inf, 1}, {NATIVE_SIGMOID, 0, 0.5f}, {NATIVE_ERF, inf, 1}, {NATIVE_ERF, -inf, -1},
-        {NATIVE_ERF, -0.0f, -0.0f}, {NATIVE_SOFTPLUS, -inf, 0}, {NATIVE_SOFTPLUS, inf, inf}, {NATIVE_ROUND, 2.5f, 2}, {NATIVE_ROUND, -1.5f, -2},
-        {NATIVE_ROUND, -0.25f, -0.0f}, {NATIVE_ROUND, 0x1.fffffep22f, 0x1p23f}, {NATIVE_FLOOR, -0.5f, -1}, {NATIVE_CEIL, -0.5f, -0.0f},
-        {NATIVE_FLOOR, inf, inf}, {NATIVE_SIGN, -3, -1}, {NATIVE_SIGN, 0, 0}, {NATIVE_RELU, -inf, 0}, {NATIVE_RELU, inf, inf},
-        {NATIVE_SQRT, -1, NAN}, {NATIVE_RECIPROCAL, 0, inf}, {NATIVE_ELU, -inf, -1}, {NATIVE_ABS, -inf, inf},
+    const struct {
+        native_op op;
+        float x, y;
+    } rows[] = {
+        {NATIVE_EXP, -inf, 0},
+        {NATIVE_EXP, inf, inf},
+        {NATIVE_EXP, 0, 1},
+        {NATIVE_EXP, 89, inf},
+        {NATIVE_EXP, -103.9f, tiny},
+        {NATIVE_LOG, 0, -inf},
+        {NATIVE_LOG, -0.0f, -inf},
+        {NATIVE_LOG, inf, inf},
+        {NATIVE_LOG, 1, 0},
+        {NATIVE_LOG, -1, NAN},
+        {NATIVE_LOG, -inf, NAN},
+        {NATIVE_TANH, inf, 1},
+        {NATIVE_TANH, -inf, -1},
+        {NATIVE_TANH, -0.0f, -0.0f},
+        {NATIVE_SIGMOID, -inf, 0},
+        {NATIVE_SIGMOID, inf, 1},
+        {NATIVE_SIGMOID, 0, 0.5f},
+        {NATIVE_ERF, inf, 1},
+        {NATIVE_ERF, -inf, -1},
+        {NATIVE_ERF, -0.0f, -0.0f},
+        {NATIVE_SOFTPLUS, -inf, 0},
+        {NATIVE_SOFTPLUS, inf, inf},
+        {NATIVE_ROUND, 2.5f, 2},
+        {NATIVE_ROUND, -1.5f, -2},
+        {NATIVE_ROUND, -0.25f, -0.0f},
+        {NATIVE_ROUND, 0x1.fffffep22f, 0x1p23f},
+        {NATIVE_FLOOR, -0.5f, -1},
+        {NATIVE_CEIL, -0.5f, -0.0f},
+        {NATIVE_FLOOR, inf, inf},
+        {NATIVE_SIGN, -3, -1},
+        {NATIVE_SIGN, 0, 0},
+        {NATIVE_RELU, -inf, 0},
+        {NATIVE_RELU, inf, inf},
+        {NATIVE_SQRT, -1, NAN},
+        {NATIVE_RECIPROCAL, 0, inf},
+        {NATIVE_ELU, -inf, -1},
+        {NATIVE_ABS, -inf, inf},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         float y;
         k->map_f32(rows[i].op, &rows[i].x, &y, 1, 1.0f, 0);
-        if (isnan(rows[i].y))
-            assert_true(isnan(y));
+        if (isnan(rows[i].y)) assert_true(isnan(y));
         else if (memcmp(&y, &rows[i].y, 4) != 0)
             fail_msg("%s, row %zu: f(%a) is %a, not %a", k->name, i, (double)rows[i].x, (double)y, (double)rows[i].y);
     }
     /* NaN in, NaN out, of either sign; these are defined to swallow it, as ONNX Runtime does. */
     for (int op = NATIVE_NEG; op <= NATIVE_CLIP; op++) {
-        if (op == NATIVE_ISNAN || op == NATIVE_ISINF || op == NATIVE_THRESHOLDED_RELU || op == NATIVE_SHRINK || !k->has((native_op)op, NATIVE_F32))
+        if (op == NATIVE_ISNAN || op == NATIVE_ISINF || op == NATIVE_THRESHOLDED_RELU || op == NATIVE_SHRINK ||
+            !k->has((native_op)op, NATIVE_F32))
             continue;
         for (int sign = 0; sign < 2; sign++) {
             const float x = of_bits(sign != 0 ? 0xffc00000u : 0x7fc00000u);
             float y;
             k->map_f32((native_op)op, &x, &y, 1, 1.0f, 2.0f);
-            if (!isnan(y))
-                fail_msg("%s: operation %d makes %a of NaN", k->name, op, (double)y);
+            if (!isnan(y)) fail_msg("%s: operation %d makes %a of NaN", k->name, op, (double)y);
         }
     }
 }

@@ -56,21 +56,16 @@ static stoa_status device_open(uint32_t ordinal, void **ctx, stoa_error *err)
 {
     STOA_TRY(stoai_cuda_load(err));
     stoai_cuda_device *self = stoa_calloc(1, sizeof *self);
-    if (!self)
-        return STOA_FAIL(err, STOA_ENOMEM, "device 'cuda:%u': %zu bytes wanted, none left", (unsigned)ordinal, sizeof *self);
+    if (!self) return STOA_FAIL(err, STOA_ENOMEM, "device 'cuda:%u': %zu bytes wanted, none left", (unsigned)ordinal, sizeof *self);
     self->ordinal = ordinal;
     const stoa_status status = open_context(self, err);
-    if (status == STOA_OK)
-        *ctx = self;
-    else
-        device_close(self);
+    if (status == STOA_OK) *ctx = self;
+    else device_close(self);
     return status;
 }
 
 static stoa_status read_attribute(const stoai_cuda_device *self, CUdevice_attribute attribute, int *value, stoa_error *err)
-{
-    return CUDA_CALL(err, self, CUDA_RELAXED, cuDeviceGetAttribute, value, attribute, self->device);
-}
+{ return CUDA_CALL(err, self, CUDA_RELAXED, cuDeviceGetAttribute, value, attribute, self->device); }
 
 static stoa_status device_describe(void *ctx, stoa_device_info *info, stoa_error *err)
 {
@@ -93,15 +88,12 @@ static stoa_status device_describe(void *ctx, stoa_device_info *info, stoa_error
 
 /* Waits for the whole context: streams of the application that share it too. */
 static stoa_status device_wait(void *ctx, stoa_error *err)
-{
-    return CUDA_CALL(err, (const stoai_cuda_device *)ctx, CUDA_RELAXED, cuCtxSynchronize);
-}
+{ return CUDA_CALL(err, (const stoai_cuda_device *)ctx, CUDA_RELAXED, cuCtxSynchronize); }
 
 static stoa_status memory_alloc(void *ctx, stoa_memory_kind kind, size_t bytes, void **out, stoa_error *err)
 {
     const stoai_cuda_device *self = ctx;
-    if (kind == STOA_MEMORY_PINNED)
-        return CUDA_CALL(err, self, CUDA_RELAXED, cuMemHostAlloc, out, bytes, CU_MEMHOSTALLOC_PORTABLE);
+    if (kind == STOA_MEMORY_PINNED) return CUDA_CALL(err, self, CUDA_RELAXED, cuMemHostAlloc, out, bytes, CU_MEMHOSTALLOC_PORTABLE);
     CUdeviceptr address = 0;
     STOA_TRY(CUDA_CALL(err, self, CUDA_RELAXED, cuMemAlloc_v2, &address, bytes));
     *out = (void *)(uintptr_t)address;
@@ -112,10 +104,8 @@ static void memory_free(void *ctx, stoa_memory_kind kind, void *pointer, size_t 
 {
     const stoai_cuda_device *self = ctx;
     (void)bytes;
-    if (kind == STOA_MEMORY_PINNED)
-        (void)CUDA_RESULT(self, CUDA_RELAXED, cuMemFreeHost, pointer);
-    else
-        (void)CUDA_RESULT(self, CUDA_RELAXED, cuMemFree_v2, (CUdeviceptr)(uintptr_t)pointer);
+    if (kind == STOA_MEMORY_PINNED) (void)CUDA_RESULT(self, CUDA_RELAXED, cuMemFreeHost, pointer);
+    else (void)CUDA_RESULT(self, CUDA_RELAXED, cuMemFree_v2, (CUdeviceptr)(uintptr_t)pointer);
 }
 
 static const stoa_backend_api api = {

@@ -33,9 +33,8 @@ bool stoai_cuda_enter(const stoai_cuda_device *device, stoai_cuda_mode mode);
 CUresult stoai_cuda_leave(stoai_cuda_mode mode, CUresult result);
 
 /** One driver call in the device's context: its result, or its status with the error filled. */
-#define CUDA_RESULT(device, mode, symbol, ...)                                                              \
-    (stoai_cuda_enter((device), (mode)) ? stoai_cuda_leave((mode), stoai_cuda.symbol(__VA_ARGS__))          \
-                                        : CUDA_ERROR_INVALID_CONTEXT)
+#define CUDA_RESULT(device, mode, symbol, ...) \
+    (stoai_cuda_enter((device), (mode)) ? stoai_cuda_leave((mode), stoai_cuda.symbol(__VA_ARGS__)) : CUDA_ERROR_INVALID_CONTEXT)
 #define CUDA_CALL(err, device, mode, symbol, ...) \
     stoai_cuda_check((err), STOA_HERE, #symbol, CUDA_RESULT(device, mode, symbol, __VA_ARGS__))
 

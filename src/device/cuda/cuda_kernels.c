@@ -48,8 +48,7 @@ static const kernel_shape *shape_of(const char *symbol, size_t *name_length)
     return NULL;
 }
 
-static stoa_status find_kernel(stoai_cuda_device *device, const stoa_kernel_image *image, const char *symbol, int units,
-                               stoa_error *err)
+static stoa_status find_kernel(stoai_cuda_device *device, const stoa_kernel_image *image, const char *symbol, int units, stoa_error *err)
 {
     stoai_cuda_kernel *kernel = &device->kernels[device->kernel_count];
     const kernel_shape *shape = shape_of(symbol, &kernel->name_length);
@@ -58,11 +57,11 @@ static stoa_status find_kernel(stoai_cuda_device *device, const stoa_kernel_imag
     kernel->blocks = shape->blocks_per_unit ? shape->blocks_per_unit * (unsigned)units : 1;
     kernel->threads = shape->threads;
     device->kernel_count++;
-    STOA_TRY(CUDA_CALL(err, device, CUDA_RELAXED, cuModuleGetFunction, &kernel->function,
-                       device->modules[device->module_count - 1], symbol));
+    STOA_TRY(
+        CUDA_CALL(err, device, CUDA_RELAXED, cuModuleGetFunction, &kernel->function, device->modules[device->module_count - 1], symbol));
     if (!shape->shared_bytes_max) return STOA_OK;
-    return CUDA_CALL(err, device, CUDA_RELAXED, cuFuncSetAttribute, kernel->function,
-                     CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shape->shared_bytes_max);
+    return CUDA_CALL(err, device, CUDA_RELAXED, cuFuncSetAttribute, kernel->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                     shape->shared_bytes_max);
 }
 
 static stoa_status load_image(stoai_cuda_device *device, const stoa_kernel_image *image, int units, stoa_error *err)
@@ -71,17 +70,15 @@ static stoa_status load_image(stoai_cuda_device *device, const stoa_kernel_image
     const stoa_status status =
         CUDA_CALL(&inner, device, CUDA_RELAXED, cuModuleLoadData, &device->modules[device->module_count], image->data);
     if (status != STOA_OK)
-        return stoa_error_set(err, status, inner.native, inner.where, "device 'cuda:%u': kernel image '%s': %s",
-                              (unsigned)device->ordinal, image->name, inner.message);
+        return stoa_error_set(err, status, inner.native, inner.where, "device 'cuda:%u': kernel image '%s': %s", (unsigned)device->ordinal,
+                              image->name, inner.message);
     device->module_count++;
     for (uint32_t i = 0; i < image->kernel_count; i++) STOA_TRY(find_kernel(device, image, image->kernels[i], units, err));
     return STOA_OK;
 }
 
 static int compare_kernels(const void *a, const void *b)
-{
-    return strcmp(((const stoai_cuda_kernel *)a)->symbol, ((const stoai_cuda_kernel *)b)->symbol);
-}
+{ return strcmp(((const stoai_cuda_kernel *)a)->symbol, ((const stoai_cuda_kernel *)b)->symbol); }
 
 /* Room is made for what is registered now; what is registered meanwhile is for the next device. */
 stoa_status stoai_cuda_kernels_load(stoai_cuda_device *device, stoa_error *err)
@@ -93,15 +90,14 @@ stoa_status stoai_cuda_kernels_load(stoai_cuda_device *device, stoa_error *err)
         kernels += image->kernel_count;
     }
     int units = 1;
-    STOA_TRY(CUDA_CALL(err, device, CUDA_RELAXED, cuDeviceGetAttribute, &units, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
-                       device->device));
+    STOA_TRY(CUDA_CALL(err, device, CUDA_RELAXED, cuDeviceGetAttribute, &units, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device->device));
     device->modules = stoa_calloc(images, sizeof *device->modules);
     device->kernels = stoa_calloc(kernels, sizeof *device->kernels);
     device->module_room = images;
     device->kernel_room = kernels;
     if (!device->modules || !device->kernels)
-        return STOA_FAIL(err, STOA_ENOMEM, "device 'cuda:%u': a table of %zu bytes for its kernels wanted, none left", (unsigned)device->ordinal,
-                         kernels * sizeof *device->kernels);
+        return STOA_FAIL(err, STOA_ENOMEM, "device 'cuda:%u': a table of %zu bytes for its kernels wanted, none left",
+                         (unsigned)device->ordinal, kernels * sizeof *device->kernels);
     index = 0;
     for (uint32_t i = 0; i < images; i++) STOA_TRY(load_image(device, next_image(&index), units, err));
     qsort(device->kernels, device->kernel_count, sizeof *device->kernels, compare_kernels);
@@ -110,8 +106,7 @@ stoa_status stoai_cuda_kernels_load(stoai_cuda_device *device, stoa_error *err)
 
 void stoai_cuda_kernels_unload(stoai_cuda_device *device)
 {
-    for (uint32_t i = 0; i < device->module_count; i++)
-        (void)CUDA_RESULT(device, CUDA_RELAXED, cuModuleUnload, device->modules[i]);
+    for (uint32_t i = 0; i < device->module_count; i++) (void)CUDA_RESULT(device, CUDA_RELAXED, cuModuleUnload, device->modules[i]);
     stoa_free(device->modules, device->module_room * sizeof *device->modules);
     stoa_free(device->kernels, device->kernel_room * sizeof *device->kernels);
 }
@@ -123,10 +118,8 @@ const stoai_cuda_kernel *stoai_cuda_kernel_find(const stoai_cuda_device *device,
     uint32_t low = 0, high = device->kernel_count;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        if (strncmp(device->kernels[middle].symbol, name, length) < 0)
-            low = middle + 1;
-        else
-            high = middle;
+        if (strncmp(device->kernels[middle].symbol, name, length) < 0) low = middle + 1;
+        else high = middle;
     }
     for (; low < device->kernel_count && strncmp(device->kernels[low].symbol, name, length) == 0; low++)
         if (device->kernels[low].name_length == length) return &device->kernels[low];

@@ -30,12 +30,9 @@ stoa_status stoai_cuda_queue_create(void *ctx, stoa_queue_kind kind, void **queu
     STOA_TRY(make_queue(ctx, &self, err));
     self->owned = true;
     self->blocking = kind == STOA_QUEUE_BLOCKING;
-    const stoa_status status =
-        CUDA_CALL(err, self->device, CUDA_RELAXED, cuStreamCreate, &self->stream, CU_STREAM_NON_BLOCKING);
-    if (status == STOA_OK)
-        *queue = self;
-    else
-        stoa_free(self, sizeof *self);
+    const stoa_status status = CUDA_CALL(err, self->device, CUDA_RELAXED, cuStreamCreate, &self->stream, CU_STREAM_NON_BLOCKING);
+    if (status == STOA_OK) *queue = self;
+    else stoa_free(self, sizeof *self);
     return status;
 }
 
@@ -46,8 +43,8 @@ stoa_status stoai_cuda_queue_wrap(void *ctx, void *native, void **queue, stoa_er
     CUcontext context = NULL;
     STOA_TRY(CUDA_CALL(err, device, CUDA_RELAXED, cuStreamGetCtx, native, &context));
     if (context != device->context)
-        return STOA_FAIL(err, STOA_EPLACE, "stream %p is of context %p, the primary one of 'cuda:%u' is %p", native,
-                         (void *)context, (unsigned)device->ordinal, (void *)device->context);
+        return STOA_FAIL(err, STOA_EPLACE, "stream %p is of context %p, the primary one of 'cuda:%u' is %p", native, (void *)context,
+                         (unsigned)device->ordinal, (void *)device->context);
     cuda_queue *self;
     STOA_TRY(make_queue(device, &self, err));
     self->stream = native;
@@ -62,10 +59,7 @@ void stoai_cuda_queue_destroy(void *queue)
     stoa_free(self, sizeof *self);
 }
 
-void *stoai_cuda_queue_native(void *queue)
-{
-    return ((cuda_queue *)queue)->stream;
-}
+void *stoai_cuda_queue_native(void *queue) { return ((cuda_queue *)queue)->stream; }
 
 stoa_status stoai_cuda_queue_wait(void *queue, stoa_error *err)
 {
@@ -87,9 +81,7 @@ stoa_status stoai_cuda_queue_is_idle(void *queue, bool *idle, stoa_error *err)
 }
 
 static stoa_status finish(cuda_queue *self, stoa_status status, stoa_error *err)
-{
-    return status == STOA_OK && self->blocking ? stoai_cuda_queue_wait(self, err) : status;
-}
+{ return status == STOA_OK && self->blocking ? stoai_cuda_queue_wait(self, err) : status; }
 
 stoa_status stoai_cuda_queue_enqueue(void *queue, stoa_host_task task, void *user, stoa_error *err)
 {
@@ -108,11 +100,10 @@ stoa_status stoai_cuda_queue_launch(void *queue, const stoa_kernel *kernel, cons
                          "library are registered before (stoa_kernel_image_register)",
                          kernel->name, (unsigned)self->device->module_count, (unsigned)self->device->ordinal);
     void *parameters[] = {(void *)(uintptr_t)args};
-    const unsigned blocks =
-        kernel->blocks_max && kernel->blocks_max < compiled->blocks ? kernel->blocks_max : compiled->blocks;
+    const unsigned blocks = kernel->blocks_max && kernel->blocks_max < compiled->blocks ? kernel->blocks_max : compiled->blocks;
     return finish(self,
-                  CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuLaunchKernel, compiled->function, blocks, 1, 1,
-                            compiled->threads, 1, 1, kernel->shared_bytes, self->stream, parameters, NULL),
+                  CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuLaunchKernel, compiled->function, blocks, 1, 1, compiled->threads, 1, 1,
+                            kernel->shared_bytes, self->stream, parameters, NULL),
                   err);
 }
 
@@ -123,12 +114,16 @@ stoa_status stoai_cuda_queue_copy_2d(void *queue, void *dst, size_t dst_pitch_by
     cuda_queue *self = queue;
     const CUdeviceptr to = (CUdeviceptr)(uintptr_t)dst, from = (CUdeviceptr)(uintptr_t)src;
     if (height == 1 || (dst_pitch_bytes == width_bytes && src_pitch_bytes == width_bytes))
-        return finish(self, CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuMemcpyAsync, to, from, width_bytes * height, self->stream),
-                      err);
+        return finish(self, CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuMemcpyAsync, to, from, width_bytes * height, self->stream), err);
     const CUDA_MEMCPY2D copy = {
-        .srcMemoryType = CU_MEMORYTYPE_UNIFIED, .srcDevice = from, .srcPitch = src_pitch_bytes,
-        .dstMemoryType = CU_MEMORYTYPE_UNIFIED, .dstDevice = to,   .dstPitch = dst_pitch_bytes,
-        .WidthInBytes = width_bytes,            .Height = height,
+        .srcMemoryType = CU_MEMORYTYPE_UNIFIED,
+        .srcDevice = from,
+        .srcPitch = src_pitch_bytes,
+        .dstMemoryType = CU_MEMORYTYPE_UNIFIED,
+        .dstDevice = to,
+        .dstPitch = dst_pitch_bytes,
+        .WidthInBytes = width_bytes,
+        .Height = height,
     };
     return finish(self, CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuMemcpy2DAsync_v2, &copy, self->stream), err);
 }
@@ -145,12 +140,9 @@ stoa_status stoai_cuda_event_create(void *ctx, void **event, stoa_error *err)
     cuda_event *self = stoa_calloc(1, sizeof *self);
     if (!self) return STOA_FAIL(err, STOA_ENOMEM, "CUDA event: %zu bytes wanted, none left", sizeof *self);
     self->device = ctx;
-    const stoa_status status =
-        CUDA_CALL(err, self->device, CUDA_RELAXED, cuEventCreate, &self->event, CU_EVENT_DISABLE_TIMING);
-    if (status == STOA_OK)
-        *event = self;
-    else
-        stoa_free(self, sizeof *self);
+    const stoa_status status = CUDA_CALL(err, self->device, CUDA_RELAXED, cuEventCreate, &self->event, CU_EVENT_DISABLE_TIMING);
+    if (status == STOA_OK) *event = self;
+    else stoa_free(self, sizeof *self);
     return status;
 }
 
@@ -183,6 +175,5 @@ stoa_status stoai_cuda_queue_wait_event(void *queue, void *event, stoa_error *er
 {
     cuda_queue *self = queue;
     const CUevent other = ((cuda_event *)event)->event;
-    return finish(self, CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuStreamWaitEvent, self->stream, other, CU_EVENT_WAIT_DEFAULT),
-                  err);
+    return finish(self, CUDA_CALL(err, self->device, CUDA_ENQUEUE, cuStreamWaitEvent, self->stream, other, CU_EVENT_WAIT_DEFAULT), err);
 }

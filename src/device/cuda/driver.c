@@ -58,8 +58,8 @@ static void load(void)
     loaded.found = result == CUDA_SUCCESS;
     loaded.native = (int32_t)result;
     if (!loaded.found)
-        snprintf(loaded.reason, sizeof loaded.reason, "cuInit: %s (%d): %s", text_of(stoai_cuda.cuGetErrorName, result),
-                 (int)result, text_of(stoai_cuda.cuGetErrorString, result));
+        snprintf(loaded.reason, sizeof loaded.reason, "cuInit: %s (%d): %s", text_of(stoai_cuda.cuGetErrorName, result), (int)result,
+                 text_of(stoai_cuda.cuGetErrorString, result));
 }
 
 stoa_status stoai_cuda_load(stoa_error *err)
@@ -80,6 +80,5 @@ stoa_status stoai_cuda_check(stoa_error *err, const char *where, const char *cal
 {
     if (result == CUDA_SUCCESS) return STOA_OK;
     return stoa_error_set(err, status_of(result), (int32_t)result, where, "%s: %s (%d): %s", call,
-                          text_of(stoai_cuda.cuGetErrorName, result), (int)result,
-                          text_of(stoai_cuda.cuGetErrorString, result));
+                          text_of(stoai_cuda.cuGetErrorName, result), (int)result, text_of(stoai_cuda.cuGetErrorString, result));
 }

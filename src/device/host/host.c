@@ -39,8 +39,7 @@ static stoa_status device_wait(void *ctx, stoa_error *err)
     pthread_mutex_lock(&self->lock);
     uint32_t count = self->timeline_count;
     pthread_mutex_unlock(&self->lock);
-    for (uint32_t i = 0; i < count; i++)
-        stoai_timeline_wait(self->timelines[i], stoai_timeline_end(self->timelines[i]));
+    for (uint32_t i = 0; i < count; i++) stoai_timeline_wait(self->timelines[i], stoai_timeline_end(self->timelines[i]));
     return STOA_OK;
 }
 
@@ -64,8 +63,8 @@ static void memory_free(void *ctx, stoa_memory_kind kind, void *pointer, size_t 
 static stoa_status add_timeline(stoai_host *host, stoai_timeline **timeline, stoa_error *err)
 {
     if (host->timeline_count == STOAI_HOST_QUEUES_MAX)
-        return STOA_FAIL(err, STOA_ELIMIT, "device 'host': %u queues are alive, at most %u",
-                         (unsigned)host->timeline_count, STOAI_HOST_QUEUES_MAX);
+        return STOA_FAIL(err, STOA_ELIMIT, "device 'host': %u queues are alive, at most %u", (unsigned)host->timeline_count,
+                         STOAI_HOST_QUEUES_MAX);
     stoai_timeline *self = stoai_timeline_create(host->timeline_count);
     if (!self) return STOA_FAIL(err, STOA_ENOMEM, "host queue: %zu bytes wanted, none left", sizeof *self);
     host->timelines[host->timeline_count++] = self;
@@ -78,10 +77,8 @@ stoa_status stoai_host_timeline_take(stoai_host *host, stoai_timeline **timeline
     stoa_status status = STOA_OK;
     *timeline = NULL;
     pthread_mutex_lock(&host->lock);
-    if (host->free_count)
-        *timeline = host->timelines[host->free[--host->free_count]];
-    else
-        status = add_timeline(host, timeline, err);
+    if (host->free_count) *timeline = host->timelines[host->free[--host->free_count]];
+    else status = add_timeline(host, timeline, err);
     pthread_mutex_unlock(&host->lock);
     return status;
 }

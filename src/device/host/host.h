@@ -28,11 +28,9 @@ void *stoai_host_queue_native(void *queue);
 stoa_status stoai_host_queue_wait(void *queue, stoa_error *err);
 stoa_status stoai_host_queue_is_idle(void *queue, bool *idle, stoa_error *err);
 stoa_status stoai_host_queue_enqueue(void *queue, stoa_host_task task, void *user, stoa_error *err);
-stoa_status stoai_host_queue_launch(void *queue, const stoa_kernel *kernel, const void *args,
-                                    stoa_error *err);
-stoa_status stoai_host_queue_copy_2d(void *queue, void *dst, size_t dst_pitch_bytes, const void *src,
-                                     size_t src_pitch_bytes, size_t width_bytes, size_t height,
-                                     stoa_error *err);
+stoa_status stoai_host_queue_launch(void *queue, const stoa_kernel *kernel, const void *args, stoa_error *err);
+stoa_status stoai_host_queue_copy_2d(void *queue, void *dst, size_t dst_pitch_bytes, const void *src, size_t src_pitch_bytes,
+                                     size_t width_bytes, size_t height, stoa_error *err);
 stoa_status stoai_host_queue_fill(void *queue, void *dst, uint8_t value, size_t bytes, stoa_error *err);
 stoa_status stoai_host_event_create(void *ctx, void **event, stoa_error *err);
 void stoai_host_event_destroy(void *event);

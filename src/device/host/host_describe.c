@@ -48,9 +48,9 @@ static uint32_t read_features(char *features, size_t bytes)
     features[0] = '\0';
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_cpu_init();
-#define FEATURE(name, lanes)                          \
-    if (__builtin_cpu_supports(name)) {               \
-        add_feature(features, bytes, name);           \
+#define FEATURE(name, lanes) \
+    if (__builtin_cpu_supports(name)) { \
+        add_feature(features, bytes, name); \
         if (lane_width < (lanes)) lane_width = lanes; \
     }
     FEATURE("sse2", 4)

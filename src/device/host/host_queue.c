@@ -20,11 +20,28 @@ typedef enum op_kind { OP_TASK, OP_KERNEL, OP_COPY, OP_FILL, OP_WAIT, OP_STOP } 
 typedef struct host_op {
     op_kind kind;
     union {
-        struct { stoa_host_task run; void *user; } task;
-        struct { void (*run)(const void *args); const void *args; } kernel;
-        struct { char *dst; const char *src; size_t dst_pitch, src_pitch, width, height; } copy;
-        struct { void *dst; size_t bytes; uint8_t value; } fill;
-        struct { stoai_timeline *timeline; uint64_t point; } wait;
+        struct {
+            stoa_host_task run;
+            void *user;
+        } task;
+        struct {
+            void (*run)(const void *args);
+            const void *args;
+        } kernel;
+        struct {
+            char *dst;
+            const char *src;
+            size_t dst_pitch, src_pitch, width, height;
+        } copy;
+        struct {
+            void *dst;
+            size_t bytes;
+            uint8_t value;
+        } fill;
+        struct {
+            stoai_timeline *timeline;
+            uint64_t point;
+        } wait;
     } as;
 } host_op;
 
@@ -56,8 +73,7 @@ static void run_copy(const host_op *op)
         return;
     }
     for (size_t i = 0; i < height; i++)
-        memcpy(op->as.copy.dst + i * op->as.copy.dst_pitch, op->as.copy.src + i * op->as.copy.src_pitch,
-               width);
+        memcpy(op->as.copy.dst + i * op->as.copy.dst_pitch, op->as.copy.src + i * op->as.copy.src_pitch, width);
 }
 
 static void run_op(const host_op *op)
@@ -92,10 +108,7 @@ static void *work(void *user)
     return NULL;
 }
 
-static void run_executor_task(void *user)
-{
-    (void)run_entry(user);
-}
+static void run_executor_task(void *user) { (void)run_entry(user); }
 
 /* Tell the consumer of one entry more. */
 static stoa_status announce(host_queue *self, stoa_error *err)
@@ -141,16 +154,14 @@ static stoa_status start_worker(host_queue *self, stoa_error *err)
     int code = pthread_create(&self->worker, NULL, work, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code == 0) return STOA_OK;
-    return stoa_error_set(err, STOA_EDEVICE, code, STOA_HERE, "host queue: cannot start its thread, error %d",
-                          code);
+    return stoa_error_set(err, STOA_EDEVICE, code, STOA_HERE, "host queue: cannot start its thread, error %d", code);
 }
 
 static stoa_status make_ring(host_queue *self, stoa_error *err)
 {
     size_t bytes = RING_ENTRIES * sizeof(ring_entry);
     self->ring = stoa_alloc(bytes, _Alignof(ring_entry));
-    if (!self->ring)
-        return STOA_FAIL(err, STOA_ENOMEM, "host queue's ring: %zu bytes wanted, none left", bytes);
+    if (!self->ring) return STOA_FAIL(err, STOA_ENOMEM, "host queue's ring: %zu bytes wanted, none left", bytes);
     memset(self->ring, 0, bytes); /* pages are touched here, not in the first events */
     sem_init(&self->full, 0, 0);
     sem_init(&self->empty, 0, RING_ENTRIES);
@@ -165,8 +176,7 @@ static void free_ring(host_queue *self)
     stoa_free(self->ring, RING_ENTRIES * sizeof(ring_entry));
 }
 
-static stoa_status make_queue(stoai_host *host, stoa_queue_kind kind, stoa_host_executor *executor, void **queue,
-                              stoa_error *err)
+static stoa_status make_queue(stoai_host *host, stoa_queue_kind kind, stoa_host_executor *executor, void **queue, stoa_error *err)
 {
     host_queue *self = stoa_calloc(1, sizeof *self);
     if (!self) return STOA_FAIL(err, STOA_ENOMEM, "host queue: %zu bytes wanted, none left", sizeof *self);
@@ -186,9 +196,7 @@ static stoa_status make_queue(stoai_host *host, stoa_queue_kind kind, stoa_host_
 }
 
 stoa_status stoai_host_queue_create(void *ctx, stoa_queue_kind kind, void **queue, stoa_error *err)
-{
-    return make_queue(ctx, kind, NULL, queue, err);
-}
+{ return make_queue(ctx, kind, NULL, queue, err); }
 
 stoa_status stoai_host_queue_wrap(void *ctx, void *native, void **queue, stoa_error *err)
 {
@@ -221,10 +229,7 @@ void stoai_host_queue_destroy(void *queue)
     stoa_free(self, sizeof *self);
 }
 
-void *stoai_host_queue_native(void *queue)
-{
-    return ((const host_queue *)queue)->executor;
-}
+void *stoai_host_queue_native(void *queue) { return ((const host_queue *)queue)->executor; }
 
 stoa_status stoai_host_queue_wait(void *queue, stoa_error *err)
 {
@@ -243,9 +248,7 @@ stoa_status stoai_host_queue_is_idle(void *queue, bool *idle, stoa_error *err)
 }
 
 stoa_status stoai_host_queue_enqueue(void *queue, stoa_host_task task, void *user, stoa_error *err)
-{
-    return submit(queue, &(host_op){.kind = OP_TASK, .as.task = {task, user}}, 0, err);
-}
+{ return submit(queue, &(host_op){.kind = OP_TASK, .as.task = {task, user}}, 0, err); }
 
 stoa_status stoai_host_queue_launch(void *queue, const stoa_kernel *kernel, const void *args, stoa_error *err)
 {
@@ -254,19 +257,15 @@ stoa_status stoai_host_queue_launch(void *queue, const stoa_kernel *kernel, cons
     return submit(queue, &op, kernel->args_bytes, err);
 }
 
-stoa_status stoai_host_queue_copy_2d(void *queue, void *dst, size_t dst_pitch_bytes, const void *src,
-                                     size_t src_pitch_bytes, size_t width_bytes, size_t height,
-                                     stoa_error *err)
+stoa_status stoai_host_queue_copy_2d(void *queue, void *dst, size_t dst_pitch_bytes, const void *src, size_t src_pitch_bytes,
+                                     size_t width_bytes, size_t height, stoa_error *err)
 {
-    host_op op = {.kind = OP_COPY,
-                  .as.copy = {dst, src, dst_pitch_bytes, src_pitch_bytes, width_bytes, height}};
+    host_op op = {.kind = OP_COPY, .as.copy = {dst, src, dst_pitch_bytes, src_pitch_bytes, width_bytes, height}};
     return submit(queue, &op, 0, err);
 }
 
 stoa_status stoai_host_queue_fill(void *queue, void *dst, uint8_t value, size_t bytes, stoa_error *err)
-{
-    return submit(queue, &(host_op){.kind = OP_FILL, .as.fill = {dst, bytes, value}}, 0, err);
-}
+{ return submit(queue, &(host_op){.kind = OP_FILL, .as.fill = {dst, bytes, value}}, 0, err); }
 
 /* An event is one word, so that it may be asked from any thread while it is recorded again: the number of a
  * timeline in 12 bits and a point on it in 52, enough for ten million operations a second over fourteen
@@ -278,8 +277,7 @@ typedef struct host_event {
 
 #define POINT_BITS 52
 #define POINT_MASK ((UINT64_C(1) << POINT_BITS) - 1)
-_Static_assert(STOAI_HOST_QUEUES_MAX <= 1u << (64 - POINT_BITS),
-               "a timeline's number must fit into an event");
+_Static_assert(STOAI_HOST_QUEUES_MAX <= 1u << (64 - POINT_BITS), "a timeline's number must fit into an event");
 
 /* False when the point is in the past of every timeline. */
 static bool load_point(const host_event *event, stoai_timeline **timeline, uint64_t *point)
@@ -301,10 +299,7 @@ stoa_status stoai_host_event_create(void *ctx, void **event, stoa_error *err)
     return STOA_OK;
 }
 
-void stoai_host_event_destroy(void *event)
-{
-    stoa_free(event, sizeof(host_event));
-}
+void stoai_host_event_destroy(void *event) { stoa_free(event, sizeof(host_event)); }
 
 stoa_status stoai_host_event_record(void *event, void *queue, stoa_error *err)
 {

@@ -27,15 +27,10 @@ stoai_timeline *stoai_timeline_create(uint32_t index);
 void stoai_timeline_destroy(stoai_timeline *timeline);
 
 static inline bool stoai_timeline_passed(stoai_timeline *timeline, uint64_t point)
-{
-    return atomic_load_explicit(&timeline->done, memory_order_acquire) >= point;
-}
+{ return atomic_load_explicit(&timeline->done, memory_order_acquire) >= point; }
 
 /** The point behind all that was given so far. */
-static inline uint64_t stoai_timeline_end(stoai_timeline *timeline)
-{
-    return atomic_load_explicit(&timeline->given, memory_order_acquire);
-}
+static inline uint64_t stoai_timeline_end(stoai_timeline *timeline) { return atomic_load_explicit(&timeline->given, memory_order_acquire); }
 
 /** One entry more is given; by the queue's user only. */
 static inline void stoai_timeline_give(stoai_timeline *timeline)

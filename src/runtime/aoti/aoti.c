@@ -25,7 +25,8 @@ typedef struct aoti_instance {
 static stoa_status probe(char *where, size_t capacity, stoa_error *err)
 {
     char path[1024];
-    if (!stoai_shim_cxx()) return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'aoti': compiled models need libstdc++.so.6, which cannot be loaded");
+    if (!stoai_shim_cxx())
+        return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'aoti': compiled models need libstdc++.so.6, which cannot be loaded");
     const bool torch = stoai_package_find_library("STOA_TORCH", "torch/lib/libtorch_cpu.so", path, sizeof path, NULL) == STOA_OK;
     snprintf(where, capacity, "plugin; libtorch for packages that link it: %s", torch ? path : "not found");
     return STOA_OK;
@@ -56,8 +57,8 @@ static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound 
     shim_context *before;
     int threads;
     enter(instance, &before, &threads);
-    const stoa_status status = stoai_aoti_call(instance->model, instance->container, &instance->context, instance->arguments, inputs, outputs,
-                                               first, rows, err);
+    const stoa_status status =
+        stoai_aoti_call(instance->model, instance->container, &instance->context, instance->arguments, inputs, outputs, first, rows, err);
     leave(instance, before, threads);
     return status;
 }
@@ -103,7 +104,8 @@ static stoa_status run_zeros(aoti_instance *instance, const uint32_t *rows, stoa
     char *zeros = NULL;
     stoa_buffer *buffer;
     stoa_bound *values = stoa_calloc(count, sizeof *values);
-    stoa_status status = values ? make_zeros(instance, bytes, &zeros, &buffer, err) : STOA_FAIL(err, STOA_ENOMEM, "session: %u columns", count);
+    stoa_status status =
+        values ? make_zeros(instance, bytes, &zeros, &buffer, err) : STOA_FAIL(err, STOA_ENOMEM, "session: %u columns", count);
     if (status == STOA_OK) {
         lay_out(model, zeros, column, values);
         status = run(instance, values, values + model->input_values, 0, rows, err);

@@ -26,18 +26,15 @@ typedef struct symbols {
     size_t names_bytes;
 } symbols;
 
-static bool inside(size_t bytes, uint64_t offset, uint64_t size)
-{
-    return offset <= bytes && size <= bytes - offset;
-}
+static bool inside(size_t bytes, uint64_t offset, uint64_t size) { return offset <= bytes && size <= bytes - offset; }
 
 static stoa_status check_header(const Elf64_Ehdr *header, size_t bytes, stoa_error *err)
 {
     if (bytes < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
         return STOA_FAIL(err, STOA_EFORMAT, "package: the model's library is no ELF file (%zu bytes)", bytes);
     if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_machine != HOST_MACHINE)
-        return STOA_FAIL(err, STOA_ENOTSUP, "package: compiled for ELF machine %u, class %u; this is machine %u, class %u", header->e_machine,
-                         header->e_ident[EI_CLASS], HOST_MACHINE, ELFCLASS64);
+        return STOA_FAIL(err, STOA_ENOTSUP, "package: compiled for ELF machine %u, class %u; this is machine %u, class %u",
+                         header->e_machine, header->e_ident[EI_CLASS], HOST_MACHINE, ELFCLASS64);
     if (header->e_type != ET_DYN || header->e_shentsize != sizeof(Elf64_Shdr) ||
         !inside(bytes, header->e_shoff, (uint64_t)header->e_shnum * sizeof(Elf64_Shdr)) || header->e_shoff % 8)
         return STOA_FAIL(err, STOA_EFORMAT, "package: the model's library has no section table inside its %zu bytes", bytes);
@@ -55,7 +52,8 @@ static stoa_status find_symbols(void *data, size_t bytes, symbols *found, stoa_e
         !inside(bytes, dynamic->sh_offset, dynamic->sh_size))
         return STOA_FAIL(err, STOA_EFORMAT, "package: the model's library has no dynamic symbols inside its %zu bytes", bytes);
     const Elf64_Shdr *names = &sections[dynamic->sh_link];
-    if (names->sh_size == 0 || !inside(bytes, names->sh_offset, names->sh_size) || ((const char *)data)[names->sh_offset + names->sh_size - 1])
+    if (names->sh_size == 0 || !inside(bytes, names->sh_offset, names->sh_size) ||
+        ((const char *)data)[names->sh_offset + names->sh_size - 1])
         return STOA_FAIL(err, STOA_EFORMAT, "package: the names of the model's library lie outside its %zu bytes", bytes);
     *found = (symbols){(Elf64_Sym *)(void *)((char *)data + dynamic->sh_offset), dynamic->sh_size / sizeof(Elf64_Sym),
                        (const char *)data + names->sh_offset, names->sh_size};
@@ -63,14 +61,9 @@ static stoa_status find_symbols(void *data, size_t bytes, symbols *found, stoa_e
 }
 
 static const char *name_of(const symbols *s, const Elf64_Sym *symbol)
-{
-    return symbol->st_name < s->names_bytes ? s->names + symbol->st_name : "";
-}
+{ return symbol->st_name < s->names_bytes ? s->names + symbol->st_name : ""; }
 
-static bool is_import(const symbols *s, const Elf64_Sym *symbol)
-{
-    return symbol->st_shndx == SHN_UNDEF && *name_of(s, symbol);
-}
+static bool is_import(const symbols *s, const Elf64_Sym *symbol) { return symbol->st_shndx == SHN_UNDEF && *name_of(s, symbol); }
 
 stoa_status stoai_image_bind(void *data, size_t bytes, image_resolver resolve, void *user, stoa_error *err)
 {

@@ -81,7 +81,8 @@ static int32_t empty(int64_t dim, const int64_t *sizes, const int64_t *strides, 
     const size_t bytes = stoai_shim_extent_bytes(dim, sizes, strides, type);
     if (context && torch.from_blob && device_type == context->device_type && bytes > 0) {
         void *data = stoai_shim_block(context, bytes);
-        if (data) return torch.from_blob(data, dim, sizes, strides, 0, type, device_type, device_index, result, 0, NULL, 0, give_back, context);
+        if (data)
+            return torch.from_blob(data, dim, sizes, strides, 0, type, device_type, device_index, result, 0, NULL, 0, give_back, context);
     }
     if (context) context->allocations++;
     return torch.empty(dim, sizes, strides, type, device_type, device_index, result);
@@ -89,7 +90,9 @@ static int32_t empty(int64_t dim, const int64_t *sizes, const int64_t *strides, 
 
 void *stoai_aoti_libtorch_empty(void)
 {
-    union { void *object; int32_t (*function)(int64_t, const int64_t *, const int64_t *, int32_t, int32_t, int32_t, aoti_tensor *); } address = {
-        .function = empty};
+    union {
+        void *object;
+        int32_t (*function)(int64_t, const int64_t *, const int64_t *, int32_t, int32_t, int32_t, aoti_tensor *);
+    } address = {.function = empty};
     return address.object;
 }

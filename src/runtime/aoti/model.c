@@ -77,8 +77,8 @@ static stoa_status choose_target(aoti_model *model, stoa_error *err)
     free(flags);
     if (model->target) return STOA_OK;
     if (!missing) return STOA_FAIL(err, STOA_EFORMAT, "package: one of its %zu targets has no name", count);
-    return STOA_FAIL(err, STOA_ENOTSUP, "package: %zu targets, the last for processors with '%s', this one has none; export with another isa", count,
-                     missing);
+    return STOA_FAIL(err, STOA_ENOTSUP,
+                     "package: %zu targets, the last for processors with '%s', this one has none; export with another isa", count, missing);
 }
 
 /* ---- code -------------------------------------------------------------------------------------------------------------- */
@@ -127,8 +127,8 @@ static stoa_status load_code(aoti_model *model, aoti_member *image, stoa_error *
     STOA_TRY(stoai_image_bind(image->data, image->bytes, linked ? resolve_beside_libtorch : resolve_alone, NULL, err));
     const char *open_import = linked ? NULL : stoai_image_open_import(image->data, image->bytes, ours);
     if (open_import)
-        return STOA_FAIL(err, STOA_ENOTSUP, "package: its library needs '%s', which is not served without libtorch; export with libtorch=True",
-                         open_import);
+        return STOA_FAIL(err, STOA_ENOTSUP,
+                         "package: its library needs '%s', which is not served without libtorch; export with libtorch=True", open_import);
     STOA_TRY(stoai_image_load(image->data, image->bytes, &model->library, err));
     return find_functions(model, err);
 }
@@ -142,8 +142,8 @@ static stoa_status check_counts(const aoti_model *model, aoti_container containe
     if (model->functions.ContainerGetNumInputs(container, &inputs) || model->functions.ContainerGetNumOutputs(container, &outputs))
         return STOA_FAIL(err, STOA_ERUNTIME, "package: the model's arguments cannot be counted");
     if (inputs != model->argument_count || outputs != 1)
-        return STOA_FAIL(err, STOA_EFORMAT, "package: its library takes %zu arguments and gives %zu results, its manifest says %u and 1", inputs,
-                         outputs, model->argument_count);
+        return STOA_FAIL(err, STOA_EFORMAT, "package: its library takes %zu arguments and gives %zu results, its manifest says %u and 1",
+                         inputs, outputs, model->argument_count);
     return STOA_OK;
 }
 
@@ -175,8 +175,10 @@ static stoa_status read_manifest(aoti_model *model, const aoti_archive *archive,
     aoti_member text;
     STOA_TRY(stoai_archive_read(archive, "/extra/", "/stoa.json", "manifest", &text, err));
     if (!text.data)
-        return STOA_FAIL(err, STOA_ENOTSUP, "package: no stoa.json in its %zu bytes: it was not written by stoa.export, the strides of its "
-                                            "example are baked in, and others would give wrong numbers without a word", archive->bytes);
+        return STOA_FAIL(err, STOA_ENOTSUP,
+                         "package: no stoa.json in its %zu bytes: it was not written by stoa.export, the strides of its "
+                         "example are baked in, and others would give wrong numbers without a word",
+                         archive->bytes);
     const stoa_status status = stoai_package_read(text.data, text.bytes, &model->package, err);
     stoa_free(text.data, text.bytes);
     return status;
@@ -231,9 +233,7 @@ void stoai_aoti_model_unload(aoti_model *model)
 /* ---- a call ------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t rows_of(const stoa_tensor_schema *tensor, const uint32_t *rows)
-{
-    return tensor->axis == STOA_AXIS_ONE ? 1 : rows[tensor->axis];
-}
+{ return tensor->axis == STOA_AXIS_ONE ? 1 : rows[tensor->axis]; }
 
 /* An address for tensors without rows: libtorch takes NULL for "allocate", and looks where an address of a GPU lies. */
 static void *somewhere(const shim_context *context, const stoa_bound *inputs)
@@ -256,7 +256,8 @@ static int32_t input_tensor(const aoti_model *model, const shim_context *on, con
     stoai_package_memory_shape(tensor, sizes);
     sizes[tensor->rank] = stoai_package_pitch(tensor, values, rows_of(tensor, rows));
     for (int64_t i = dim; i-- > 0; next *= sizes[i]) strides[i] = next;
-    return model->host.from_blob(address, dim, sizes, strides, 0, stoai_shim_type(tensor->dtype), on->device_type, on->device_index, result);
+    return model->host.from_blob(address, dim, sizes, strides, 0, stoai_shim_type(tensor->dtype), on->device_type, on->device_index,
+                                 result);
 }
 
 static int32_t row_tensor(const aoti_model *model, const shim_context *on, void *address, int64_t n, int32_t type, aoti_tensor *result)
@@ -272,29 +273,31 @@ static int32_t make_arguments(const aoti_model *model, const shim_context *on, a
     void *nothing = somewhere(on, inputs);
     int32_t failed = 0;
     for (uint32_t i = 0; i < schema->input_count; inputs += schema->inputs[i++].width)
-        failed |= input_tensor(model, on, &schema->inputs[i], inputs, row_address(&schema->inputs[i], inputs, first, nothing), rows,
-                               arguments++);
+        failed |=
+            input_tensor(model, on, &schema->inputs[i], inputs, row_address(&schema->inputs[i], inputs, first, nothing), rows, arguments++);
     for (uint32_t axis = 0; axis < schema->axis_count; axis++)
         if (model->package.carriers[axis] == PACKAGE_CARRIER_EXTRA) failed |= row_tensor(model, on, nothing, rows[axis], 0, arguments++);
     for (uint32_t i = 0; i < schema->output_count; i++) {
         const stoa_tensor_schema *tensor = &schema->outputs[i];
         for (uint32_t k = 0; k < tensor->width; k++, outputs++)
-            failed |= row_tensor(model, on, row_address(tensor, outputs, first, nothing), rows_of(tensor, rows), stoai_shim_type(tensor->dtype),
-                                 arguments++);
+            failed |= row_tensor(model, on, row_address(tensor, outputs, first, nothing), rows_of(tensor, rows),
+                                 stoai_shim_type(tensor->dtype), arguments++);
     }
     return failed;
 }
 
 /* Compiled code for a GPU copies what does not lie at 16 bytes, without a word: an output would be lost. */
-static stoa_status check_alignment(const stoa_bound *values, const stoa_tensor_schema *tensors, uint32_t count,
-                                   uint32_t first, stoa_error *err)
+static stoa_status check_alignment(const stoa_bound *values, const stoa_tensor_schema *tensors, uint32_t count, uint32_t first,
+                                   stoa_error *err)
 {
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < tensors[i].width; k++, values++) {
             const uintptr_t address = (uintptr_t)row_address(&tensors[i], values, first, NULL);
             if (address % SHIM_CUDA_ALIGN)
-                return STOA_FAIL(err, STOA_EALIGN, "tensor '%s': value %u begins at an address %u bytes beyond a multiple of %d, which the compiled code needs",
-                                 tensors[i].name, k, (unsigned)(address % SHIM_CUDA_ALIGN), SHIM_CUDA_ALIGN);
+                return STOA_FAIL(
+                    err, STOA_EALIGN,
+                    "tensor '%s': value %u begins at an address %u bytes beyond a multiple of %d, which the compiled code needs",
+                    tensors[i].name, k, (unsigned)(address % SHIM_CUDA_ALIGN), SHIM_CUDA_ALIGN);
         }
     return STOA_OK;
 }

@@ -18,20 +18,24 @@ typedef struct aoti_constant {
 } aoti_constant;
 
 /* What a compiled model exports (torch/csrc/inductor/aoti_runtime/interface.h): result, name, parameters; whether it may be missing. */
-#define AOTI_MODEL_MAP(X)                                                                                                             \
-    X(ContainerCreateWithDevice, (aoti_container *container, size_t models, const char *device, const char *cubins), 1)               \
-    X(ContainerDelete, (aoti_container container), 1)                                                                                 \
-    X(ContainerRun, (aoti_container container, aoti_tensor *inputs, size_t input_count, aoti_tensor *outputs, size_t output_count,    \
-                     void *stream, void *executor), 1)                                                                                \
-    X(ContainerRunSingleThreaded, (aoti_container container, aoti_tensor *inputs, size_t input_count, aoti_tensor *outputs,           \
-                                   size_t output_count, void *stream, void *executor), 0)                                             \
-    X(ContainerGetNumInputs, (aoti_container container, size_t *count), 1)                                                            \
-    X(ContainerGetNumOutputs, (aoti_container container, size_t *count), 1)                                                           \
-    X(ContainerGetNumConstants, (aoti_container container, size_t *count), 1)                                                         \
-    X(ContainerGetConstantName, (aoti_container container, size_t index, const char **name), 1)                                       \
-    X(ContainerGetConstantOriginalFQN, (aoti_container container, size_t index, const char **name), 1)                                \
-    X(ContainerUpdateUserManagedConstantBufferPairs, (aoti_container container, const aoti_constant *pairs, size_t count,             \
-                                                      bool inactive, bool whole), 1)
+#define AOTI_MODEL_MAP(X) \
+    X(ContainerCreateWithDevice, (aoti_container * container, size_t models, const char *device, const char *cubins), 1) \
+    X(ContainerDelete, (aoti_container container), 1) \
+    X(ContainerRun, \
+      (aoti_container container, aoti_tensor * inputs, size_t input_count, aoti_tensor *outputs, size_t output_count, void *stream, \
+       void *executor), \
+      1) \
+    X(ContainerRunSingleThreaded, \
+      (aoti_container container, aoti_tensor * inputs, size_t input_count, aoti_tensor *outputs, size_t output_count, void *stream, \
+       void *executor), \
+      0) \
+    X(ContainerGetNumInputs, (aoti_container container, size_t *count), 1) \
+    X(ContainerGetNumOutputs, (aoti_container container, size_t *count), 1) \
+    X(ContainerGetNumConstants, (aoti_container container, size_t *count), 1) \
+    X(ContainerGetConstantName, (aoti_container container, size_t index, const char **name), 1) \
+    X(ContainerGetConstantOriginalFQN, (aoti_container container, size_t index, const char **name), 1) \
+    X(ContainerUpdateUserManagedConstantBufferPairs, \
+      (aoti_container container, const aoti_constant *pairs, size_t count, bool inactive, bool whole), 1)
 
 typedef struct aoti_functions {
 #define AOTI_SLOT_(name, parameters, needed) int32_t(*name) parameters;
@@ -89,7 +93,8 @@ stoa_status stoai_aoti_container(const aoti_model *model, const shim_context *co
 
 /** Give a container the weights of the queue's device (NULL: the host), which are copied there for the first; and be one less that uses
  *  them.  errors EFORMAT; ERUNTIME; ENOMEM; EDEVICE; the weights may be set nevertheless, and are given back   sync the copy is waited for */
-stoa_status stoai_aoti_weights_take(aoti_model *model, aoti_container container, stoa_queue *queue, aoti_weights **weights, stoa_error *err);
+stoa_status stoai_aoti_weights_take(aoti_model *model, aoti_container container, stoa_queue *queue, aoti_weights **weights,
+                                    stoa_error *err);
 void stoai_aoti_weights_give(aoti_model *model, aoti_weights *weights, stoa_queue *queue);
 /** The end of the host's, with the model: no session is left, so no other device has any. */
 void stoai_aoti_weights_unload(aoti_model *model);

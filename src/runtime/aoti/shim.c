@@ -11,7 +11,7 @@ static const struct {
     int32_t type;
     stoa_dtype dtype;
     uint32_t bytes;
-} types[] = {{0, STOA_UINT8, 1},   {1, STOA_INT8, 1},    {2, STOA_INT16, 2},   {3, STOA_INT32, 4},  {4, STOA_INT64, 8},
+} types[] = {{0, STOA_UINT8, 1},   {1, STOA_INT8, 1},    {2, STOA_INT16, 2},   {3, STOA_INT32, 4}, {4, STOA_INT64, 8},
              {5, STOA_FLOAT16, 2}, {6, STOA_FLOAT32, 4}, {7, STOA_FLOAT64, 8}, {11, STOA_BOOL, 1}, {15, STOA_BFLOAT16, 2}};
 enum { TYPE_COUNT = sizeof types / sizeof *types };
 
@@ -85,7 +85,9 @@ int32_t stoai_shim_from_blob(void *data, int64_t dim, const int64_t *sizes, cons
     *result = NULL;
     if (device_type != SHIM_CPU && device_type != SHIM_CUDA)
         return stoai_shim_fail("a tensor on device type %d, the host's (0) and CUDA's (1) are served", device_type);
-    const shim_storage storage = {.data = data, .bytes = stoai_shim_extent_bytes(dim, sizes, strides, type), .device_type = device_type,
+    const shim_storage storage = {.data = data,
+                                  .bytes = stoai_shim_extent_bytes(dim, sizes, strides, type),
+                                  .device_type = device_type,
                                   .device_index = device_index};
     return make_with_storage(&storage, dim, sizes, strides, offset, type, result);
 }
@@ -100,27 +102,29 @@ static int32_t from_blob_v2(void *data, int64_t dim, const int64_t *sizes, const
     return stoai_shim_from_blob(data, dim, sizes, strides, offset, type, device_type, device_index, result);
 }
 
-int32_t stoai_shim_empty(int64_t dim, const int64_t *sizes, const int64_t *strides, int32_t type, int32_t device_type,
-                         int32_t device_index, shim_tensor **result)
+int32_t stoai_shim_empty(int64_t dim, const int64_t *sizes, const int64_t *strides, int32_t type, int32_t device_type, int32_t device_index,
+                         shim_tensor **result)
 {
     *result = NULL;
     shim_context *context = stoai_shim_current();
     const size_t bytes = stoai_shim_extent_bytes(dim, sizes, strides, type);
     if (!context) return stoai_shim_fail("an intermediate tensor outside of a run");
     if (device_type != context->device_type || (device_index >= 0 && device_index != context->device_index))
-        return stoai_shim_fail("an intermediate tensor on device %d:%d, the session's is %d:%d", device_type, device_index, context->device_type,
-                               context->device_index);
+        return stoai_shim_fail("an intermediate tensor on device %d:%d, the session's is %d:%d", device_type, device_index,
+                               context->device_type, context->device_index);
     void *data = stoai_shim_block(context, bytes);
-    if (!data) return stoai_shim_fail("%zu bytes of intermediate memory do not fit the workspace of %zu bytes", bytes, context->arena.bytes);
-    const shim_storage storage = {.data = data, .bytes = bytes, .is_block = true, .device_type = device_type,
-                                  .device_index = context->device_index};
+    if (!data)
+        return stoai_shim_fail("%zu bytes of intermediate memory do not fit the workspace of %zu bytes", bytes, context->arena.bytes);
+    const shim_storage storage = {
+        .data = data, .bytes = bytes, .is_block = true, .device_type = device_type, .device_index = context->device_index};
     return make_with_storage(&storage, dim, sizes, strides, 0, type, result);
 }
 
 static void let_go(shim_tensor *tensor)
 {
     shim_storage *storage = tensor->storage;
-    if (storage->is_counted ? --storage->refs == 0 : tensor->is_first) stoai_shim_storage_give(storage, storage->is_counted ? tensor->owner : NULL);
+    if (storage->is_counted ? --storage->refs == 0 : tensor->is_first)
+        stoai_shim_storage_give(storage, storage->is_counted ? tensor->owner : NULL);
 }
 
 int32_t stoai_shim_delete(shim_tensor *tensor)
@@ -134,7 +138,8 @@ int32_t stoai_shim_delete(shim_tensor *tensor)
 /* As the model calls it: a weight is ours to end. */
 static int32_t delete_of_model(shim_tensor *tensor) { return tensor && tensor->owner ? stoai_shim_delete(tensor) : 0; }
 
-static int32_t reinterpret(shim_tensor *self, int64_t dim, const int64_t *sizes, const int64_t *strides, int64_t offset, shim_tensor **result)
+static int32_t reinterpret(shim_tensor *self, int64_t dim, const int64_t *sizes, const int64_t *strides, int64_t offset,
+                           shim_tensor **result)
 {
     *result = make(self->storage, dim, sizes, strides, self->offset + offset, self->type);
     return *result ? 0 : 1;
@@ -254,25 +259,53 @@ static void check(bool ok, const char *function, const char *file, uint32_t line
     if (!ok) stoai_shim_throw("%s: %s", function, message);
 }
 static void warn(const char *function, const char *file, uint32_t line, const char *message)
-{
-    (void)function, (void)file, (void)line, (void)message;
-}
+{ (void)function, (void)file, (void)line, (void)message; }
 
 #define SERVE(name, function) {"aoti_torch_" name, (void (*)(void))(function)}
 static const shim_symbol tensor_functions[] = {
-    SERVE("create_tensor_from_blob", stoai_shim_from_blob), SERVE("create_tensor_from_blob_v2", from_blob_v2),
-    SERVE("empty_strided", stoai_shim_empty), SERVE("delete_tensor_object", delete_of_model),
-    SERVE("_reinterpret_tensor", reinterpret), SERVE("new_tensor_handle", new_handle), SERVE("assign_tensors", assign),
-    SERVE("assign_tensors_out", new_handle), SERVE("copy_", copy), SERVE("clone", clone), SERVE("clone_preserve_strides", clone_strides),
-    SERVE("zero_", zero), SERVE("get_data_ptr", get_data), SERVE("get_dim", get_dim), SERVE("get_numel", get_count),
-    SERVE("get_sizes", get_sizes), SERVE("get_strides", get_strides), SERVE("get_size", get_size), SERVE("get_stride", get_stride),
-    SERVE("get_dtype", get_type), SERVE("get_device_type", get_device_type), SERVE("get_device_index", get_device_index),
-    SERVE("get_storage_offset", get_offset), SERVE("get_storage_size", get_storage_bytes), SERVE("is_contiguous", is_contiguous),
-    SERVE("dtype_element_size", stoai_shim_type_bytes), SERVE("layout_strided", type_0), SERVE("device_type_cpu", type_0),
-    SERVE("device_type_cuda", type_1), SERVE("dtype_uint8", type_0), SERVE("dtype_int8", type_1), SERVE("dtype_int16", type_2),
-    SERVE("dtype_int32", type_3), SERVE("dtype_int64", type_4), SERVE("dtype_float16", type_5), SERVE("dtype_float32", type_6),
-    SERVE("dtype_float64", type_7), SERVE("dtype_bool", type_11), SERVE("dtype_bfloat16", type_15),
-    SERVE("grad_mode_is_enabled", grad_is_enabled), SERVE("grad_mode_set_enabled", set_grad), SERVE("check", check), SERVE("warn", warn),
+    SERVE("create_tensor_from_blob", stoai_shim_from_blob),
+    SERVE("create_tensor_from_blob_v2", from_blob_v2),
+    SERVE("empty_strided", stoai_shim_empty),
+    SERVE("delete_tensor_object", delete_of_model),
+    SERVE("_reinterpret_tensor", reinterpret),
+    SERVE("new_tensor_handle", new_handle),
+    SERVE("assign_tensors", assign),
+    SERVE("assign_tensors_out", new_handle),
+    SERVE("copy_", copy),
+    SERVE("clone", clone),
+    SERVE("clone_preserve_strides", clone_strides),
+    SERVE("zero_", zero),
+    SERVE("get_data_ptr", get_data),
+    SERVE("get_dim", get_dim),
+    SERVE("get_numel", get_count),
+    SERVE("get_sizes", get_sizes),
+    SERVE("get_strides", get_strides),
+    SERVE("get_size", get_size),
+    SERVE("get_stride", get_stride),
+    SERVE("get_dtype", get_type),
+    SERVE("get_device_type", get_device_type),
+    SERVE("get_device_index", get_device_index),
+    SERVE("get_storage_offset", get_offset),
+    SERVE("get_storage_size", get_storage_bytes),
+    SERVE("is_contiguous", is_contiguous),
+    SERVE("dtype_element_size", stoai_shim_type_bytes),
+    SERVE("layout_strided", type_0),
+    SERVE("device_type_cpu", type_0),
+    SERVE("device_type_cuda", type_1),
+    SERVE("dtype_uint8", type_0),
+    SERVE("dtype_int8", type_1),
+    SERVE("dtype_int16", type_2),
+    SERVE("dtype_int32", type_3),
+    SERVE("dtype_int64", type_4),
+    SERVE("dtype_float16", type_5),
+    SERVE("dtype_float32", type_6),
+    SERVE("dtype_float64", type_7),
+    SERVE("dtype_bool", type_11),
+    SERVE("dtype_bfloat16", type_15),
+    SERVE("grad_mode_is_enabled", grad_is_enabled),
+    SERVE("grad_mode_set_enabled", set_grad),
+    SERVE("check", check),
+    SERVE("warn", warn),
     {NULL, NULL},
 };
 

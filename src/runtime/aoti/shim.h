@@ -62,7 +62,10 @@ struct shim_context {
     uint32_t tensor_capacity, tensors_live, tensors_peak;
     shim_storage *free_storages[SHIM_TENSORS_MAX];
     uint32_t free_storage_count;
-    struct { void *block; size_t bytes; } recycled[SHIM_RECYCLED]; /* C++ blocks that the model gave back, for its next run */
+    struct {
+        void *block;
+        size_t bytes;
+    } recycled[SHIM_RECYCLED]; /* C++ blocks that the model gave back, for its next run */
     uint64_t allocations;    /* that reached the C library during runs */
     char message[512];       /* of the first failure of the run */
 };
@@ -94,8 +97,8 @@ _Noreturn void stoai_shim_throw(const char *format, ...) STOA_PRINTF(1, 2);
 /* Tensor functions that the runtime itself calls; C ABI of torch/csrc/inductor/aoti_torch/c/shim.h. */
 int32_t stoai_shim_from_blob(void *data, int64_t dim, const int64_t *sizes, const int64_t *strides, int64_t offset, int32_t type,
                              int32_t device_type, int32_t device_index, shim_tensor **result);
-int32_t stoai_shim_empty(int64_t dim, const int64_t *sizes, const int64_t *strides, int32_t type, int32_t device_type,
-                         int32_t device_index, shim_tensor **result);
+int32_t stoai_shim_empty(int64_t dim, const int64_t *sizes, const int64_t *strides, int32_t type, int32_t device_type, int32_t device_index,
+                         shim_tensor **result);
 int32_t stoai_shim_delete(shim_tensor *tensor);
 int32_t stoai_shim_fail(const char *format, ...) STOA_PRINTF(1, 2);
 

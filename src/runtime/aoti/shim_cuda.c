@@ -10,12 +10,12 @@
 #include "runtime/aoti/shim_internal.h"
 
 /* The driver's functions: name in the library, name here, parameters. All return 0 when all is well. */
-#define DRIVER_MAP(X)                                                 \
-    X(cuInit, init, (unsigned flags))                                 \
-    X(cuDeviceGet, device, (int *device, int ordinal))                \
+#define DRIVER_MAP(X) \
+    X(cuInit, init, (unsigned flags)) \
+    X(cuDeviceGet, device, (int *device, int ordinal)) \
     X(cuDevicePrimaryCtxRetain, retain, (void **context, int device)) \
-    X(cuDevicePrimaryCtxRelease_v2, release, (int device))            \
-    X(cuCtxPushCurrent_v2, push, (void *context))                     \
+    X(cuDevicePrimaryCtxRelease_v2, release, (int device)) \
+    X(cuCtxPushCurrent_v2, push, (void *context)) \
     X(cuCtxPopCurrent_v2, pop, (void **context))
 
 static struct {
@@ -32,11 +32,11 @@ static void load_driver(void)
         strncpy(why_not, dlerror(), sizeof why_not - 1);
         return;
     }
-#define FIND(symbol, name, parameters)                                                                 \
-    {                                                                                                  \
-        void *address = dlsym(library, #symbol);                                                       \
-        memcpy(&driver.name, &address, sizeof address);                                                \
-        if (!address) strncpy(why_not, "libcuda.so.1 has no " #symbol, sizeof why_not - 1);            \
+#define FIND(symbol, name, parameters) \
+    { \
+        void *address = dlsym(library, #symbol); \
+        memcpy(&driver.name, &address, sizeof address); \
+        if (!address) strncpy(why_not, "libcuda.so.1 has no " #symbol, sizeof why_not - 1); \
     }
     DRIVER_MAP(FIND)
 #undef FIND
@@ -104,7 +104,10 @@ static int32_t current_stream(int32_t device_index, void **stream)
 
 #define SERVE(name, function) {"aoti_torch_" name, (void (*)(void))(function)}
 const shim_symbol stoai_shim_guards_of_cuda[] = {
-    SERVE("create_cuda_guard", create_guard), SERVE("delete_cuda_guard", delete_guard),
-    SERVE("create_cuda_stream_guard", create_stream_guard), SERVE("delete_cuda_stream_guard", delete_guard),
-    SERVE("get_current_cuda_stream", current_stream), {NULL, NULL},
+    SERVE("create_cuda_guard", create_guard),
+    SERVE("delete_cuda_guard", delete_guard),
+    SERVE("create_cuda_stream_guard", create_stream_guard),
+    SERVE("delete_cuda_stream_guard", delete_guard),
+    SERVE("get_current_cuda_stream", current_stream),
+    {NULL, NULL},
 };

@@ -7,8 +7,7 @@ STOA_ISA_MAP(DECLARE)
 
 static const shim_symbol *const levels[] = {
 #define ENTRY(isa) stoai_shim_math_##isa,
-    STOA_ISA_MAP(ENTRY)
-    NULL};
+    STOA_ISA_MAP(ENTRY) NULL};
 
 void *stoai_shim_find_math(const char *name)
 {

@@ -12,34 +12,40 @@ typedef double vd __attribute__((vector_size(VECTOR_BYTES)));
 #define DLANES (VECTOR_BYTES / 8)
 
 /* Which functions, with the C library's names, and Sleef's accuracy suffix. */
-#define UNARY(X)                                                                                                                    \
-    X(expm1, 10) X(exp2, 10) X(log1p, 10) X(log2, 10) X(log10, 10) X(sin, 10) X(cos, 10) X(tan, 10) X(asin, 10) X(acos, 10)         \
-    X(atan, 10) X(sinh, 10) X(cosh, 10) X(asinh, 10) X(acosh, 10) X(atanh, 10) X(erfc, 15) X(lgamma, 10)
+#define UNARY(X) \
+    X(expm1, 10) \
+    X(exp2, 10) \
+    X(log1p, 10) \
+    X(log2, 10) \
+    X(log10, 10) \
+    X(sin, 10) \
+    X(cos, 10) X(tan, 10) X(asin, 10) X(acos, 10) X(atan, 10) X(sinh, 10) X(cosh, 10) X(asinh, 10) X(acosh, 10) X(atanh, 10) X(erfc, 15) \
+        X(lgamma, 10)
 #define UNARY_DOUBLE(X) X(exp, 10) X(log, 10) X(tanh, 10) X(erf, 10)
 #define BINARY(X) X(pow, 10) X(atan2, 10) X(hypot, 05)
 
-#define LANEWISE_1(name)                                            \
-    static vf name##_f(vf x)                                        \
-    {                                                               \
-        for (size_t i = 0; i < LANES; i++) x[i] = name##f(x[i]);    \
-        return x;                                                   \
+#define LANEWISE_1(name) \
+    static vf name##_f(vf x) \
+    { \
+        for (size_t i = 0; i < LANES; i++) x[i] = name##f(x[i]); \
+        return x; \
     }
-#define LANEWISE_1D(name)                                           \
-    static vd name##_d(vd x)                                        \
-    {                                                               \
-        for (size_t i = 0; i < DLANES; i++) x[i] = name(x[i]);      \
-        return x;                                                   \
+#define LANEWISE_1D(name) \
+    static vd name##_d(vd x) \
+    { \
+        for (size_t i = 0; i < DLANES; i++) x[i] = name(x[i]); \
+        return x; \
     }
-#define LANEWISE_2(name)                                                \
-    static vf name##_f(vf x, vf y)                                      \
-    {                                                                   \
-        for (size_t i = 0; i < LANES; i++) x[i] = name##f(x[i], y[i]);  \
-        return x;                                                       \
-    }                                                                   \
-    static vd name##_d(vd x, vd y)                                      \
-    {                                                                   \
-        for (size_t i = 0; i < DLANES; i++) x[i] = name(x[i], y[i]);    \
-        return x;                                                       \
+#define LANEWISE_2(name) \
+    static vf name##_f(vf x, vf y) \
+    { \
+        for (size_t i = 0; i < LANES; i++) x[i] = name##f(x[i], y[i]); \
+        return x; \
+    } \
+    static vd name##_d(vd x, vd y) \
+    { \
+        for (size_t i = 0; i < DLANES; i++) x[i] = name(x[i], y[i]); \
+        return x; \
     }
 #define BOTH(name, accuracy) LANEWISE_1(name) LANEWISE_1D(name)
 #define DOUBLE(name, accuracy) LANEWISE_1D(name)

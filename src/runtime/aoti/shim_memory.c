@@ -207,8 +207,12 @@ static void *ostream_text(void *stream, const char *text)
 
 #define SYMBOL(name, function) {name, (void (*)(void))(function)}
 static const shim_symbol guards[] = {
-    SYMBOL("_Znwm", cxx_new), SYMBOL("_ZdlPvm", cxx_delete_sized), SYMBOL("malloc", counted_malloc),
-    SYMBOL(SHIM_OSTREAM_INSERT, ostream_insert), SYMBOL(SHIM_OSTREAM_TEXT, ostream_text), {NULL, NULL},
+    SYMBOL("_Znwm", cxx_new),
+    SYMBOL("_ZdlPvm", cxx_delete_sized),
+    SYMBOL("malloc", counted_malloc),
+    SYMBOL(SHIM_OSTREAM_INSERT, ostream_insert),
+    SYMBOL(SHIM_OSTREAM_TEXT, ostream_text),
+    {NULL, NULL},
 };
 
 void *stoai_shim_find_guard(const char *name) { return stoai_shim_lookup(guards, name); }

@@ -16,14 +16,10 @@ typedef struct operand {
 } operand;
 
 static int64_t stride(const shim_tensor *t, int64_t from_end, int64_t wanted)
-{
-    return t->dim < from_end || (t->sizes[t->dim - from_end] == 1 && wanted != 1) ? 0 : t->strides[t->dim - from_end];
-}
+{ return t->dim < from_end || (t->sizes[t->dim - from_end] == 1 && wanted != 1) ? 0 : t->strides[t->dim - from_end]; }
 
 static bool fits(const shim_tensor *t, int64_t from_end, int64_t wanted)
-{
-    return t->dim < from_end || t->sizes[t->dim - from_end] == 1 || t->sizes[t->dim - from_end] == wanted;
-}
+{ return t->dim < from_end || t->sizes[t->dim - from_end] == 1 || t->sizes[t->dim - from_end] == wanted; }
 
 static float load(const shim_tensor *t, int64_t at)
 {
@@ -66,9 +62,7 @@ static void close_operand(operand *o, shim_tensor *write)
 }
 
 static const native_products *kernels_of(const shim_tensor *t)
-{
-    return stoai_native_products(t->type == FLOAT64 ? STOA_FLOAT64 : STOA_FLOAT32);
-}
+{ return stoai_native_products(t->type == FLOAT64 ? STOA_FLOAT64 : STOA_FLOAT32); }
 
 /* out = alpha a b + beta bias for one matrix of a batch; `offsets` of out, a, b and bias. */
 static int32_t multiply(shim_tensor *out, const shim_tensor *a, const shim_tensor *b, const shim_tensor *bias, double beta, double alpha,
@@ -77,9 +71,9 @@ static int32_t multiply(shim_tensor *out, const shim_tensor *a, const shim_tenso
     const int64_t m = out->sizes[out->dim - 2], n = out->sizes[out->dim - 1], k = a->sizes[a->dim - 1];
     operand c = {out, offsets[0], m, n, {0}}, left = {a, offsets[1], m, k, {0}}, right = {b, offsets[2], k, n, {0}};
     operand sum = {bias, offsets[3], m, n, {0}};
-    const bool ok = open_operand(&c, false) && open_operand(&left, true) && open_operand(&right, true) && (!bias || open_operand(&sum, true));
-    if (ok)
-        kernels_of(out)->multiply(m, n, k, alpha, left.matrix, right.matrix, bias ? beta : 0, sum.matrix, c.matrix);
+    const bool ok =
+        open_operand(&c, false) && open_operand(&left, true) && open_operand(&right, true) && (!bias || open_operand(&sum, true));
+    if (ok) kernels_of(out)->multiply(m, n, k, alpha, left.matrix, right.matrix, bias ? beta : 0, sum.matrix, c.matrix);
     close_operand(&sum, NULL);
     close_operand(&right, NULL);
     close_operand(&left, NULL);
@@ -100,8 +94,8 @@ static int32_t product(const char *name, shim_tensor *out, const shim_tensor *a,
 {
     const int64_t dim = out->dim;
     if (!is_served(out, out) || !is_served(a, out) || !is_served(b, out) || !is_served(bias, out))
-        return stoai_shim_fail("%s of types %d and %d to %d: only float64 (7) alone, float32 (6), float16 (5) and bfloat16 (15) are served", name,
-                               a->type, b->type, out->type);
+        return stoai_shim_fail("%s of types %d and %d to %d: only float64 (7) alone, float32 (6), float16 (5) and bfloat16 (15) are served",
+                               name, a->type, b->type, out->type);
     if (dim < 2 || dim > 3 || a->dim != dim || b->dim != dim || a->sizes[dim - 1] != b->sizes[dim - 2] ||
         out->sizes[dim - 2] != a->sizes[dim - 2] || out->sizes[dim - 1] != b->sizes[dim - 1] ||
         (bias && (!fits(bias, 1, out->sizes[dim - 1]) || !fits(bias, 2, out->sizes[dim - 2]))))
@@ -116,15 +110,11 @@ static int32_t product(const char *name, shim_tensor *out, const shim_tensor *a,
 }
 
 static int32_t addmm(shim_tensor *out, shim_tensor *self, shim_tensor *a, shim_tensor *b, double beta, double alpha)
-{
-    return product("addmm", out, a, b, self, beta, alpha);
-}
+{ return product("addmm", out, a, b, self, beta, alpha); }
 static int32_t mm(shim_tensor *out, shim_tensor *a, shim_tensor *b) { return product("mm", out, a, b, NULL, 0, 1); }
 static int32_t bmm(shim_tensor *out, shim_tensor *a, shim_tensor *b) { return product("bmm", out, a, b, NULL, 0, 1); }
 static int32_t baddbmm(shim_tensor *out, shim_tensor *self, shim_tensor *a, shim_tensor *b, double beta, double alpha)
-{
-    return product("baddbmm", out, a, b, self, beta, alpha);
-}
+{ return product("baddbmm", out, a, b, self, beta, alpha); }
 
 /* ---- convolution ----------------------------------------------------------------------------------------------------- */
 
@@ -172,9 +162,17 @@ static int32_t convolution(shim_tensor *in, shim_tensor *weight, shim_tensor **b
         dilation_count != extents || !is_in_place(in) || weight->type != in->type || (bias && (*bias)->type != in->type))
         return stoai_shim_fail("convolution: only float32 or float64 images in one or two dimensions are served, not transposed");
     if (!is_contiguous(weight)) return stoai_shim_fail("convolution: the weights are not contiguous");
-    native_convolution c = {.in = images_of(in), .weight = weight->data, .bias = bias ? (*bias)->data : NULL, .images = in->sizes[0],
-                            .groups = groups, .outs = weight->sizes[0] / groups, .channels = weight->sizes[1],
-                            .size = {1, 1}, .kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
+    native_convolution c = {.in = images_of(in),
+                            .weight = weight->data,
+                            .bias = bias ? (*bias)->data : NULL,
+                            .images = in->sizes[0],
+                            .groups = groups,
+                            .outs = weight->sizes[0] / groups,
+                            .channels = weight->sizes[1],
+                            .size = {1, 1},
+                            .kernel = {1, 1},
+                            .stride = {1, 1},
+                            .dilation = {1, 1}};
     for (int64_t i = 0; i < extents; i++) {
         const int64_t to = i + 2 - extents;
         c.size[to] = in->sizes[i + 2];
@@ -187,5 +185,6 @@ static int32_t convolution(shim_tensor *in, shim_tensor *weight, shim_tensor **b
 }
 
 #define SERVE(name, function) {"aoti_torch_cpu_" name, (void (*)(void))(function)}
-const shim_symbol stoai_shim_products[] = {SERVE("addmm_out", addmm), SERVE("mm_out", mm), SERVE("bmm_out", bmm),
-                                           SERVE("baddbmm_out", baddbmm), SERVE("convolution", convolution), {NULL, NULL}};
+const shim_symbol stoai_shim_products[] = {
+    SERVE("addmm_out", addmm),         SERVE("mm_out", mm), SERVE("bmm_out", bmm), SERVE("baddbmm_out", baddbmm),
+    SERVE("convolution", convolution), {NULL, NULL}};

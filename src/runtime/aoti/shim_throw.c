@@ -13,10 +13,7 @@
 /* Thrown again on the same thread only when the one before has ended. */
 static _Thread_local struct _Unwind_Exception exception;
 
-static void forget(_Unwind_Reason_Code reason, struct _Unwind_Exception *thrown)
-{
-    (void)reason, (void)thrown;
-}
+static void forget(_Unwind_Reason_Code reason, struct _Unwind_Exception *thrown) { (void)reason, (void)thrown; }
 
 void stoai_shim_throw(const char *format, ...)
 {
@@ -39,7 +36,10 @@ static void find_cxx(void)
     const struct {
         const char *name;
         void *slot;
-    } wanted[] = {{"_Znwm", &cxx.allocate}, {"_ZdlPv", &cxx.release}, {SHIM_OSTREAM_INSERT, &cxx.insert}, {SHIM_OSTREAM_TEXT, &cxx.text},
+    } wanted[] = {{"_Znwm", &cxx.allocate},
+                  {"_ZdlPv", &cxx.release},
+                  {SHIM_OSTREAM_INSERT, &cxx.insert},
+                  {SHIM_OSTREAM_TEXT, &cxx.text},
                   {"_ZSt4cerr", &cxx.error_stream}};
     void *library = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL); /* stays: models need it too */
     cxx_is_whole = library != NULL;

@@ -29,7 +29,8 @@ static stoa_status make_weight(const aoti_model *model, const aoti_weights *weig
     int64_t sizes[SHIM_RANK_MAX], strides[SHIM_RANK_MAX];
     uint64_t count = 1;
     if (type < 0 || dim > SHIM_RANK_MAX)
-        return STOA_FAIL(err, STOA_EFORMAT, "package: weight '%s' has dtype '%s' and %lld extents", name, dtype ? dtype : "none", (long long)dim);
+        return STOA_FAIL(err, STOA_EFORMAT, "package: weight '%s' has dtype '%s' and %lld extents", name, dtype ? dtype : "none",
+                         (long long)dim);
     for (int64_t i = dim; i-- > 0;) {
         sizes[i] = json_integer_value(json_array_get(shape, (size_t)i));
         strides[i] = (int64_t)count;
@@ -50,10 +51,12 @@ static stoa_status name_weights(const aoti_model *model, aoti_weights *weights, 
     const json_t *table = json_object_get(model->package.manifest, "constants");
     for (size_t i = 0; i < weights->count; i++) {
         const char *name = NULL, *full = NULL;
-        if (model->functions.ContainerGetConstantName(container, i, &name) || model->functions.ContainerGetConstantOriginalFQN(container, i, &full))
+        if (model->functions.ContainerGetConstantName(container, i, &name) ||
+            model->functions.ContainerGetConstantOriginalFQN(container, i, &full))
             return STOA_FAIL(err, STOA_ERUNTIME, "package: weight %zu has no name", i);
         const json_t *entry = find_weight(table, full);
-        if (!entry) return STOA_FAIL(err, STOA_EFORMAT, "package: weight '%s' is not among the %zu of its manifest", full, json_array_size(table));
+        if (!entry)
+            return STOA_FAIL(err, STOA_EFORMAT, "package: weight '%s' is not among the %zu of its manifest", full, json_array_size(table));
         STOA_TRY(make_weight(model, weights, entry, full, &weights->constants[i].tensor, err));
         const size_t bytes = strlen(name) + 1;
         char *copy = stoa_alloc(bytes, 1); /* the name is the container's */
@@ -92,7 +95,8 @@ static void destroy(const aoti_model *model, aoti_weights *weights)
 static stoa_status make(const aoti_model *model, aoti_container container, stoa_queue *queue, aoti_weights **result, stoa_error *err)
 {
     size_t count = 0;
-    if (model->functions.ContainerGetNumConstants(container, &count)) return STOA_FAIL(err, STOA_ERUNTIME, "package: its weights cannot be counted");
+    if (model->functions.ContainerGetNumConstants(container, &count))
+        return STOA_FAIL(err, STOA_ERUNTIME, "package: its weights cannot be counted");
     aoti_weights *weights = stoa_calloc(1, sizeof *weights);
     if (!weights) return STOA_FAIL(err, STOA_ENOMEM, "package: %zu weights", count);
     weights->count = count;

@@ -50,10 +50,10 @@ INLINE int32_t f32_to_i32(float x) { return x >= -0x1p31f && x < 0x1p31f ? (int3
 INLINE int64_t f32_to_i64(float x) { return x >= -0x1p63f && x < 0x1p63f ? (int64_t)x : INT64_MIN; }
 
 /* to_<column type>_<source>: every pair, so that tables can be spelled by macros. */
-#define PLAIN_CONVERSIONS(name, type)                                                                     \
-    INLINE float to_f32_##name(type x) { return (float)x; }                                               \
-    INLINE double to_f64_##name(type x) { return (double)x; }                                             \
-    INLINE int32_t to_i32_##name(type x) { return (int32_t)x; }                                           \
+#define PLAIN_CONVERSIONS(name, type) \
+    INLINE float to_f32_##name(type x) { return (float)x; } \
+    INLINE double to_f64_##name(type x) { return (double)x; } \
+    INLINE int32_t to_i32_##name(type x) { return (int32_t)x; } \
     INLINE int64_t to_i64_##name(type x) { return (int64_t)x; }
 PLAIN_CONVERSIONS(INT8, int8_t)
 PLAIN_CONVERSIONS(INT16, int16_t)
@@ -72,10 +72,10 @@ INLINE float to_f32_FLOAT64(double x) { return (float)x; }
 INLINE double to_f64_FLOAT64(double x) { return x; }
 INLINE int32_t to_i32_FLOAT64(double x) { return f64_to_i32(x); }
 INLINE int64_t to_i64_FLOAT64(double x) { return f64_to_i64(x); }
-#define NARROW_CONVERSIONS(name, type, value)                                                             \
-    INLINE float to_f32_##name(type x) { return (float)(value); }                                         \
-    INLINE double to_f64_##name(type x) { return (double)(value); }                                       \
-    INLINE int32_t to_i32_##name(type x) { return f32_to_i32((float)(value)); }                           \
+#define NARROW_CONVERSIONS(name, type, value) \
+    INLINE float to_f32_##name(type x) { return (float)(value); } \
+    INLINE double to_f64_##name(type x) { return (double)(value); } \
+    INLINE int32_t to_i32_##name(type x) { return f32_to_i32((float)(value)); } \
     INLINE int64_t to_i64_##name(type x) { return f32_to_i64((float)(value)); }
 NARROW_CONVERSIONS(FLOAT16, uint16_t, half_to_f32(x))
 NARROW_CONVERSIONS(BFLOAT16, uint16_t, bfloat_to_f32(x))
@@ -83,26 +83,25 @@ NARROW_CONVERSIONS(BOOL, uint8_t, x != 0)
 #undef NARROW_CONVERSIONS
 
 /* Name of the stoa_dtype, C type in memory, then how a column of F32, F64, I32, I64 becomes it. */
-#define MEMORY_MAP(X)                                                                                     \
-    X(INT8, int8_t, f32_to_i32(x), f64_to_i32(x), x, x)                                                   \
-    X(INT16, int16_t, f32_to_i32(x), f64_to_i32(x), x, x)                                                 \
-    X(INT32, int32_t, f32_to_i32(x), f64_to_i32(x), x, x)                                                 \
-    X(INT64, int64_t, f32_to_i64(x), f64_to_i64(x), x, x)                                                 \
-    X(UINT8, uint8_t, f32_to_i32(x), f64_to_i32(x), x, x)                                                 \
-    X(UINT16, uint16_t, f32_to_i32(x), f64_to_i32(x), x, x)                                               \
-    X(UINT32, uint32_t, f32_to_i64(x), f64_to_i64(x), x, x)                                               \
-    X(UINT64, uint64_t, f32_to_i64(x), f64_to_i64(x), x, x)                                               \
-    X(FLOAT16, uint16_t, f32_to_half(x), f32_to_half((float)x), f32_to_half((float)x), f32_to_half((float)x))              \
-    X(FLOAT32, float, x, x, x, x)                                                                         \
-    X(FLOAT64, double, x, x, x, x)                                                                        \
-    X(BFLOAT16, uint16_t, f32_to_bfloat(x), f32_to_bfloat((float)x), f32_to_bfloat((float)x), f32_to_bfloat((float)x))     \
+#define MEMORY_MAP(X) \
+    X(INT8, int8_t, f32_to_i32(x), f64_to_i32(x), x, x) \
+    X(INT16, int16_t, f32_to_i32(x), f64_to_i32(x), x, x) \
+    X(INT32, int32_t, f32_to_i32(x), f64_to_i32(x), x, x) \
+    X(INT64, int64_t, f32_to_i64(x), f64_to_i64(x), x, x) \
+    X(UINT8, uint8_t, f32_to_i32(x), f64_to_i32(x), x, x) \
+    X(UINT16, uint16_t, f32_to_i32(x), f64_to_i32(x), x, x) \
+    X(UINT32, uint32_t, f32_to_i64(x), f64_to_i64(x), x, x) \
+    X(UINT64, uint64_t, f32_to_i64(x), f64_to_i64(x), x, x) \
+    X(FLOAT16, uint16_t, f32_to_half(x), f32_to_half((float)x), f32_to_half((float)x), f32_to_half((float)x)) \
+    X(FLOAT32, float, x, x, x, x) \
+    X(FLOAT64, double, x, x, x, x) \
+    X(BFLOAT16, uint16_t, f32_to_bfloat(x), f32_to_bfloat((float)x), f32_to_bfloat((float)x), f32_to_bfloat((float)x)) \
     X(BOOL, uint8_t, x != 0, x != 0, x != 0, x != 0)
 
 /* Types that are narrower than the columns that hold them: name, C type of the column, what a value x becomes. */
-#define NARROW_MAP_i32(X)                                                                                 \
+#define NARROW_MAP_i32(X) \
     X(INT8, int32_t, (int8_t)x) X(INT16, int32_t, (int16_t)x) X(UINT8, int32_t, (uint8_t)x) X(UINT16, int32_t, (uint16_t)x)
 #define NARROW_MAP_i64(X) X(UINT32, int64_t, (uint32_t)x)
-#define NARROW_MAP_f32(X)                                                                                 \
-    X(FLOAT16, float, half_to_f32(f32_to_half(x))) X(BFLOAT16, float, bfloat_to_f32(f32_to_bfloat(x)))
+#define NARROW_MAP_f32(X) X(FLOAT16, float, half_to_f32(f32_to_half(x))) X(BFLOAT16, float, bfloat_to_f32(f32_to_bfloat(x)))
 
 #endif

@@ -11,42 +11,40 @@ typedef void (*load_kernel)(void *column, const void *memory, int64_t stride, ui
 typedef void (*store_kernel)(void *memory, const void *column, int64_t stride, uint32_t rows);
 
 /* Stride 1 has its own loop because that one becomes vector code. */
-#define LOAD_DEFINE(suffix, column_type, name, type)                                                      \
-    static void load_##suffix##_##name(void *column, const void *memory, int64_t stride, uint32_t rows)   \
-    {                                                                                                     \
-        column_type *to = column;                                                                         \
-        const type *from = memory;                                                                        \
-        if (stride == 1)                                                                                  \
-            for (uint32_t i = 0; i < rows; i++)                                                           \
-                to[i] = to_##suffix##_##name(from[i]);                                                    \
-        else                                                                                              \
-            for (uint32_t i = 0; i < rows; i++)                                                           \
-                to[i] = to_##suffix##_##name(from[i * stride]);                                           \
+#define LOAD_DEFINE(suffix, column_type, name, type) \
+    static void load_##suffix##_##name(void *column, const void *memory, int64_t stride, uint32_t rows) \
+    { \
+        column_type *to = column; \
+        const type *from = memory; \
+        if (stride == 1) \
+            for (uint32_t i = 0; i < rows; i++) to[i] = to_##suffix##_##name(from[i]); \
+        else \
+            for (uint32_t i = 0; i < rows; i++) to[i] = to_##suffix##_##name(from[i * stride]); \
     }
-#define STORE_DEFINE(suffix, column_type, name, type, value)                                              \
-    static void store_##suffix##_##name(void *memory, const void *column, int64_t stride, uint32_t rows)  \
-    {                                                                                                     \
-        const column_type *from = column;                                                                 \
-        type *to = memory;                                                                                \
-        if (stride == 1)                                                                                  \
-            for (uint32_t i = 0; i < rows; i++) {                                                         \
-                const column_type x = from[i];                                                            \
-                to[i] = (type)(value);                                                                    \
-            }                                                                                             \
-        else                                                                                              \
-            for (uint32_t i = 0; i < rows; i++) {                                                         \
-                const column_type x = from[i];                                                            \
-                to[i * stride] = (type)(value);                                                           \
-            }                                                                                             \
+#define STORE_DEFINE(suffix, column_type, name, type, value) \
+    static void store_##suffix##_##name(void *memory, const void *column, int64_t stride, uint32_t rows) \
+    { \
+        const column_type *from = column; \
+        type *to = memory; \
+        if (stride == 1) \
+            for (uint32_t i = 0; i < rows; i++) { \
+                const column_type x = from[i]; \
+                to[i] = (type)(value); \
+            } \
+        else \
+            for (uint32_t i = 0; i < rows; i++) { \
+                const column_type x = from[i]; \
+                to[i * stride] = (type)(value); \
+            } \
     }
-#define IO_DEFINE(name, type, from_f32, from_f64, from_i32, from_i64)                                     \
-    LOAD_DEFINE(f32, float, name, type)                                                                   \
-    LOAD_DEFINE(f64, double, name, type)                                                                  \
-    LOAD_DEFINE(i32, int32_t, name, type)                                                                 \
-    LOAD_DEFINE(i64, int64_t, name, type)                                                                 \
-    STORE_DEFINE(f32, float, name, type, from_f32)                                                        \
-    STORE_DEFINE(f64, double, name, type, from_f64)                                                       \
-    STORE_DEFINE(i32, int32_t, name, type, from_i32)                                                      \
+#define IO_DEFINE(name, type, from_f32, from_f64, from_i32, from_i64) \
+    LOAD_DEFINE(f32, float, name, type) \
+    LOAD_DEFINE(f64, double, name, type) \
+    LOAD_DEFINE(i32, int32_t, name, type) \
+    LOAD_DEFINE(i64, int64_t, name, type) \
+    STORE_DEFINE(f32, float, name, type, from_f32) \
+    STORE_DEFINE(f64, double, name, type, from_f64) \
+    STORE_DEFINE(i32, int32_t, name, type, from_i32) \
     STORE_DEFINE(i64, int64_t, name, type, from_i64)
 MEMORY_MAP(IO_DEFINE)
 #undef IO_DEFINE

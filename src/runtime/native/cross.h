@@ -37,8 +37,7 @@ static void gather_column(const native_step *s, const stoa_bound *b, const uint3
     const int64_t bytes = memory_bytes[b->dtype], stride = b->row_stride;
     if (b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32) {
         const float *from = b->data;
-        for (uint32_t i = 0; i < rows; i++)
-            ((float *)column)[i] = from[row[i] * stride];
+        for (uint32_t i = 0; i < rows; i++) ((float *)column)[i] = from[row[i] * stride];
         return;
     }
     for (uint32_t i = 0; i < rows; i++)
@@ -53,8 +52,7 @@ static void step_gather(const tile *t, const native_step *s)
     for (uint32_t i = 0; i < s->count; i++) {
         char *column = (char *)tile_column(t, s->out + i * (bytes / 4));
         const uint32_t rows = found ? t->rows : 0;
-        if (found)
-            gather_column(s, tile_values(t, s) + i, row, rows, column);
+        if (found) gather_column(s, tile_values(t, s) + i, row, rows, column);
         memset(column + rows * bytes, 0, (t->pitch - rows) * bytes);
     }
 }
@@ -64,45 +62,41 @@ static void step_gather(const tile *t, const native_step *s)
 
 /* Rows one after the other, since several may name the same; what stays the same from row to row stays in registers. U: type of
  * wrapping arithmetic. */
-#define SCATTER_LOOP(T, value)                                                                            \
-    for (uint32_t i = 0; i < rows;) {                                                                     \
-        const uint32_t to = row[i];                                                                       \
-        T a[SCATTER_COLUMNS];                                                                             \
-        for (uint32_t c = 0; c < count; c++)                                                              \
-            a[c] = memory[c][to];                                                                         \
-        for (; i < rows && row[i] == to; i++)                                                             \
-            for (uint32_t c = 0; c < count; c++) {                                                        \
-                const T b = column[c][i];                                                                 \
-                a[c] = (value);                                                                           \
-            }                                                                                             \
-        for (uint32_t c = 0; c < count; c++)                                                              \
-            memory[c][to] = a[c];                                                                         \
-    }                                                                                                     \
+#define SCATTER_LOOP(T, value) \
+    for (uint32_t i = 0; i < rows;) { \
+        const uint32_t to = row[i]; \
+        T a[SCATTER_COLUMNS]; \
+        for (uint32_t c = 0; c < count; c++) a[c] = memory[c][to]; \
+        for (; i < rows && row[i] == to; i++) \
+            for (uint32_t c = 0; c < count; c++) { \
+                const T b = column[c][i]; \
+                a[c] = (value); \
+            } \
+        for (uint32_t c = 0; c < count; c++) memory[c][to] = a[c]; \
+    } \
     break;
-#define SCATTER_DEFINE(suffix, T, U)                                                                      \
-    INLINE void scatter_columns_##suffix(native_op op, T *const *memory, const T *const *column, uint32_t count, \
-                                         const uint32_t *row, uint32_t rows)                              \
-    {                                                                                                     \
-        switch ((int)op) {                                                                                \
-        case NATIVE_ADD: SCATTER_LOOP(T, (T)((U)a[c] + (U)b))                                             \
-        case NATIVE_MUL: SCATTER_LOOP(T, (T)((U)a[c] * (U)b))                                             \
-        case NATIVE_MIN: SCATTER_LOOP(T, b < a[c] ? b : a[c])                                             \
-        case NATIVE_MAX: SCATTER_LOOP(T, b > a[c] ? b : a[c])                                             \
-        }                                                                                                 \
-    }                                                                                                     \
+#define SCATTER_DEFINE(suffix, T, U) \
+    INLINE void scatter_columns_##suffix(native_op op, T *const *memory, const T *const *column, uint32_t count, const uint32_t *row, \
+                                         uint32_t rows) \
+    { \
+        switch ((int)op) { \
+        case NATIVE_ADD: SCATTER_LOOP(T, (T)((U)a[c] + (U)b)) \
+        case NATIVE_MUL: SCATTER_LOOP(T, (T)((U)a[c] * (U)b)) \
+        case NATIVE_MIN: SCATTER_LOOP(T, b < a[c] ? b : a[c]) \
+        case NATIVE_MAX: SCATTER_LOOP(T, b > a[c] ? b : a[c]) \
+        } \
+    } \
     static void scatter_##suffix(const tile *t, const native_step *s, uint32_t first, uint32_t count, const uint32_t *row) \
-    {                                                                                                     \
-        T *memory[SCATTER_COLUMNS];                                                                       \
-        const T *column[SCATTER_COLUMNS];                                                                 \
-        for (uint32_t c = 0; c < count; c++) {                                                            \
-            memory[c] = tile_values(t, s)[first + c].data;                                                \
-            column[c] = (const T *)(const void *)tile_column(t, operand_ref(&s->in[1], first + c));       \
-        }                                                                                                 \
-        if (count == SCATTER_COLUMNS)                                                                     \
-            scatter_columns_##suffix(s->op, memory, column, SCATTER_COLUMNS, row, t->rows);               \
-        else                                                                                              \
-            for (uint32_t c = 0; c < count; c++)                                                          \
-                scatter_columns_##suffix(s->op, memory + c, column + c, 1, row, t->rows);                 \
+    { \
+        T *memory[SCATTER_COLUMNS]; \
+        const T *column[SCATTER_COLUMNS]; \
+        for (uint32_t c = 0; c < count; c++) { \
+            memory[c] = tile_values(t, s)[first + c].data; \
+            column[c] = (const T *)(const void *)tile_column(t, operand_ref(&s->in[1], first + c)); \
+        } \
+        if (count == SCATTER_COLUMNS) scatter_columns_##suffix(s->op, memory, column, SCATTER_COLUMNS, row, t->rows); \
+        else \
+            for (uint32_t c = 0; c < count; c++) scatter_columns_##suffix(s->op, memory + c, column + c, 1, row, t->rows); \
     }
 SCATTER_DEFINE(f32, float, float)
 SCATTER_DEFINE(f64, double, double)
@@ -116,8 +110,7 @@ static void step_scatter(const tile *t, const native_step *s)
     static void (*const kernels[])(const tile *, const native_step *, uint32_t, uint32_t, const uint32_t *) = {
         [NATIVE_F32] = scatter_f32, [NATIVE_F64] = scatter_f64, [NATIVE_I32] = scatter_i32, [NATIVE_I64] = scatter_i64};
     uint32_t row[NATIVE_TILE_MAX];
-    if (!find_rows(t, s, row))
-        return;
+    if (!find_rows(t, s, row)) return;
     for (uint32_t first = 0, count; first < s->count; first += count) {
         count = s->count - first < SCATTER_COLUMNS ? s->count - first : SCATTER_COLUMNS;
         kernels[s->type](t, s, first, count, row);

@@ -59,19 +59,13 @@ static void put(emitter *e, const char *format, ...)
     e->refused |= e->refused || !e->sink(e->user, text, bytes);
 }
 
-static void put_long(emitter *e, const char *text)
-{
-    e->refused |= e->refused || !e->sink(e->user, text, strlen(text));
-}
+static void put_long(emitter *e, const char *text) { e->refused |= e->refused || !e->sink(e->user, text, strlen(text)); }
 
 static void put_float(emitter *e, double x)
 {
-    if (isnan(x))
-        put(e, "NAN");
-    else if (isinf(x))
-        put(e, x < 0.0 ? "-INFINITY" : "INFINITY");
-    else
-        put(e, "%a", x);
+    if (isnan(x)) put(e, "NAN");
+    else if (isinf(x)) put(e, x < 0.0 ? "-INFINITY" : "INFINITY");
+    else put(e, "%a", x);
 }
 
 /* ---- tables of a step
@@ -101,12 +95,9 @@ static void put_operand_table(emitter *e, const native_operand *o, uint32_t inde
 /* Value number `at` of an operand, in row r. */
 static void put_operand(emitter *e, const native_operand *o, uint32_t index, const char *at)
 {
-    if (o->constants)
-        put(e, "constant%u_%u[%s]", e->step, index, at);
-    else if (o->refs)
-        put(e, "v[column%u_%u[%s]][r]", e->step, index, at);
-    else
-        put(e, "v[%uu + %s][r]", o->first, at);
+    if (o->constants) put(e, "constant%u_%u[%s]", e->step, index, at);
+    else if (o->refs) put(e, "v[column%u_%u[%s]][r]", e->step, index, at);
+    else put(e, "v[%uu + %s][r]", o->first, at);
 }
 
 static uint32_t operand_count(const native_step *s)
@@ -258,25 +249,14 @@ static void put_step(emitter *e, const native_step *s)
         put_operand(e, &s->in[0], 0, "i");
         put(e, ";\n");
         break;
-    case NATIVE_STEP_GEMM:
-        put_gemm(e, s);
-        break;
-    case NATIVE_STEP_MAP:
-        put_map(e, s);
-        break;
-    case NATIVE_STEP_REDUCE:
-        put_reduce(e, s);
-        break;
-    case NATIVE_STEP_SOFTMAX:
-        put_softmax(e, s);
-        break;
-    case NATIVE_STEP_NORM:
-        put_norm(e, s);
-        break;
+    case NATIVE_STEP_GEMM: put_gemm(e, s); break;
+    case NATIVE_STEP_MAP: put_map(e, s); break;
+    case NATIVE_STEP_REDUCE: put_reduce(e, s); break;
+    case NATIVE_STEP_SOFTMAX: put_softmax(e, s); break;
+    case NATIVE_STEP_NORM: put_norm(e, s); break;
     case NATIVE_STEP_CAST:
     case NATIVE_STEP_GATHER:
-    case NATIVE_STEP_SCATTER:
-        break; /* refused */
+    case NATIVE_STEP_SCATTER: break; /* refused */
     }
 }
 
@@ -285,12 +265,10 @@ static void put_step(emitter *e, const native_step *s)
 
 static bool can_emit(const native_step *s)
 {
-    if (s->kind == NATIVE_STEP_CAST || s->kind == NATIVE_STEP_GATHER || s->kind == NATIVE_STEP_SCATTER ||
-        s->type != NATIVE_F32)
+    if (s->kind == NATIVE_STEP_CAST || s->kind == NATIVE_STEP_GATHER || s->kind == NATIVE_STEP_SCATTER || s->type != NATIVE_F32)
         return false;
     if (s->kind == NATIVE_STEP_REDUCE) return reductions[s->reduce].start != NULL;
-    return (s->kind != NATIVE_STEP_GEMM && s->kind != NATIVE_STEP_MAP) ||
-           (s->out_type == NATIVE_F32 && expressions[s->op]);
+    return (s->kind != NATIVE_STEP_GEMM && s->kind != NATIVE_STEP_MAP) || (s->out_type == NATIVE_F32 && expressions[s->op]);
 }
 
 static stoa_status check_tensors(const stoa_tensor_schema *tensors, uint32_t count, stoa_error *err)
@@ -301,8 +279,7 @@ static stoa_status check_tensors(const stoa_tensor_schema *tensors, uint32_t cou
             return STOA_FAIL(err, STOA_ENOTSUP, "emit C: tensor '%s' is %s, only float32 has a form in C", t->name,
                              stoa_dtype_name(t->dtype));
         if (t->axis == STOA_AXIS_ONE)
-            return STOA_FAIL(err, STOA_ENOTSUP, "emit C: tensor '%s' has no row axis, only rows have a form in C",
-                             t->name);
+            return STOA_FAIL(err, STOA_ENOTSUP, "emit C: tensor '%s' has no row axis, only rows have a form in C", t->name);
     }
     return STOA_OK;
 }
@@ -310,8 +287,7 @@ static stoa_status check_tensors(const stoa_tensor_schema *tensors, uint32_t cou
 static stoa_status check(const native_plan *plan, const stoa_schema *schema, stoa_error *err)
 {
     if (plan->program_count != 1)
-        return STOA_FAIL(err, STOA_ENOTSUP, "emit C: the model is %u programs, only one has a form in C",
-                         plan->program_count);
+        return STOA_FAIL(err, STOA_ENOTSUP, "emit C: the model is %u programs, only one has a form in C", plan->program_count);
     STOA_TRY(check_tensors(schema->inputs, schema->input_count, err));
     STOA_TRY(check_tensors(schema->outputs, schema->output_count, err));
     for (uint32_t i = 0; i < plan->programs[0].step_count; i++)
@@ -328,14 +304,11 @@ static void put_tensors(emitter *e, const char *what, const stoa_tensor_schema *
         put(e, " *   %s%u[k][i]  value k < %u of row i of '%s'\n", what, t, tensors[t].width, tensors[t].name);
 }
 
-static uint32_t put_pointers(emitter *e, const char *array, const char *what, const stoa_tensor_schema *tensors,
-                             uint32_t count)
+static uint32_t put_pointers(emitter *e, const char *array, const char *what, const stoa_tensor_schema *tensors, uint32_t count)
 {
     uint32_t total = 0;
     for (uint32_t t = 0; t < count; t++) {
-        if (array)
-            put(e, "    for (unsigned k = 0; k < %u; k++) %s[%uu + k] = %s%u[k];\n", tensors[t].width, array, total,
-                what, t);
+        if (array) put(e, "    for (unsigned k = 0; k < %u; k++) %s[%uu + k] = %s%u[k];\n", tensors[t].width, array, total, what, t);
         total += tensors[t].width;
     }
     return total;
@@ -360,10 +333,8 @@ static void put_head(emitter *e, const stoa_schema *schema, const char *name)
 static void put_signature(emitter *e, const stoa_schema *schema, const char *name)
 {
     put(e, "void %s(", name);
-    for (uint32_t t = 0; t < schema->input_count; t++)
-        put(e, "const float *const input%u[%u], ", t, schema->inputs[t].width);
-    for (uint32_t t = 0; t < schema->output_count; t++)
-        put(e, "float *const output%u[%u], ", t, schema->outputs[t].width);
+    for (uint32_t t = 0; t < schema->input_count; t++) put(e, "const float *const input%u[%u], ", t, schema->inputs[t].width);
+    for (uint32_t t = 0; t < schema->output_count; t++) put(e, "float *const output%u[%u], ", t, schema->outputs[t].width);
     put(e, "size_t rows)");
 }
 
@@ -372,8 +343,7 @@ static void put_function(emitter *e, const stoa_schema *schema, const char *name
     put_signature(e, schema, name);
     put(e, ";\n");
     put_signature(e, schema, name);
-    put(e, "\n{\n    const float *in[%u];\n    float *out[%u];\n",
-        put_pointers(e, NULL, "", schema->inputs, schema->input_count),
+    put(e, "\n{\n    const float *in[%u];\n    float *out[%u];\n", put_pointers(e, NULL, "", schema->inputs, schema->input_count),
         put_pointers(e, NULL, "", schema->outputs, schema->output_count));
     put_pointers(e, "in", "input", schema->inputs, schema->input_count);
     put_pointers(e, "out", "output", schema->outputs, schema->output_count);
@@ -381,8 +351,8 @@ static void put_function(emitter *e, const stoa_schema *schema, const char *name
     put(e, "        block(in, out, first, rows - first < ROWS ? rows - first : ROWS);\n}\n");
 }
 
-stoa_status stoai_native_emit_c(const native_plan *plan, const stoa_schema *schema, const char *name,
-                                stoa_text_sink sink, void *user, stoa_error *err)
+stoa_status stoai_native_emit_c(const native_plan *plan, const stoa_schema *schema, const char *name, stoa_text_sink sink, void *user,
+                                stoa_error *err)
 {
     STOA_TRY(check(plan, schema, err));
     const native_program *program = &plan->programs[0];

@@ -25,9 +25,7 @@
 typedef enum gemm_source { FROM_COLUMNS, FROM_REFS, FROM_CALLER, SOURCE_COUNT } gemm_source;
 
 INLINE gemm_source source_of(const tile *t, const native_step *s)
-{
-    return t->streams && s->streamed ? FROM_CALLER : s->in[0].refs != NULL ? FROM_REFS : FROM_COLUMNS;
-}
+{ return t->streams && s->streamed ? FROM_CALLER : s->in[0].refs != NULL ? FROM_REFS : FROM_COLUMNS; }
 
 /* Address of row 0 of the tile in input k. */
 INLINE const float *input_at(const tile *t, const native_step *s, uint32_t k, const gemm_source source)
@@ -35,7 +33,8 @@ INLINE const float *input_at(const tile *t, const native_step *s, uint32_t k, co
     switch (source) {
     case FROM_REFS: return tile_column(t, s->in[0].refs[k]);
     case FROM_CALLER: return (const float *)tile_values(t, s)[k].data + t->first;
-    case FROM_COLUMNS: case SOURCE_COUNT: break;
+    case FROM_COLUMNS:
+    case SOURCE_COUNT: break;
     }
     return tile_column(t, s->in[0].first + k);
 }
@@ -43,10 +42,7 @@ INLINE const float *input_at(const tile *t, const native_step *s, uint32_t k, co
 /* What sums below it become. */
 INLINE float floor_of(const native_step *s) { return s->op == NATIVE_RELU ? 0.0f : -INFINITY; }
 
-INLINE const float *weights_at(const native_step *s, uint32_t o)
-{
-    return s->weights + stoai_native_weight_at(s->count, s->length, o, 0);
-}
+INLINE const float *weights_at(const native_step *s, uint32_t o) { return s->weights + stoai_native_weight_at(s->count, s->length, o, 0); }
 
 /* --------------------------------------------------------------------------------------------- a tile of rows */
 
@@ -72,7 +68,8 @@ INLINE const float *block_input(const gemm_block *b, uint32_t k, const gemm_sour
     switch (source) {
     case FROM_REFS: return b->in + b->refs[k] * b->pitch;
     case FROM_CALLER: return (const float *)b->values[k].data + b->first;
-    case FROM_COLUMNS: case SOURCE_COUNT: break;
+    case FROM_COLUMNS:
+    case SOURCE_COUNT: break;
     }
     return column;
 }
@@ -98,8 +95,7 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const gemm_
         vf sum[3][BLOCK_MOST];
         fetch_some(b->fetch);
         for (uint32_t n = 0; n < N; n++)
-            for (uint32_t r = 0; r < R; r++)
-                sum[r][n] = v_splat(bias[n]);
+            for (uint32_t r = 0; r < R; r++) sum[r][n] = v_splat(bias[n]);
 #pragma GCC unroll 2
         for (uint32_t k = 0; k < length; k++, w += NATIVE_GROUP, column += pitch) {
             const float *x = block_input(b, k, source, column);
@@ -107,21 +103,18 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const gemm_
 #pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++) {
                 value[r] = v_load(x + r * LANES);
-                if (source == FROM_CALLER)
-                    v_store(column + r * LANES, value[r]);
+                if (source == FROM_CALLER) v_store(column + r * LANES, value[r]);
             }
 #pragma GCC unroll 8
             for (uint32_t n = 0; n < N; n++)
 #pragma GCC unroll 8
-                for (uint32_t r = 0; r < R; r++)
-                    sum[r][n] += value[r] * w[n];
+                for (uint32_t r = 0; r < R; r++) sum[r][n] += value[r] * w[n];
         }
         const vf floor = v_splat(b->floor); /* not before: no register is free there */
 #pragma GCC unroll 8
         for (uint32_t n = 0; n < N; n++, out += step)
 #pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++)
-                v_store(out + r * LANES, v_at_least(floor, sum[r][n]));
+            for (uint32_t r = 0; r < R; r++) v_store(out + r * LANES, v_at_least(floor, sum[r][n]));
     }
     b->neuron = o;
 }
@@ -135,36 +128,31 @@ INLINE void chain(const gemm_block *b, uint32_t o, size_t at, const uint32_t R, 
     float *column = b->in;
     vf sum[CHAINS][3];
     for (uint32_t c = 0; c < CHAINS; c++)
-        for (uint32_t r = 0; r < R; r++)
-            sum[c][r] = c == 0 ? v_splat(b->bias[o]) : (vf){0};
-#define CHAIN_ADD(k, c)                                                                                   \
-    do {                                                                                                  \
-        const float *const x_ = block_input(b, (k), source, column) + row;                                \
-        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) {                                        \
-            const vf value_ = v_load(x_ + r * LANES);                                                     \
-            if (source == FROM_CALLER)                                                                    \
-                v_store(column + row + r * LANES, value_);                                                \
-            sum[c][r] += value_ * w[k];                                                                   \
-        }                                                                                                 \
-        column += pitch;                                                                                  \
+        for (uint32_t r = 0; r < R; r++) sum[c][r] = c == 0 ? v_splat(b->bias[o]) : (vf){0};
+#define CHAIN_ADD(k, c) \
+    do { \
+        const float *const x_ = block_input(b, (k), source, column) + row; \
+        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) \
+        { \
+            const vf value_ = v_load(x_ + r * LANES); \
+            if (source == FROM_CALLER) v_store(column + row + r * LANES, value_); \
+            sum[c][r] += value_ * w[k]; \
+        } \
+        column += pitch; \
     } while (0)
     for (uint32_t k = 0; k < whole; k += CHAINS)
 #pragma GCC unroll 8
-        for (uint32_t c = 0; c < CHAINS; c++)
-            CHAIN_ADD(k + c, c);
+        for (uint32_t c = 0; c < CHAINS; c++) CHAIN_ADD(k + c, c);
 #pragma GCC unroll 8
     for (uint32_t c = 0; c < CHAINS; c++)
-        if (whole + c < b->length)
-            CHAIN_ADD(whole + c, c);
+        if (whole + c < b->length) CHAIN_ADD(whole + c, c);
 #undef CHAIN_ADD
 #pragma GCC unroll 4
     for (uint32_t half = CHAINS / 2; half > 0; half /= 2)
 #pragma GCC unroll 4
         for (uint32_t c = 0; c < half; c++)
-            for (uint32_t r = 0; r < R; r++)
-                sum[c][r] = sum[c][r] + sum[c + half][r];
-    for (uint32_t r = 0; r < R; r++)
-        v_store(b->out + o * pitch + row + r * LANES, v_at_least(v_splat(b->floor), sum[0][r]));
+            for (uint32_t r = 0; r < R; r++) sum[c][r] = sum[c][r] + sum[c + half][r];
+    for (uint32_t r = 0; r < R; r++) v_store(b->out + o * pitch + row + r * LANES, v_at_least(v_splat(b->floor), sum[0][r]));
 }
 
 /* Where the registers do not hold the sums of several vectors, they are done one by one. */
@@ -172,10 +160,8 @@ INLINE void chains(gemm_block *b, const uint32_t R, const gemm_source source)
 {
     do {
         fetch_some(b->fetch);
-        if (BIG_BLOCKS)
-            chain(b, b->neuron, 0, R, source);
-        for (size_t r = 0; !BIG_BLOCKS && r < R; r++)
-            chain(b, b->neuron, r, 1, source);
+        if (BIG_BLOCKS) chain(b, b->neuron, 0, R, source);
+        for (size_t r = 0; !BIG_BLOCKS && r < R; r++) chain(b, b->neuron, r, 1, source);
         b->neuron++;
     } while (source != FROM_CALLER && b->neuron < b->end);
 }
@@ -185,21 +171,23 @@ typedef void (*micro_kernel)(gemm_block *block);
 
 /* Vectors of rows, neurons: all that are used; zero neurons: chains. One vector of rows needs many neurons to hide the latency of
  * the sums. */
-#define MICRO_MAP_ALL(X, source)                                                                          \
-    X(3, 4, source) X(2, 4, source) X(1, 4, source) X(3, 2, source) X(2, 2, source) X(1, 2, source)       \
-    X(3, 1, source) X(2, 1, source) X(1, 1, source) X(3, 0, source) X(2, 0, source) X(1, 0, source) X(1, 8, source)
+#define MICRO_MAP_ALL(X, source) \
+    X(3, 4, source) \
+    X(2, 4, source) \
+    X(1, 4, source) \
+    X(3, 2, source) \
+    X(2, 2, source) \
+    X(1, 2, source) X(3, 1, source) X(2, 1, source) X(1, 1, source) X(3, 0, source) X(2, 0, source) X(1, 0, source) X(1, 8, source)
 #if VECTOR_BYTES == 64
 #define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source) X(3, 8, source) X(2, 8, source)
 #else
 #define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source)
 #endif
-#define MICRO_DEFINE(R, N, source)                                                                        \
-    static void micro_##R##x##N##_##source(gemm_block *b)                                                 \
-    {                                                                                                     \
-        if (N > 0)                                                                                        \
-            micro(b, R, N, source);                                                                       \
-        else                                                                                              \
-            chains(b, R, source);                                                                         \
+#define MICRO_DEFINE(R, N, source) \
+    static void micro_##R##x##N##_##source(gemm_block *b) \
+    { \
+        if (N > 0) micro(b, R, N, source); \
+        else chains(b, R, source); \
     }
 MICRO_MAP(MICRO_DEFINE, FROM_COLUMNS)
 MICRO_MAP(MICRO_DEFINE, FROM_REFS)
@@ -219,14 +207,20 @@ static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32
 {
     const bool chained = s->count < NATIVE_CHAIN_BELOW;
     gemm_source source = source_of(t, s);
-    gemm_block b = {.in = tile_column(t, source == FROM_REFS ? 0 : s->in[0].first) + row, .refs = s->in[0].refs,
-                    .first = t->first + row, .pitch = t->pitch, .length = s->length, .floor = floor_of(s), .weights = s->weights,
-                    .bias = s->bias, .out = tile_column(t, s->out) + row, .end = s->count, .fetch = t->fetch};
-    if (source == FROM_CALLER)
-        b.values = tile_values(t, s);
+    gemm_block b = {.in = tile_column(t, source == FROM_REFS ? 0 : s->in[0].first) + row,
+                    .refs = s->in[0].refs,
+                    .first = t->first + row,
+                    .pitch = t->pitch,
+                    .length = s->length,
+                    .floor = floor_of(s),
+                    .weights = s->weights,
+                    .bias = s->bias,
+                    .out = tile_column(t, s->out) + row,
+                    .end = s->count,
+                    .fetch = t->fetch};
+    if (source == FROM_CALLER) b.values = tile_values(t, s);
     for (uint32_t n = widest; b.neuron < s->count;) {
-        while (n > s->count - b.neuron)
-            n /= 2;
+        while (n > s->count - b.neuron) n /= 2;
         micro_kernels[source][R][chained ? 0 : n](&b);
         source = source == FROM_CALLER ? FROM_COLUMNS : source;
     }
@@ -266,28 +260,24 @@ INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32
     float *out = tile_column(t, s->out + o) + row * apart;
     vf sum[ROWS_MOST][ROW_SUMS];
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-        for (uint32_t r = 0; r < R; r++)
-            sum[r][i] = v_load(s->bias + o + i * LANES);
+        for (uint32_t r = 0; r < R; r++) sum[r][i] = v_load(s->bias + o + i * LANES);
 #pragma GCC unroll 2
     for (uint32_t k = 0; k < length; k++, w += NATIVE_GROUP) {
         const float *x = input_at(t, s, k, source) + row * next;
         float value[ROWS_MOST];
 #pragma GCC unroll 8
-        for (uint32_t r = 0; r < R; r++)
-            value[r] = x[r * next];
+        for (uint32_t r = 0; r < R; r++) value[r] = x[r * next];
 #pragma GCC unroll 16
         for (uint32_t i = 0; i < G * GROUP_PARTS; i++) {
             const vf weights = v_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * LANES);
 #pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++)
-                sum[r][i] += weights * value[r];
+            for (uint32_t r = 0; r < R; r++) sum[r][i] += weights * value[r];
         }
     }
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
 #pragma GCC unroll 8
-        for (uint32_t r = 0; r < R; r++)
-            v_store(out + r * apart + i * LANES, v_at_least(floor, sum[r][i]));
+        for (uint32_t r = 0; r < R; r++) v_store(out + r * apart + i * LANES, v_at_least(floor, sum[r][i]));
 }
 
 /* The sums of small steps are the lanes of two vectors. */
@@ -296,8 +286,7 @@ typedef float v4_memory __attribute__((vector_size(16), aligned(4), may_alias));
 
 INLINE v4 four_inputs(const tile *t, const native_step *s, uint32_t row, uint32_t k, const gemm_source source)
 {
-    if (source == FROM_COLUMNS)
-        return *(const v4_memory *)(input_at(t, s, k, source) + row * t->apart);
+    if (source == FROM_COLUMNS) return *(const v4_memory *)(input_at(t, s, k, source) + row * t->apart);
     const size_t at = source == FROM_CALLER ? row : row * t->apart;
     return (v4){input_at(t, s, k, source)[at], input_at(t, s, k + 1, source)[at], input_at(t, s, k + 2, source)[at],
                 input_at(t, s, k + 3, source)[at]};
@@ -317,10 +306,8 @@ INLINE float row_chain(const tile *t, const native_step *s, uint32_t row, uint32
     for (uint32_t c = 0; c < CHAINS; c++)
         if (whole + c < length) {
             const float term = input_at(t, s, whole + c, source)[at];
-            if (c < 4)
-                low[c] += w[whole + c] * term;
-            else
-                high[c - 4] += w[whole + c] * term;
+            if (c < 4) low[c] += w[whole + c] * term;
+            else high[c - 4] += w[whole + c] * term;
         }
     const v4 half = low + high;
     return (half[0] + half[2]) + (half[1] + half[3]);
@@ -332,8 +319,7 @@ INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const 
     float sum[NATIVE_CHAIN_BELOW] = {0};
 #pragma GCC unroll 4
     for (uint32_t o = 0; o < NATIVE_CHAIN_BELOW; o++)
-        if (o < s->count)
-            sum[o] = row_chain(t, s, row, o, source);
+        if (o < s->count) sum[o] = row_chain(t, s, row, o, source);
     v_store(tile_column(t, s->out) + row * t->apart, v_at_least(v_splat(floor_of(s)), (vf){sum[0], sum[1], sum[2], sum[3]}));
 }
 
@@ -341,15 +327,13 @@ INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const 
 INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const gemm_source source)
 {
     if (s->count < NATIVE_CHAIN_BELOW) {
-        for (uint32_t r = 0; r < R; r++)
-            row_chains(t, s, row + r, source);
+        for (uint32_t r = 0; r < R; r++) row_chains(t, s, row + r, source);
         return;
     }
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
-#define ROW_GROUPS(G)                                                                                     \
-    if (R * (G) * GROUP_PARTS <= ROW_SUMS)                                                                \
-        for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP)                                     \
-            row_groups(t, s, row, o, R, (G), source);
+#define ROW_GROUPS(G) \
+    if (R * (G) * GROUP_PARTS <= ROW_SUMS) \
+        for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), source);
     ROW_GROUPS(8u)
     ROW_GROUPS(4u)
     ROW_GROUPS(2u)
@@ -360,10 +344,9 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
 INLINE void gemm_few_from(const tile *t, const native_step *s, const gemm_source source)
 {
     uint32_t row = 0;
-#define ROWS_AT_ONCE(R)                                                                                   \
-    if ((R) * GROUP_PARTS <= ROW_SUMS)                                                                    \
-        for (; row + (R) <= t->alone; row += (R))                                                         \
-            gemm_rows(t, s, row, (R), source);
+#define ROWS_AT_ONCE(R) \
+    if ((R) * GROUP_PARTS <= ROW_SUMS) \
+        for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), source);
     ROWS_AT_ONCE(ROWS_MOST)
     ROWS_AT_ONCE(4u)
     ROWS_AT_ONCE(2u)
@@ -376,7 +359,8 @@ static void gemm_few(const tile *t, const native_step *s)
     switch (source_of(t, s)) {
     case FROM_REFS: gemm_few_from(t, s, FROM_REFS); break;
     case FROM_CALLER: gemm_few_from(t, s, FROM_CALLER); break;
-    case FROM_COLUMNS: case SOURCE_COUNT: gemm_few_from(t, s, FROM_COLUMNS); break;
+    case FROM_COLUMNS:
+    case SOURCE_COUNT: gemm_few_from(t, s, FROM_COLUMNS); break;
     }
 }
 

@@ -13,10 +13,8 @@ graph_tensor *stoai_graph_refuse(lowering *l, const char *format, ...)
     va_start(args, format);
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
-    if (l->node)
-        l->status = STOA_FAIL(l->err, STOA_ENOTSUP, "node %zu '%s' (%s): %s", l->node_index, l->node->name, l->node->op, why);
-    else
-        l->status = STOA_FAIL(l->err, STOA_ENOTSUP, "%s", why);
+    if (l->node) l->status = STOA_FAIL(l->err, STOA_ENOTSUP, "node %zu '%s' (%s): %s", l->node_index, l->node->name, l->node->op, why);
+    else l->status = STOA_FAIL(l->err, STOA_ENOTSUP, "%s", why);
     return NULL;
 }
 
@@ -38,16 +36,18 @@ native_type stoai_native_type(stoa_dtype dtype)
 {
     switch ((int)dtype) {
     case STOA_FLOAT64: return NATIVE_F64;
-    case STOA_INT64: case STOA_UINT64: case STOA_UINT32: return NATIVE_I64;
-    case STOA_FLOAT32: case STOA_FLOAT16: case STOA_BFLOAT16: return NATIVE_F32;
+    case STOA_INT64:
+    case STOA_UINT64:
+    case STOA_UINT32: return NATIVE_I64;
+    case STOA_FLOAT32:
+    case STOA_FLOAT16:
+    case STOA_BFLOAT16: return NATIVE_F32;
     default: return NATIVE_I32;
     }
 }
 
 bool stoai_is_float(stoa_dtype dtype)
-{
-    return dtype == STOA_FLOAT32 || dtype == STOA_FLOAT64 || dtype == STOA_FLOAT16 || dtype == STOA_BFLOAT16;
-}
+{ return dtype == STOA_FLOAT32 || dtype == STOA_FLOAT64 || dtype == STOA_FLOAT16 || dtype == STOA_BFLOAT16; }
 
 /* ---- making tensors -------------------------------------------------------------------------------------------------- */
 
@@ -57,8 +57,7 @@ graph_tensor *stoai_graph_tensor(lowering *l, stoa_dtype dtype, uint32_t rows, u
     if (rank > GRAPH_RANK_MAX) return stoai_graph_refuse(l, "a tensor of rank %u, at most %d", rank, GRAPH_RANK_MAX);
     size_t count = 1;
     for (uint32_t i = 0; i < rank; i++) {
-        if (dims[i] && count > l->elements_left / dims[i])
-            return stoai_graph_refuse(l, "a tensor too large for the size of this file");
+        if (dims[i] && count > l->elements_left / dims[i]) return stoai_graph_refuse(l, "a tensor too large for the size of this file");
         count *= dims[i];
     }
     l->elements_left -= count < l->elements_left ? count : l->elements_left;
@@ -71,9 +70,7 @@ graph_tensor *stoai_graph_tensor(lowering *l, stoa_dtype dtype, uint32_t rows, u
 }
 
 graph_tensor *stoai_graph_like(lowering *l, stoa_dtype dtype, const graph_tensor *like)
-{
-    return like ? stoai_graph_tensor(l, dtype, like->rows, like->rank, like->dims) : NULL;
-}
+{ return like ? stoai_graph_tensor(l, dtype, like->rows, like->rank, like->dims) : NULL; }
 
 static graph_element constant_at(const onnx_tensor *t, size_t i)
 {
@@ -87,7 +84,8 @@ static graph_element constant_at(const onnx_tensor *t, size_t i)
     case STOA_INT16: e.integer = ((const int16_t *)t->data)[i]; break;
     case STOA_INT32: e.integer = ((const int32_t *)t->data)[i]; break;
     case STOA_INT64: e.integer = ((const int64_t *)t->data)[i]; break;
-    case STOA_UINT8: case STOA_BOOL: e.integer = ((const uint8_t *)t->data)[i]; break;
+    case STOA_UINT8:
+    case STOA_BOOL: e.integer = ((const uint8_t *)t->data)[i]; break;
     case STOA_UINT16: e.integer = ((const uint16_t *)t->data)[i]; break;
     case STOA_UINT32: e.integer = ((const uint32_t *)t->data)[i]; break;
     case STOA_UINT64: memcpy(&e.integer, (const uint64_t *)t->data + i, sizeof e.integer); break;
@@ -101,8 +99,7 @@ graph_tensor *stoai_graph_constant(lowering *l, const onnx_tensor *tensor)
     if (tensor->external) return stoai_graph_refuse(l, "tensor '%s': its data is in another file", tensor->name);
     if (!tensor->data) return stoai_graph_refuse(l, "tensor '%s': ONNX type %d", tensor->name, tensor->onnx_type);
     graph_tensor *t = stoai_graph_tensor(l, tensor->dtype, 0, tensor->rank, tensor->dims);
-    for (uint32_t i = 0; t && i < t->count; i++)
-        t->elements[i] = constant_at(tensor, i);
+    for (uint32_t i = 0; t && i < t->count; i++) t->elements[i] = constant_at(tensor, i);
     return t;
 }
 
@@ -111,18 +108,15 @@ graph_tensor *stoai_graph_scalar(lowering *l, stoa_dtype dtype, double value)
     graph_tensor *t = stoai_graph_tensor(l, dtype, 0, 0, NULL);
     if (!t) return NULL;
     t->elements[0].column = GRAPH_CONSTANT;
-    if (stoai_is_float(dtype))
-        t->elements[0].real = value;
-    else
-        t->elements[0].integer = (int64_t)value;
+    if (stoai_is_float(dtype)) t->elements[0].real = value;
+    else t->elements[0].integer = (int64_t)value;
     return t;
 }
 
 graph_tensor *stoai_graph_integers(lowering *l, const int64_t *values, uint32_t count)
 {
     graph_tensor *t = stoai_graph_tensor(l, STOA_INT64, 0, 1, &count);
-    for (uint32_t i = 0; t && i < count; i++)
-        t->elements[i] = (graph_element){.integer = values[i], .column = GRAPH_CONSTANT};
+    for (uint32_t i = 0; t && i < count; i++) t->elements[i] = (graph_element){.integer = values[i], .column = GRAPH_CONSTANT};
     return t;
 }
 
@@ -159,14 +153,11 @@ static void relist(graph_tensor *to, const graph_element *from, const size_t *st
 static void strides_of(const graph_tensor *t, size_t *strides)
 {
     size_t stride = 1;
-    for (uint32_t axis = t->rank; axis-- > 0; stride *= t->dims[axis])
-        strides[axis] = stride;
+    for (uint32_t axis = t->rank; axis-- > 0; stride *= t->dims[axis]) strides[axis] = stride;
 }
 
 static bool same_shape(const graph_tensor *t, uint32_t rank, const uint32_t *dims)
-{
-    return t->rank == rank && (!rank || memcmp(t->dims, dims, rank * sizeof *dims) == 0);
-}
+{ return t->rank == rank && (!rank || memcmp(t->dims, dims, rank * sizeof *dims) == 0); }
 
 graph_tensor *stoai_graph_broadcast(lowering *l, const graph_tensor *t, uint32_t rows, uint32_t rank, const uint32_t *dims)
 {
@@ -197,8 +188,7 @@ graph_tensor *stoai_graph_common(lowering *l, graph_tensor *const *tensors, size
         if (!tensors[i] || !stoai_graph_join_rows(l, tensors[i], &rows)) return NULL;
         rank = tensors[i]->rank > rank ? tensors[i]->rank : rank;
     }
-    for (uint32_t axis = 0; axis < rank; axis++)
-        dims[axis] = 1;
+    for (uint32_t axis = 0; axis < rank; axis++) dims[axis] = 1;
     for (size_t i = 0; i < count; i++) {
         const graph_tensor *t = tensors[i];
         if (t->rows && t->rank != rank)

@@ -134,8 +134,8 @@ uint32_t stoai_operand_length(const native_step *step, uint32_t index);
 uint32_t stoai_graph_keep(lowering *l, uint32_t rows, native_type type, uint32_t count);
 
 /* An elementwise operation on tensors of one shape (broadcast first where they differ); constants are folded. */
-graph_tensor *stoai_emit_map(lowering *l, native_op op, stoa_dtype result, const native_step *parameters, graph_tensor *a,
-                             graph_tensor *b, graph_tensor *c);
+graph_tensor *stoai_emit_map(lowering *l, native_op op, stoa_dtype result, const native_step *parameters, graph_tensor *a, graph_tensor *b,
+                             graph_tensor *c);
 /* The same with one or two operands of which the result has the type, without parameters. */
 graph_tensor *stoai_emit(lowering *l, native_op op, graph_tensor *a, graph_tensor *b);
 graph_tensor *stoai_emit_cast(lowering *l, graph_tensor *t, stoa_dtype to);
@@ -147,11 +147,9 @@ graph_tensor *stoai_emit_reduce(lowering *l, native_reduce reduce, bool last, gr
 graph_tensor *stoai_emit_softmax(lowering *l, bool log, graph_tensor *t);
 graph_tensor *stoai_emit_norm(lowering *l, double epsilon, const graph_tensor *scale, const graph_tensor *bias, graph_tensor *t);
 /* out[count] = w in + bias for `in` of `length` elements; w [count][length] and bias [count] are kept, not copied. */
-bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, double *w, double *bias, uint32_t count,
-                     graph_element *out);
+bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, double *w, double *bias, uint32_t count, graph_element *out);
 /* Columns [first_value, first_value + width) of the inputs, as a tensor of those rows. */
-graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims,
-                              uint32_t first_value);
+graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims, uint32_t first_value);
 bool stoai_emit_store(lowering *l, graph_tensor *t, uint32_t first_value);
 
 /* Across row axes: rows of t chosen by the values of `indices`, which may be of another axis. */
@@ -163,8 +161,7 @@ graph_tensor *stoai_emit_scatter(lowering *l, native_op op, graph_tensor *t, con
 graph_tensor *stoai_emit_wrap(lowering *l, graph_tensor *t);
 
 /* One operation on constants: real for F32 (result to be rounded) and F64, integer otherwise. */
-void stoai_fold(native_op op, native_type type, const native_step *parameters, const graph_element in[3],
-                graph_element *out);
+void stoai_fold(native_op op, native_type type, const native_step *parameters, const graph_element in[3], graph_element *out);
 /* Wrap or round a constant to what `dtype` can hold. */
 void stoai_fold_narrow(stoa_dtype dtype, graph_element *value);
 void stoai_fold_cast(stoa_dtype from, stoa_dtype to, graph_element *value);
@@ -180,8 +177,7 @@ typedef struct lower_operator {
     lower_function function;
     uint32_t code;                   /* for functions that serve several: native_op, native_reduce */
 } lower_operator;
-extern const lower_operator stoai_lower_layout[], stoai_lower_math[], stoai_lower_linear[], stoai_lower_groups[],
-    stoai_lower_cross[];
+extern const lower_operator stoai_lower_layout[], stoai_lower_math[], stoai_lower_linear[], stoai_lower_groups[], stoai_lower_cross[];
 /* The table's code of the node being lowered. */
 uint32_t stoai_lower_code(const lowering *l);
 

@@ -35,8 +35,7 @@ static bool keep_elements(lowering *l, const graph_tensor *t, const graph_elemen
     store.step.space = NATIVE_KEPT;
     store.step.first_value = stoai_graph_keep(l, t->rows, store.step.type, count);
     if (l->status != STOA_OK || !stoai_graph_refs(l, &store, 0, elements, count) || !stoai_graph_step(l, &store, 0)) return false;
-    for (uint32_t i = 0; i < count; i++)
-        at[i] = (lying){NATIVE_KEPT, store.step.first_value + i, (uint32_t)l->step_count};
+    for (uint32_t i = 0; i < count; i++) at[i] = (lying){NATIVE_KEPT, store.step.first_value + i, (uint32_t)l->step_count};
     return true;
 }
 
@@ -66,7 +65,8 @@ static bool gather_columns(lowering *l, const graph_tensor *t, const lying *at, 
 {
     for (uint32_t first = 0, end; first < count; first = end) {
         for (end = first + 1; end < count && at[end].space == at[first].space && at[end].after == at[first].after &&
-                              at[end].value == at[first].value + (end - first); end++) {}
+                              at[end].value == at[first].value + (end - first);
+             end++) {}
         graph_step step = {.step = {.kind = NATIVE_STEP_GATHER, .type = stoai_native_type(t->dtype), .count = end - first}};
         step.step.out_type = step.step.type;
         step.step.space = at[first].space;
@@ -77,8 +77,7 @@ static bool gather_columns(lowering *l, const graph_tensor *t, const lying *at, 
         step.step.in[0].type = row_type;
         const graph_step *made = stoai_graph_step(l, &step, end - first);
         if (!made) return false;
-        for (uint32_t i = first; i < end; i++)
-            columns[i] = (graph_element){.column = made->out + i - first};
+        for (uint32_t i = first; i < end; i++) columns[i] = (graph_element){.column = made->out + i - first};
     }
     return true;
 }

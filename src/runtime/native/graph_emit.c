@@ -39,8 +39,7 @@ graph_step *stoai_graph_step(lowering *l, const graph_step *like, uint32_t out_c
     step->rows = rows;
     step->out = l->column_count;
     step->out_count = out_count;
-    for (uint32_t i = 0; i < out_count; i++)
-        l->producer[l->column_count++] = (uint32_t)l->step_count;
+    for (uint32_t i = 0; i < out_count; i++) l->producer[l->column_count++] = (uint32_t)l->step_count;
     l->step_count++;
     return step;
 }
@@ -49,8 +48,7 @@ bool stoai_graph_refs(lowering *l, graph_step *step, uint32_t index, const graph
 {
     uint32_t *refs = stoai_graph_take(l, count, sizeof *refs);
     if (!refs) return false;
-    for (uint32_t i = 0; i < count; i++)
-        refs[i] = elements[i].column;
+    for (uint32_t i = 0; i < count; i++) refs[i] = elements[i].column;
     step->step.in[index].refs = refs;
     step->step.in[index].type = step->step.type;
     if (count) step->rows = l->steps[l->producer[refs[0]]].rows;
@@ -59,8 +57,7 @@ bool stoai_graph_refs(lowering *l, graph_step *step, uint32_t index, const graph
 
 static void name_columns(graph_element *elements, uint32_t count, uint32_t first)
 {
-    for (uint32_t i = 0; i < count; i++)
-        elements[i] = (graph_element){.column = first + i};
+    for (uint32_t i = 0; i < count; i++) elements[i] = (graph_element){.column = first + i};
 }
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------------ */
@@ -137,20 +134,17 @@ static bool fold_map(lowering *l, native_op op, native_type type, const native_s
     return true;
 }
 
-static bool emit_map_group(lowering *l, const graph_step *like, graph_tensor *const in[3], uint32_t operands,
-                           const map_item *items, uint32_t count, graph_tensor *out)
+static bool emit_map_group(lowering *l, const graph_step *like, graph_tensor *const in[3], uint32_t operands, const map_item *items,
+                           uint32_t count, graph_tensor *out)
 {
     graph_step step = *like;
     step.step.count = count;
     for (uint32_t p = 0; p < operands; p++) {
         graph_element *list = stoai_graph_take(l, count, sizeof *list);
         if (!list) return false;
-        for (uint32_t i = 0; i < count; i++)
-            list[i] = in[p]->elements[items[i].index];
-        if (items[0].key >> p & 1)
-            step.exact[p] = list;
-        else if (!stoai_graph_refs(l, &step, p, list, count))
-            return false;
+        for (uint32_t i = 0; i < count; i++) list[i] = in[p]->elements[items[i].index];
+        if (items[0].key >> p & 1) step.exact[p] = list;
+        else if (!stoai_graph_refs(l, &step, p, list, count)) return false;
         step.step.in[p].type = step.step.op == NATIVE_WHERE && p == 0 ? NATIVE_I32 : step.step.type;
     }
     const uint64_t maker = items[0].key >> 3, constants = items[0].key & 7, all = ((uint64_t)1 << operands) - 1;
@@ -158,8 +152,7 @@ static bool emit_map_group(lowering *l, const graph_step *like, graph_tensor *co
     step.fusible = maker && one_column && l->steps[maker - 1].out_count == count;
     const graph_step *made = stoai_graph_step(l, &step, count);
     if (!made) return false;
-    for (uint32_t i = 0; i < count; i++)
-        out->elements[items[i].index] = (graph_element){.column = made->out + i};
+    for (uint32_t i = 0; i < count; i++) out->elements[items[i].index] = (graph_element){.column = made->out + i};
     return true;
 }
 
@@ -172,8 +165,7 @@ static bool emit_map_groups(lowering *l, const graph_step *like, graph_tensor *c
     for (uint32_t i = 0; i < out->count; i++) {
         graph_element operand[3] = {{.column = GRAPH_CONSTANT}, {.column = GRAPH_CONSTANT}, {.column = GRAPH_CONSTANT}};
         bool folded;
-        for (uint32_t p = 0; p < operands; p++)
-            operand[p] = in[p]->elements[i];
+        for (uint32_t p = 0; p < operands; p++) operand[p] = in[p]->elements[i];
         if (!fold_map(l, like->step.op, like->step.type, parameters, operand, operands, out->dtype, &out->elements[i], &folded))
             return false;
         if (!folded) items[count++] = map_item_of(l, in, operands, i);
@@ -188,19 +180,18 @@ static bool emit_map_groups(lowering *l, const graph_step *like, graph_tensor *c
 
 static bool is_arithmetic(native_op op)
 {
-    return op == NATIVE_ADD || op == NATIVE_SUB || op == NATIVE_MUL || op == NATIVE_DIV || op == NATIVE_POW || op == NATIVE_NEG
-        || op == NATIVE_ABS || op == NATIVE_BIT_NOT || op == NATIVE_PRELU;
+    return op == NATIVE_ADD || op == NATIVE_SUB || op == NATIVE_MUL || op == NATIVE_DIV || op == NATIVE_POW || op == NATIVE_NEG ||
+           op == NATIVE_ABS || op == NATIVE_BIT_NOT || op == NATIVE_PRELU;
 }
 
-graph_tensor *stoai_emit_map(lowering *l, native_op op, stoa_dtype result, const native_step *parameters, graph_tensor *a,
-                             graph_tensor *b, graph_tensor *c)
+graph_tensor *stoai_emit_map(lowering *l, native_op op, stoa_dtype result, const native_step *parameters, graph_tensor *a, graph_tensor *b,
+                             graph_tensor *c)
 {
     const uint32_t operands = operand_counts[op];
     graph_tensor *in[3] = {a, b, c};
     const graph_tensor *shape = l->status == STOA_OK ? stoai_graph_common(l, in, operands) : NULL;
     if (!shape) return NULL;
-    for (uint32_t p = 0; p < operands; p++)
-        in[p] = stoai_graph_broadcast(l, in[p], shape->rows, shape->rank, shape->dims);
+    for (uint32_t p = 0; p < operands; p++) in[p] = stoai_graph_broadcast(l, in[p], shape->rows, shape->rank, shape->dims);
     graph_tensor *out = stoai_graph_like(l, result, shape);
     if (!out || l->status != STOA_OK) return NULL;
     const stoa_dtype dtype = op == NATIVE_WHERE ? b->dtype : a->dtype;
@@ -216,9 +207,7 @@ graph_tensor *stoai_emit_map(lowering *l, native_op op, stoa_dtype result, const
 }
 
 graph_tensor *stoai_emit(lowering *l, native_op op, graph_tensor *a, graph_tensor *b)
-{
-    return a ? stoai_emit_map(l, op, a->dtype, NULL, a, b, NULL) : NULL;
-}
+{ return a ? stoai_emit_map(l, op, a->dtype, NULL, a, b, NULL) : NULL; }
 
 /* ---- casts ------------------------------------------------------------------------------------------------------------ */
 
@@ -252,10 +241,7 @@ static bool same_columns(stoa_dtype from, stoa_dtype to)
     return (to == STOA_INT16 && (from == STOA_INT8 || from == STOA_UINT8)) || (to == STOA_UINT16 && from == STOA_UINT8);
 }
 
-static bool is_number(stoa_dtype dtype)
-{
-    return dtype != STOA_DTYPE_NONE && dtype != STOA_COMPLEX64 && dtype != STOA_COMPLEX128;
-}
+static bool is_number(stoa_dtype dtype) { return dtype != STOA_DTYPE_NONE && dtype != STOA_COMPLEX64 && dtype != STOA_COMPLEX128; }
 
 graph_tensor *stoai_emit_cast(lowering *l, graph_tensor *t, stoa_dtype to)
 {
@@ -276,8 +262,8 @@ graph_tensor *stoai_emit_cast(lowering *l, graph_tensor *t, stoa_dtype to)
 graph_tensor *stoai_emit_wrap(lowering *l, graph_tensor *t)
 {
     if (!t || l->status != STOA_OK) return NULL;
-    const bool narrow = t->dtype == STOA_INT8 || t->dtype == STOA_INT16 || t->dtype == STOA_UINT8 || t->dtype == STOA_UINT16
-        || t->dtype == STOA_UINT32;
+    const bool narrow =
+        t->dtype == STOA_INT8 || t->dtype == STOA_INT16 || t->dtype == STOA_UINT8 || t->dtype == STOA_UINT16 || t->dtype == STOA_UINT32;
     return !narrow || emit_cast_columns(l, t, t->dtype, t) ? t : NULL;
 }
 
@@ -336,8 +322,10 @@ static bool fold_reduce_integer(native_reduce reduce, const graph_element *e, ui
         sum += (uint64_t)e[i].integer, product *= (uint64_t)e[i].integer;
         least = e[i].integer < least ? e[i].integer : least, most = e[i].integer > most ? e[i].integer : most;
     }
-    *result = reduce == NATIVE_REDUCE_SUM ? (int64_t)sum : reduce == NATIVE_REDUCE_PROD ? (int64_t)product
-        : reduce == NATIVE_REDUCE_MIN ? least : most;
+    *result = reduce == NATIVE_REDUCE_SUM    ? (int64_t)sum
+              : reduce == NATIVE_REDUCE_PROD ? (int64_t)product
+              : reduce == NATIVE_REDUCE_MIN  ? least
+                                             : most;
     return reduce == NATIVE_REDUCE_SUM || reduce == NATIVE_REDUCE_PROD || reduce == NATIVE_REDUCE_MIN || reduce == NATIVE_REDUCE_MAX;
 }
 
@@ -347,10 +335,8 @@ static bool fold_reduce(native_reduce reduce, const graph_tensor *t, uint32_t le
     for (uint32_t g = 0; g < out->count; g++) {
         const graph_element *group = t->elements + (size_t)g * length;
         out->elements[g].column = GRAPH_CONSTANT;
-        if (stoai_is_float(t->dtype))
-            out->elements[g].real = fold_reduce_real(reduce, group, length);
-        else if (!fold_reduce_integer(reduce, group, length, &out->elements[g].integer))
-            return false;
+        if (stoai_is_float(t->dtype)) out->elements[g].real = fold_reduce_real(reduce, group, length);
+        else if (!fold_reduce_integer(reduce, group, length, &out->elements[g].integer)) return false;
         stoai_fold_narrow(t->dtype, &out->elements[g]);
     }
     return true;
@@ -454,10 +440,8 @@ static bool fold_gemm_inputs(lowering *l, const graph_element *in, uint32_t leng
         sum[o] = (*bias)[o];
         for (uint32_t k = 0, to = 0; k < length; k++) {
             const double weight = (*w)[(size_t)o * length + k];
-            if (in[k].column == GRAPH_CONSTANT)
-                sum[o] += weight * in[k].real;
-            else
-                less[(size_t)o * *kept_length + to++] = weight;
+            if (in[k].column == GRAPH_CONSTANT) sum[o] += weight * in[k].real;
+            else less[(size_t)o * *kept_length + to++] = weight;
         }
     }
     *w = less;
@@ -465,15 +449,13 @@ static bool fold_gemm_inputs(lowering *l, const graph_element *in, uint32_t leng
     return true;
 }
 
-bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, double *w, double *bias, uint32_t count,
-                     graph_element *out)
+bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, double *w, double *bias, uint32_t count, graph_element *out)
 {
     graph_step step = {.step = {.kind = NATIVE_STEP_GEMM, .op = NATIVE_COPY, .type = NATIVE_F32, .out_type = NATIVE_F32}};
     step.fusible = true;
     graph_element *kept = stoai_graph_take(l, length, sizeof *kept);
     if (!kept || !fold_gemm_inputs(l, in, length, &w, &bias, count, kept, &length)) return false;
-    for (uint32_t o = 0; o < count && !length; o++)
-        out[o] = (graph_element){.real = (double)(float)bias[o], .column = GRAPH_CONSTANT};
+    for (uint32_t o = 0; o < count && !length; o++) out[o] = (graph_element){.real = (double)(float)bias[o], .column = GRAPH_CONSTANT};
     if (!length) return true;
     step.step.count = count;
     step.step.length = length;
@@ -487,8 +469,7 @@ bool stoai_emit_gemm(lowering *l, const graph_element *in, uint32_t length, doub
 
 /* ---- in and out ------------------------------------------------------------------------------------------------------------- */
 
-graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims,
-                              uint32_t first_value)
+graph_tensor *stoai_emit_load(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims, uint32_t first_value)
 {
     graph_tensor *t = stoai_graph_tensor(l, dtype, rows, rank, dims);
     if (!t) return NULL;

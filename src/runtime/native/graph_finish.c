@@ -39,8 +39,7 @@ static void count_uses(finisher *f)
     for (size_t i = l->step_count; i-- > 0;) {
         graph_step *step = &l->steps[i];
         bool used = step->step.kind == NATIVE_STEP_STORE || step->step.kind == NATIVE_STEP_SCATTER;
-        for (uint32_t c = 0; c < step->out_count && !used; c++)
-            used = f->uses[step->out + c] > 0;
+        for (uint32_t c = 0; c < step->out_count && !used; c++) used = f->uses[step->out + c] > 0;
         step->dead = !used;
         for (uint32_t p = 0; p < 3 && used; p++)
             for (uint32_t c = 0; step->step.in[p].refs && c < stoai_operand_length(&step->step, p); c++)
@@ -171,8 +170,7 @@ static uint32_t take_place(gaps *g, uint32_t refs)
 static bool give_place(lowering *l, gaps *g, uint32_t first, uint32_t refs)
 {
     size_t at = 0;
-    while (at < g->count && g->list[at].first < first)
-        at++;
+    while (at < g->count && g->list[at].first < first) at++;
     const bool joins_last = at > 0 && g->list[at - 1].first + g->list[at - 1].count == first;
     const bool joins_next = at < g->count && first + refs == g->list[at].first;
     if (joins_last) {
@@ -192,9 +190,7 @@ static bool give_place(lowering *l, gaps *g, uint32_t first, uint32_t refs)
 static uint32_t column_refs(native_type type) { return type == NATIVE_F64 || type == NATIVE_I64 ? 2 : 1; }
 
 static uint32_t group_refs(const graph_step *step)
-{
-    return (step->out_count * column_refs(step->step.out_type) + GROUP_REFS - 1) / GROUP_REFS * GROUP_REFS;
-}
+{ return (step->out_count * column_refs(step->step.out_type) + GROUP_REFS - 1) / GROUP_REFS * GROUP_REFS; }
 
 static void find_last_uses(finisher *f)
 {
@@ -225,8 +221,7 @@ static bool plan_places(finisher *f, native_program *program)
         graph_step *step = &l->steps[i];
         if (step->dead) continue;
         if (step->out_count) step->step.out = take_place(&g, group_refs(step));
-        for (uint32_t c = 0; c < step->out_count; c++)
-            f->place[step->out + c] = step->step.out + c * column_refs(step->step.out_type);
+        for (uint32_t c = 0; c < step->out_count; c++) f->place[step->out + c] = step->step.out + c * column_refs(step->step.out_type);
         for (size_t done = head[i]; done; done = next[done - 1])
             if (!give_place(l, &g, l->steps[done - 1].step.out, group_refs(&l->steps[done - 1]))) return false;
     }
@@ -251,8 +246,10 @@ static const void *write_constants(lowering *l, const graph_element *e, uint32_t
     for (uint32_t i = 0; i < count; i++) {
         const float real = (float)e[i].real;
         const int32_t integer = (int32_t)e[i].integer;
-        const void *value = type == NATIVE_F64 ? (const void *)&e[i].real : type == NATIVE_I64 ? (const void *)&e[i].integer
-            : type == NATIVE_F32 ? (const void *)&real : (const void *)&integer;
+        const void *value = type == NATIVE_F64   ? (const void *)&e[i].real
+                            : type == NATIVE_I64 ? (const void *)&e[i].integer
+                            : type == NATIVE_F32 ? (const void *)&real
+                                                 : (const void *)&integer;
         memcpy(out + i * bytes, value, bytes);
     }
     return out;
@@ -295,8 +292,7 @@ static bool pack_weights(finisher *f, graph_step *step)
     if ((step->step.weights = find_packed(f, step, NULL, 0, 0))) return true;
     float *plain = stoai_graph_take(l, plain_floats, sizeof *plain), *out = stoai_graph_take(l, floats, sizeof *out);
     if (!plain || !out) return false;
-    for (size_t i = 0; i < plain_floats; i++)
-        plain[i] = (float)step->weights[i];
+    for (size_t i = 0; i < plain_floats; i++) plain[i] = (float)step->weights[i];
     stoai_native_gemm_pack(plain, length, 1, count, length, out);
     const uint64_t hash = hash_floats(out, floats);
     if ((step->step.weights = find_packed(f, step, out, hash, floats))) return true;
@@ -314,8 +310,7 @@ static bool write_bias(lowering *l, graph_step *step)
 {
     float *bias = stoai_arena_take(l->kept, (step->step.count + NATIVE_GROUP - 1) / NATIVE_GROUP * NATIVE_GROUP, sizeof *bias);
     if (!bias) return stoai_graph_no_memory(l) != NULL;
-    for (uint32_t o = 0; o < step->step.count; o++)
-        bias[o] = (float)step->bias[o];
+    for (uint32_t o = 0; o < step->step.count; o++) bias[o] = (float)step->bias[o];
     step->step.bias = bias;
     return true;
 }
@@ -327,15 +322,14 @@ static const char *const op_names[] = {
     NATIVE_OP_MAP(OP_NAME)
 #undef OP_NAME
 };
-static const char *const reduce_names[] = {"sum", "mean", "product", "min", "max", "l1", "l2", "sum square", "log sum",
-                                           "log sum exp", "argmin", "argmax"};
+static const char *const reduce_names[] = {"sum", "mean",       "product", "min",         "max",    "l1",
+                                           "l2",  "sum square", "log sum", "log sum exp", "argmin", "argmax"};
 
 static const char *describe(lowering *l, const native_step *s)
 {
     char op[32];
     size_t at = 0;
-    for (const char *c = op_names[s->op]; *c && at + 1 < sizeof op; c++)
-        op[at++] = (char)(*c == '_' ? ' ' : tolower((unsigned char)*c));
+    for (const char *c = op_names[s->op]; *c && at + 1 < sizeof op; c++) op[at++] = (char)(*c == '_' ? ' ' : tolower((unsigned char)*c));
     op[at] = 0;
     const char *kept = s->space == NATIVE_KEPT ? " kept" : "";
     switch (s->kind) {
@@ -346,10 +340,8 @@ static const char *describe(lowering *l, const native_step *s)
                                  s->op == NATIVE_COPY ? "" : op);
     case NATIVE_STEP_MAP: return stoai_arena_print(l->kept, "%s %u", op, s->count);
     case NATIVE_STEP_CAST: return stoai_arena_print(l->kept, "cast %u to %s", s->count, stoa_dtype_name(s->narrow));
-    case NATIVE_STEP_REDUCE:
-        return stoai_arena_print(l->kept, "%s %u x %u", reduce_names[s->reduce], s->count, s->length);
-    case NATIVE_STEP_SOFTMAX:
-        return stoai_arena_print(l->kept, "%ssoftmax %u x %u", s->log ? "log " : "", s->count, s->length);
+    case NATIVE_STEP_REDUCE: return stoai_arena_print(l->kept, "%s %u x %u", reduce_names[s->reduce], s->count, s->length);
+    case NATIVE_STEP_SOFTMAX: return stoai_arena_print(l->kept, "%ssoftmax %u x %u", s->log ? "log " : "", s->count, s->length);
     case NATIVE_STEP_GATHER: return stoai_arena_print(l->kept, "gather %u of '%s'", s->count, l->axes[s->other]);
     case NATIVE_STEP_SCATTER: return stoai_arena_print(l->kept, "scatter %s %u to '%s'", op, s->count, l->axes[s->other]);
     case NATIVE_STEP_NORM: return stoai_arena_print(l->kept, "layer norm %u x %u", s->count, s->length);
@@ -362,9 +354,14 @@ static uint64_t count_flop(const native_step *s)
     switch (s->kind) {
     case NATIVE_STEP_GEMM: return 2 * (uint64_t)s->count * s->length;
     case NATIVE_STEP_MAP: return s->op == NATIVE_COPY ? 0 : s->count;
-    case NATIVE_STEP_REDUCE: case NATIVE_STEP_SOFTMAX: case NATIVE_STEP_NORM: return (uint64_t)s->count * s->length;
+    case NATIVE_STEP_REDUCE:
+    case NATIVE_STEP_SOFTMAX:
+    case NATIVE_STEP_NORM: return (uint64_t)s->count * s->length;
     case NATIVE_STEP_SCATTER: return s->count;
-    case NATIVE_STEP_LOAD: case NATIVE_STEP_STORE: case NATIVE_STEP_CAST: case NATIVE_STEP_GATHER: break;
+    case NATIVE_STEP_LOAD:
+    case NATIVE_STEP_STORE:
+    case NATIVE_STEP_CAST:
+    case NATIVE_STEP_GATHER: break;
     }
     return 0;
 }
@@ -462,8 +459,7 @@ static bool write_steps(finisher *f, native_program *program, uint64_t *flop)
         if (source) mark_streamed(program, &source->step, &step->step);
         if (step->step.kind == NATIVE_STEP_GEMM && (!pack_weights(f, step) || !write_bias(l, step))) return false;
         const bool load = step->step.kind == NATIVE_STEP_LOAD;
-        if (!(load ? write_loads(f, program, &capacity, step, flop) : push_step(l, program, &capacity, &step->step, flop)))
-            return false;
+        if (!(load ? write_loads(f, program, &capacity, step, flop) : push_step(l, program, &capacity, &step->step, flop))) return false;
     }
     native_step *kept = stoai_arena_take(l->kept, program->step_count, sizeof *kept);
     if (!kept) return stoai_graph_no_memory(l) != NULL;
@@ -482,8 +478,7 @@ stoa_status stoai_graph_finish(lowering *l, native_program *program, uint64_t *f
     f.place = stoai_graph_take(l, l->column_count, sizeof *f.place);
     f.last_use = stoai_graph_take(l, l->step_count, sizeof *f.last_use);
     if (!f.uses || !f.rename || !f.place || !f.last_use) return l->status;
-    for (uint32_t i = 0; i < l->column_count; i++)
-        f.rename[i] = i;
+    for (uint32_t i = 0; i < l->column_count; i++) f.rename[i] = i;
     count_uses(&f);
     fuse(&f);
     find_last_uses(&f);

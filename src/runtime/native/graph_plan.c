@@ -129,10 +129,8 @@ static stoa_status write_program(const planner *p, uint32_t pass, uint32_t rows,
     part.step_count = part.step_capacity = 0;
     part.producer = stoai_graph_take(l, l->column_count, sizeof *part.producer);
     for (size_t i = 0; part.producer && part.status == STOA_OK && i < l->step_count; i++)
-        if (is_part(p, i, pass, rows))
-            (void)append_step(p, &part, i);
-        else if (needed[i])
-            (void)append_load(p, &part, i);
+        if (is_part(p, i, pass, rows)) (void)append_step(p, &part, i);
+        else if (needed[i]) (void)append_load(p, &part, i);
     l->status = part.status != STOA_OK ? part.status : l->status;
     if (l->status != STOA_OK) return l->status;
     native_program *program = &plan->programs[plan->program_count++];
@@ -160,8 +158,7 @@ stoa_status stoai_graph_plan(lowering *l, native_plan *plan, uint64_t *flop_per_
     plan->kept_count = (uint32_t)l->kept_count;
     plan->crosses_rows = p.crosses_rows;
     for (uint32_t pass = p.pass_count; pass-- > 0;)
-        for (uint32_t axis = 0; axis < l->axis_count; axis++)
-            STOA_TRY(write_program(&p, pass, axis + 1, plan, flop_per_row));
+        for (uint32_t axis = 0; axis < l->axis_count; axis++) STOA_TRY(write_program(&p, pass, axis + 1, plan, flop_per_row));
     if (l->axis_count > 1) *flop_per_row = 0; /* rows of which axis? */
     return STOA_OK;
 }

@@ -22,8 +22,7 @@
 static void load_floats(float *column, const float *from, uint32_t rows)
 {
     const size_t whole = rows / LANES * LANES;
-    for (size_t i = 0; i < whole; i += LANES)
-        v_store(column + i, v_load(from + i));
+    for (size_t i = 0; i < whole; i += LANES) v_store(column + i, v_load(from + i));
     if (whole < rows) {
         v_store(column + whole, (vf){0});
         memcpy(column + whole, from + whole, (rows - whole) * sizeof(float));
@@ -34,8 +33,7 @@ static void load_converted(const tile *t, const native_step *s, const stoa_bound
 {
     const int64_t bytes = memory_bytes[b->dtype];
     const char *from = (const char *)b->data + (int64_t)t->first * b->row_stride * bytes;
-    if (!tile_is_row(t))
-        memset(column, 0, t->pitch * type_bytes(s->type));
+    if (!tile_is_row(t)) memset(column, 0, t->pitch * type_bytes(s->type));
     load_kernels[b->dtype][s->type](column, from, b->row_stride, t->rows);
 }
 
@@ -61,8 +59,7 @@ static void load_rows(const tile *t, const native_step *s)
             const float *from = (const float *)b->data + first * b->row_stride;
             *out = *from;
 #pragma GCC unroll 4
-            for (uint32_t r = 1; r < alone; r++)
-                out[r * t->apart] = from[r * b->row_stride];
+            for (uint32_t r = 1; r < alone; r++) out[r * t->apart] = from[r * b->row_stride];
             continue;
         }
         for (uint32_t r = 0; r < alone; r++) {
@@ -84,8 +81,7 @@ static void step_load(const tile *t, const native_step *s)
         float *column = tile_column(t, s->out + i * refs);
         if (b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32 && b->row_stride == 1)
             load_floats(column, (const float *)b->data + t->first, t->rows);
-        else
-            load_converted(t, s, b, column);
+        else load_converted(t, s, b, column);
     }
 }
 
@@ -99,12 +95,9 @@ static void step_store(const tile *t, const native_step *s)
         char *to = (char *)b->data + (int64_t)t->first * row_bytes;
         uint32_t left = t->alone;
         do { /* each row alone, or once all of them */
-            if (floats && t->rows == 1)
-                *(float *)(void *)to = *column;
-            else if (floats && b->row_stride == 1)
-                memcpy(to, column, t->rows * sizeof(float));
-            else
-                store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
+            if (floats && t->rows == 1) *(float *)(void *)to = *column;
+            else if (floats && b->row_stride == 1) memcpy(to, column, t->rows * sizeof(float));
+            else store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
             to += row_bytes;
             column += t->apart;
         } while (left-- > 1);
@@ -113,28 +106,26 @@ static void step_store(const tile *t, const native_step *s)
 
 /* ------------------------------------------------------------------------------------------------------- cast */
 
-#define CAST_DEFINE(suffix, T, name, R)                                                                   \
+#define CAST_DEFINE(suffix, T, name, R) \
     static void cast_##suffix##_##name(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s) \
-    {                                                                                                     \
-        const T *from = in[0];                                                                            \
-        R *to = out;                                                                                      \
-        (void)s;                                                                                          \
-        for (size_t i = 0; i < n; i++)                                                                    \
-            to[i] = to_##name(from[i * inc[0]]);                                                          \
+    { \
+        const T *from = in[0]; \
+        R *to = out; \
+        (void)s; \
+        for (size_t i = 0; i < n; i++) to[i] = to_##name(from[i * inc[0]]); \
     }
-#define CAST_FROM(suffix, T, dtype)                                                                       \
-    INLINE bool suffix##_is_true(T x) { return x != 0; }                                                  \
-    CAST_DEFINE(suffix, T, f32_##dtype, float)                                                            \
-    CAST_DEFINE(suffix, T, f64_##dtype, double)                                                           \
-    CAST_DEFINE(suffix, T, i32_##dtype, int32_t)                                                          \
-    CAST_DEFINE(suffix, T, i64_##dtype, int64_t)                                                          \
+#define CAST_FROM(suffix, T, dtype) \
+    INLINE bool suffix##_is_true(T x) { return x != 0; } \
+    CAST_DEFINE(suffix, T, f32_##dtype, float) \
+    CAST_DEFINE(suffix, T, f64_##dtype, double) \
+    CAST_DEFINE(suffix, T, i32_##dtype, int32_t) \
+    CAST_DEFINE(suffix, T, i64_##dtype, int64_t) \
     static void cast_##suffix##_bool(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s) \
-    {                                                                                                     \
-        const T *from = in[0];                                                                            \
-        int32_t *to = out;                                                                                \
-        (void)s;                                                                                          \
-        for (size_t i = 0; i < n; i++)                                                                    \
-            to[i] = suffix##_is_true(from[i * inc[0]]);                                                   \
+    { \
+        const T *from = in[0]; \
+        int32_t *to = out; \
+        (void)s; \
+        for (size_t i = 0; i < n; i++) to[i] = suffix##_is_true(from[i * inc[0]]); \
     }
 CAST_FROM(f32, float, FLOAT32)
 CAST_FROM(f64, double, FLOAT64)
@@ -145,7 +136,7 @@ CAST_FROM(i64, int64_t, INT64)
 
 /* [from][to], to == 4: bool. */
 static const map_kernel cast_kernels[4][5] = {
-#define CAST_ENTRY(suffix, dtype)                                                                         \
+#define CAST_ENTRY(suffix, dtype) \
     {cast_##suffix##_f32_##dtype, cast_##suffix##_f64_##dtype, cast_##suffix##_i32_##dtype, cast_##suffix##_i64_##dtype, \
      cast_##suffix##_bool},
     CAST_ENTRY(f32, FLOAT32) CAST_ENTRY(f64, FLOAT64) CAST_ENTRY(i32, INT32) CAST_ENTRY(i64, INT64)
@@ -157,18 +148,15 @@ static void narrow(const tile *t, const native_step *s)
 {
     void *out = tile_column(t, s->out);
     const size_t n = s->count * t->pitch;
-#define NARROW(dtype, T, value)                                                                           \
-    case STOA_##dtype:                                                                                    \
-        for (size_t i = 0; i < n; i++) {                                                                  \
-            const T x = ((T *)out)[i];                                                                    \
-            ((T *)out)[i] = (value);                                                                      \
-        }                                                                                                 \
+#define NARROW(dtype, T, value) \
+    case STOA_##dtype: \
+        for (size_t i = 0; i < n; i++) { \
+            const T x = ((T *)out)[i]; \
+            ((T *)out)[i] = (value); \
+        } \
         break;
     switch ((int)s->narrow) {
-        NARROW_MAP_i32(NARROW)
-        NARROW_MAP_i64(NARROW)
-        NARROW_MAP_f32(NARROW)
-    default: break;
+        NARROW_MAP_i32(NARROW) NARROW_MAP_i64(NARROW) NARROW_MAP_f32(NARROW) default : break;
     }
 #undef NARROW
 }
@@ -187,51 +175,42 @@ static void step_reduce(const tile *t, const native_step *s)
     const bool one = tile_is_row(t);
     for (uint32_t g = 0; g < s->count; g++)
         if (arg || s->type != NATIVE_F32)
-            for (size_t lane = 0; lane < t->rows; lane++)
-                reduce_scalar(t, s, g, lane, arg);
+            for (size_t lane = 0; lane < t->rows; lane++) reduce_scalar(t, s, g, lane, arg);
         else
-            for (size_t v = 0; v < t->vectors; v++)
-                lane_store(tile_column(t, s->out + g) + v * LANES, reduce_f32(t, s, g, v), one);
+            for (size_t v = 0; v < t->vectors; v++) lane_store(tile_column(t, s->out + g) + v * LANES, reduce_f32(t, s, g, v), one);
 }
 
 static void step_softmax(const tile *t, const native_step *s)
 {
     for (uint32_t g = 0; g < s->count; g++)
-        for (size_t v = 0; v < t->vectors; v++)
-            softmax_group(t, s, g, v);
+        for (size_t v = 0; v < t->vectors; v++) softmax_group(t, s, g, v);
 }
 
 static void step_norm(const tile *t, const native_step *s)
 {
     for (uint32_t g = 0; g < s->count; g++)
-        for (size_t v = 0; v < t->vectors; v++)
-            norm_group(t, s, g, v);
+        for (size_t v = 0; v < t->vectors; v++) norm_group(t, s, g, v);
 }
 
 /* -------------------------------------------------------------------------------------------------------- run */
 
 /* In place, n values from `out` on. */
 static void activate(const native_step *s, float *out, size_t n)
-{
-    map_kernels[NATIVE_F32][s->op](out, (const void *const[3]){out, out, out}, (const size_t[3]){1, 0, 0}, n, s);
-}
+{ map_kernels[NATIVE_F32][s->op](out, (const void *const[3]){out, out, out}, (const size_t[3]){1, 0, 0}, n, s); }
 
 /* Rows alone with few values each go through it together. */
 static void activate_few(const tile *t, const native_step *s)
 {
     float *out = tile_column(t, s->out), together[VECTOR_BYTES / 4] = {0};
     if (t->alone == 1 || s->count * t->alone > LANES) {
-        for (uint32_t r = 0; r < t->alone; r++)
-            activate(s, out + r * t->apart, s->count);
+        for (uint32_t r = 0; r < t->alone; r++) activate(s, out + r * t->apart, s->count);
         return;
     }
     for (uint32_t r = 0; r < t->alone; r++)
-        for (uint32_t i = 0; i < s->count; i++)
-            together[r * s->count + i] = out[r * t->apart + i];
+        for (uint32_t i = 0; i < s->count; i++) together[r * s->count + i] = out[r * t->apart + i];
     activate(s, together, LANES);
     for (uint32_t r = 0; r < t->alone; r++)
-        for (uint32_t i = 0; i < s->count; i++)
-            out[r * t->apart + i] = together[r * s->count + i];
+        for (uint32_t i = 0; i < s->count; i++) out[r * t->apart + i] = together[r * s->count + i];
 }
 
 /* RELU is done while the sums are registers, any other activation here, on columns that L1 still holds. */
@@ -240,13 +219,11 @@ static void step_gemm(const tile *t, const native_step *s)
     const bool activates = s->op != NATIVE_COPY && s->op != NATIVE_RELU;
     if (t->alone > 0) {
         gemm_few(t, s);
-        if (activates)
-            activate_few(t, s);
+        if (activates) activate_few(t, s);
         return;
     }
     gemm_tile(t, s);
-    if (activates)
-        activate(s, tile_column(t, s->out), s->count * t->pitch);
+    if (activates) activate(s, tile_column(t, s->out), s->count * t->pitch);
 }
 
 static void run_step(const tile *t, const native_step *s)
@@ -270,8 +247,7 @@ static void run_steps(const tile *t, const native_program *program)
 {
     const native_step *const end = program->steps + program->step_count;
     for (const native_step *s = program->steps; s < end; s++) {
-        if (t->streams && s->streamed && s->kind == NATIVE_STEP_LOAD)
-            continue;
+        if (t->streams && s->streamed && s->kind == NATIVE_STEP_LOAD) continue;
         const bool at_once = s->kind == NATIVE_STEP_LOAD || s->kind == NATIVE_STEP_GEMM || s->kind == NATIVE_STEP_STORE;
         if (t->alone <= 1 || at_once) {
             run_step(t, s);
@@ -289,12 +265,10 @@ static bool can_stream(const native_program *program, const native_call *call)
 {
     for (uint32_t i = 0; i < program->step_count; i++) {
         const native_step *s = &program->steps[i];
-        if (!s->streamed || s->kind != NATIVE_STEP_LOAD)
-            continue;
+        if (!s->streamed || s->kind != NATIVE_STEP_LOAD) continue;
         const stoa_bound *b = &call->bounds[s->space][s->first_value];
         for (uint32_t k = 0; k < s->count; k++)
-            if (b[k].row_stride != 1 || b[k].dtype != STOA_FLOAT32)
-                return false;
+            if (b[k].row_stride != 1 || b[k].dtype != STOA_FLOAT32) return false;
     }
     return true;
 }
@@ -306,10 +280,8 @@ static uint32_t lines_per_block(const native_program *program)
     uint32_t lines = 0, blocks = 0;
     for (uint32_t i = 0; i < program->step_count; i++) {
         const native_step *s = &program->steps[i];
-        if (s->kind == NATIVE_STEP_LOAD)
-            lines += s->count * (program->tile_rows * type_bytes(s->type) / 64);
-        else if (s->kind == NATIVE_STEP_GEMM)
-            blocks += row_blocks * ((s->count + WIDEST - 1) / WIDEST);
+        if (s->kind == NATIVE_STEP_LOAD) lines += s->count * (program->tile_rows * type_bytes(s->type) / 64);
+        else if (s->kind == NATIVE_STEP_GEMM) blocks += row_blocks * ((s->count + WIDEST - 1) / WIDEST);
     }
     return blocks > 0 ? lines / blocks + 1 : 0;
 }
@@ -318,12 +290,10 @@ static void run(const native_program *program, native_call *call)
 {
     fetcher fetch = {.rows = 0};
     uint32_t rows = call->rows[program->axis];
-    tile t = {.base = call->workspace, .call = call, .first = call->first, .fetch = &fetch,
-              .apart = (program->ref_count + 15) / 16 * 16};
+    tile t = {.base = call->workspace, .call = call, .first = call->first, .fetch = &fetch, .apart = (program->ref_count + 15) / 16 * 16};
     const uint32_t tile_rows = program->tile_rows;
     const bool streams = can_stream(program, call);
-    if (rows > tile_rows)
-        fetch.lines = lines_per_block(program);
+    if (rows > tile_rows) fetch.lines = lines_per_block(program);
     while (rows > 0) {
         if (rows < BATCH_FROM) {
             t.rows = 1;
@@ -338,8 +308,12 @@ static void run(const native_program *program, native_call *call)
         t.streams = streams && (t.alone > 0 || t.rows % LANES == 0); /* nothing is read behind the last row */
         rows -= done;
         if (fetch.lines > 0) {
-            fetch = (fetcher){.call = call, .step = program->steps, .end = program->steps + program->step_count, .lines = fetch.lines,
-                              .first = t.first + done, .rows = rows < done ? rows : done};
+            fetch = (fetcher){.call = call,
+                              .step = program->steps,
+                              .end = program->steps + program->step_count,
+                              .lines = fetch.lines,
+                              .first = t.first + done,
+                              .rows = rows < done ? rows : done};
         }
         run_steps(&t, program);
         t.first += done;
@@ -363,8 +337,8 @@ static bool has(native_op op, native_type type) { return map_kernels[type][op] !
 static bool supported(void)
 {
 #if defined(__AVX512F__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f")
-        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #elif defined(__AVX2__)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
 #else

@@ -14,25 +14,21 @@ static const native_kernels *const levels[] = {
 #define LEVEL_ENTRY(isa) &stoai_native_kernels_##isa,
     STOA_ISA_MAP(LEVEL_ENTRY)
 #undef LEVEL_ENTRY
-    NULL
-};
+        NULL};
 
 const native_kernels *const *stoai_native_levels(void) { return levels; }
 
 stoa_status stoai_native_choose(const char *isa, const native_kernels **kernels, stoa_error *err)
 {
-    if (isa == NULL)
-        isa = getenv("STOA_ISA");
+    if (isa == NULL) isa = getenv("STOA_ISA");
     if (isa == NULL || *isa == '\0') {
         for (size_t i = 0; levels[i] != NULL; i++)
-            if (levels[i]->supported())
-                *kernels = levels[i];
+            if (levels[i]->supported()) *kernels = levels[i];
         return STOA_OK;
     }
     for (size_t i = 0; levels[i] != NULL; i++)
         if (strcmp(levels[i]->name, isa) == 0) {
-            if (!levels[i]->supported())
-                return STOA_FAIL(err, STOA_ENOTSUP, "instruction-set level '%s': this processor lacks it", isa);
+            if (!levels[i]->supported()) return STOA_FAIL(err, STOA_ENOTSUP, "instruction-set level '%s': this processor lacks it", isa);
             *kernels = levels[i];
             return STOA_OK;
         }
@@ -63,6 +59,5 @@ void stoai_native_gemm_pack(const float *w, int64_t stride_o, int64_t stride_k, 
 {
     memset(out, 0, stoai_native_packed_floats(count, length) * sizeof *out);
     for (uint32_t o = 0; o < count; o++)
-        for (uint32_t k = 0; k < length; k++)
-            out[stoai_native_weight_at(count, length, o, k)] = w[(int64_t)o * stride_o + k * stride_k];
+        for (uint32_t k = 0; k < length; k++) out[stoai_native_weight_at(count, length, o, k)] = w[(int64_t)o * stride_o + k * stride_k];
 }

@@ -24,11 +24,9 @@ typedef struct name_table {
 static name_entry *find_name(const name_table *table, const char *name)
 {
     uint64_t hash = 14695981039346656037u;
-    for (const char *c = name; *c; c++)
-        hash = (hash ^ (uint8_t)*c) * 1099511628211u;
+    for (const char *c = name; *c; c++) hash = (hash ^ (uint8_t)*c) * 1099511628211u;
     size_t at = (size_t)(hash ^ hash >> 32) & table->mask;
-    while (table->entries[at].name && strcmp(table->entries[at].name, name) != 0)
-        at = (at + 1) & table->mask;
+    while (table->entries[at].name && strcmp(table->entries[at].name, name) != 0) at = (at + 1) & table->mask;
     return &table->entries[at];
 }
 
@@ -36,10 +34,8 @@ static bool make_names(lowering *l, name_table *table)
 {
     const onnx_graph *g = &l->model->graph;
     size_t names = g->initializer_count + g->input_count, size = 16;
-    for (size_t i = 0; i < g->node_count; i++)
-        names += g->nodes[i].output_count;
-    while (size < names * 2)
-        size *= 2;
+    for (size_t i = 0; i < g->node_count; i++) names += g->nodes[i].output_count;
+    while (size < names * 2) size *= 2;
     table->mask = size - 1;
     table->entries = stoai_graph_take(l, size, sizeof *table->entries);
     for (size_t i = 0; table->entries && i < g->initializer_count; i++) {
@@ -106,8 +102,7 @@ static bool describe(lowering *l, const char *name, const graph_tensor *t, bool 
     if (t->rank - 1 > STOA_SHAPE_RANK_MAX)
         return stoai_graph_refuse(l, "'%s' has rank %u, at most %d", name, t->rank, STOA_SHAPE_RANK_MAX + 1) != NULL;
     *schema = (stoa_tensor_schema){.dtype = t->dtype, .rank = t->rank - 1, .width = t->count};
-    for (uint32_t i = 1; i < t->rank; i++)
-        schema->shape[i - 1] = t->dims[i];
+    for (uint32_t i = 1; i < t->rank; i++) schema->shape[i - 1] = t->dims[i];
     schema->name = stoai_arena_print(l->kept, "%s", name);
     schema->axis = t->rows - 1;
     schema->rows_name = l->axes[schema->axis];
@@ -126,11 +121,11 @@ static bool check_input(lowering *l, const onnx_value *v, const onnx_value *firs
         return stoai_graph_refuse(l, "input '%s' has no row axis (%s)", v->name, v->has_shape ? "rank 0" : "no shape") != NULL;
     for (uint32_t axis = 1; axis < v->rank; axis++)
         if (v->dims[axis] <= 0)
-            return stoai_graph_refuse(l, "input '%s': extent of axis %u is not known ('%s'); only axis 0 may vary", v->name,
-                                      axis, v->params[axis]) != NULL;
+            return stoai_graph_refuse(l, "input '%s': extent of axis %u is not known ('%s'); only axis 0 may vary", v->name, axis,
+                                      v->params[axis]) != NULL;
     if (v->dims[0] != first->dims[0])
-        return stoai_graph_refuse(l, "inputs '%s' and '%s' have different numbers of rows (%lld, %lld; -1: symbolic)",
-                                  first->name, v->name, (long long)first->dims[0], (long long)v->dims[0]) != NULL;
+        return stoai_graph_refuse(l, "inputs '%s' and '%s' have different numbers of rows (%lld, %lld; -1: symbolic)", first->name, v->name,
+                                  (long long)first->dims[0], (long long)v->dims[0]) != NULL;
     return true;
 }
 
@@ -160,8 +155,7 @@ static bool lower_inputs(lowering *l, const name_table *table, stoa_schema *sche
         uint32_t dims[GRAPH_RANK_MAX] = {1};
         if (!first) first = v;
         if (!check_input(l, v, first)) return false;
-        for (uint32_t axis = 1; axis < v->rank; axis++)
-            dims[axis] = (uint32_t)v->dims[axis];
+        for (uint32_t axis = 1; axis < v->rank; axis++) dims[axis] = (uint32_t)v->dims[axis];
         const uint32_t axis = find_axis(l, axes, v->params[0]);
         if (axis == l->axis_count) return stoai_graph_no_memory(l) != NULL;
         graph_tensor *t = stoai_emit_load(l, v->dtype, axis + 1, v->rank, dims, value);
@@ -181,7 +175,7 @@ static bool lower_inputs(lowering *l, const name_table *table, stoa_schema *sche
 /* ---- nodes ---------------------------------------------------------------------------------------------------------------- */
 
 static const lower_operator *const families[] = {stoai_lower_layout, stoai_lower_math, stoai_lower_linear, stoai_lower_groups,
-                                               stoai_lower_cross};
+                                                 stoai_lower_cross};
 
 static const lower_operator *find_operator(const char *name)
 {
@@ -267,13 +261,13 @@ static uint64_t count_parameters(const onnx_graph *g)
     return count;
 }
 
-stoa_status stoai_lower(const onnx_model *model, size_t file_bytes, const native_kernels *kernels, graph_arena *scratch,
-                        graph_arena *kept, native_plan *plan, stoa_schema *schema, stoa_error *err)
+stoa_status stoai_lower(const onnx_model *model, size_t file_bytes, const native_kernels *kernels, graph_arena *scratch, graph_arena *kept,
+                        native_plan *plan, stoa_schema *schema, stoa_error *err)
 {
     lowering l = {.model = model, .kernels = kernels, .arena = scratch, .kept = kept, .err = err};
     name_table table;
-    l.elements_left = file_bytes < (ELEMENTS_CEILING - ELEMENTS_FLOOR) / ELEMENTS_PER_BYTE
-        ? ELEMENTS_FLOOR + file_bytes * ELEMENTS_PER_BYTE : ELEMENTS_CEILING;
+    l.elements_left = file_bytes < (ELEMENTS_CEILING - ELEMENTS_FLOOR) / ELEMENTS_PER_BYTE ? ELEMENTS_FLOOR + file_bytes * ELEMENTS_PER_BYTE
+                                                                                           : ELEMENTS_CEILING;
     if (model->graph.sparse_count) stoai_graph_refuse(&l, "the model has sparse initializers");
     if (!make_names(&l, &table) || !lower_inputs(&l, &table, schema)) return l.status;
     for (size_t i = 0; i < model->graph.node_count; i++)

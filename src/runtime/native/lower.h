@@ -9,7 +9,7 @@
 
 /* All that a model keeps lies in `kept`; `scratch` may be released afterwards, in any case.
  * Errors: ENOTSUP naming node, operator and why; EFORMAT an inconsistent graph; ENOMEM. */
-stoa_status stoai_lower(const onnx_model *model, size_t file_bytes, const native_kernels *kernels, graph_arena *scratch,
-                        graph_arena *kept, native_plan *plan, stoa_schema *schema, stoa_error *err);
+stoa_status stoai_lower(const onnx_model *model, size_t file_bytes, const native_kernels *kernels, graph_arena *scratch, graph_arena *kept,
+                        native_plan *plan, stoa_schema *schema, stoa_error *err);
 
 #endif

@@ -38,8 +38,7 @@ static graph_tensor *lower_reduce(lowering *l)
     bool mask[GRAPH_RANK_MAX], given;
     if (!stoai_axes(l, 1, kind == NATIVE_REDUCE_SUM ? 13 : 18, t->rank, mask, &given)) return NULL;
     if (!given && stoai_attribute_int(l, "noop_with_empty_axes", 0)) return t;
-    for (uint32_t axis = 0; !given && axis < t->rank; axis++)
-        mask[axis] = true;
+    for (uint32_t axis = 0; !given && axis < t->rank; axis++) mask[axis] = true;
     if (t->dtype == STOA_BOOL) return stoai_graph_refuse(l, "it has no meaning for bool");
     return reduce(l, kind, false, t, mask, stoai_attribute_int(l, "keepdims", 1) != 0);
 }
@@ -64,13 +63,12 @@ static graph_tensor *hardmax(lowering *l, graph_tensor *t)
     memcpy(dims, t->dims, sizeof dims);
     dims[t->rank - 1] = 1;
     int64_t *positions = stoai_graph_take(l, length, sizeof *positions);
-    for (uint32_t i = 0; positions && i < length; i++)
-        positions[i] = i;
+    for (uint32_t i = 0; positions && i < length; i++) positions[i] = i;
     if (!positions) return NULL;
     graph_tensor *best = stoai_emit_reduce(l, NATIVE_REDUCE_ARG_MAX, false, t);
     best = stoai_graph_view(l, best, t->rows, t->rank, dims);
-    graph_tensor *hit = best ? stoai_emit_map(l, NATIVE_EQUAL, STOA_BOOL, NULL, best, stoai_graph_integers(l, positions, length),
-                                              NULL) : NULL;
+    graph_tensor *hit =
+        best ? stoai_emit_map(l, NATIVE_EQUAL, STOA_BOOL, NULL, best, stoai_graph_integers(l, positions, length), NULL) : NULL;
     return stoai_emit_cast(l, hit, t->dtype);
 }
 
@@ -106,8 +104,7 @@ static graph_tensor *lower_softmax(lowering *l)
         if (i != axis) order[rank++] = i;
     order[rank] = axis;
     graph_tensor *out = softmax_last(l, stoai_graph_permute(l, t, order));
-    for (uint32_t i = 0; i < t->rank; i++)
-        order[i] = i < axis ? i : i == axis ? t->rank - 1 : i - 1;
+    for (uint32_t i = 0; i < t->rank; i++) order[i] = i < axis ? i : i == axis ? t->rank - 1 : i - 1;
     return stoai_graph_permute(l, out, order);
 }
 
@@ -142,8 +139,7 @@ static void norm_statistics(lowering *l, graph_tensor *joined, const graph_tenso
     uint32_t dims[GRAPH_RANK_MAX];
     bool mask[GRAPH_RANK_MAX] = {false};
     mask[axis] = true;
-    for (uint32_t i = 0; i < t->rank; i++)
-        dims[i] = i < axis ? t->dims[i] : 1;
+    for (uint32_t i = 0; i < t->rank; i++) dims[i] = i < axis ? t->dims[i] : 1;
     graph_tensor *mean = reduce(l, NATIVE_REDUCE_MEAN, false, joined, mask, true);
     graph_tensor *away = stoai_emit(l, NATIVE_SUB, joined, mean), *squares = stoai_emit(l, NATIVE_MUL, away, away);
     graph_tensor *variance = squares ? reduce(l, NATIVE_REDUCE_MEAN, false, squares, mask, true) : NULL;
@@ -177,8 +173,7 @@ static graph_tensor *lower_rms_norm(lowering *l)
     uint32_t axis;
     if (!stoai_axis(l, stoai_attribute_int(l, "axis", -1), t->rank, 0, &axis)) return NULL;
     if (t->rows && axis == 0) return stoai_graph_refuse(l, "it normalises over the row axis");
-    for (uint32_t i = axis; i < t->rank; i++)
-        mask[i] = true;
+    for (uint32_t i = axis; i < t->rank; i++) mask[i] = true;
     graph_tensor *squares = stoai_emit(l, NATIVE_MUL, t, t);
     graph_tensor *mean = squares ? reduce(l, NATIVE_REDUCE_MEAN, false, squares, mask, true) : NULL;
     graph_tensor *epsilon = stoai_graph_scalar(l, t->dtype, stoai_attribute_float(l, "epsilon", (double)1e-5f));
@@ -194,13 +189,13 @@ static graph_tensor *lower_group_norm(lowering *l)
     if (t->rank < 2 || !t->rows) return stoai_graph_refuse(l, "it needs rows and channels");
     const uint32_t channels = t->dims[1], values = t->count;
     const int64_t asked = instance ? channels : stoai_attribute_int(l, "num_groups", 1);
-    if (asked < 1 || asked > channels || channels % asked || scale->count != bias->count
-        || (scale->count != channels && scale->count != asked))
+    if (asked < 1 || asked > channels || channels % asked || scale->count != bias->count ||
+        (scale->count != channels && scale->count != asked))
         return stoai_graph_refuse(l, "%lld groups of %u channels, %u scales", (long long)asked, channels, scale->count);
     const uint32_t groups = (uint32_t)asked, scales = scale->count;
     const uint32_t by_group[3] = {1, groups, values / groups}, by_scale[3] = {1, scales, values / scales}, column[2] = {scales, 1};
-    graph_tensor *y = stoai_emit_norm(l, stoai_attribute_float(l, "epsilon", (double)1e-5f), NULL, NULL,
-                                      stoai_graph_view(l, t, t->rows, 3, by_group));
+    graph_tensor *y =
+        stoai_emit_norm(l, stoai_attribute_float(l, "epsilon", (double)1e-5f), NULL, NULL, stoai_graph_view(l, t, t->rows, 3, by_group));
     y = stoai_graph_view(l, y, t->rows, 3, by_scale);
     y = stoai_emit(l, NATIVE_MUL, y, stoai_graph_view(l, scale, 0, 2, column));
     y = stoai_emit(l, NATIVE_ADD, y, stoai_graph_view(l, bias, 0, 2, column));
@@ -216,16 +211,15 @@ static graph_tensor *cumulate(lowering *l, graph_tensor *t, bool exclusive, bool
     graph_tensor *out = stoai_graph_like(l, t->dtype, t), *sum = NULL;
     for (uint32_t step = 0; out && step < length; step++) {
         const uint32_t position = reverse ? length - 1 - step : step;
-        graph_tensor *slice = stoai_graph_tensor(l, t->dtype, t->rows, t->rows ? 2 : 1,
-                                                 t->rows ? (const uint32_t[]){1, groups} : &groups);
-        for (uint32_t g = 0; slice && g < groups; g++)
-            slice->elements[g] = t->elements[(size_t)g * length + position];
+        graph_tensor *slice = stoai_graph_tensor(l, t->dtype, t->rows, t->rows ? 2 : 1, t->rows ? (const uint32_t[]){1, groups} : &groups);
+        for (uint32_t g = 0; slice && g < groups; g++) slice->elements[g] = t->elements[(size_t)g * length + position];
         graph_tensor *before = sum;
         sum = before ? stoai_emit(l, NATIVE_ADD, before, slice) : slice;
         if (!sum) return NULL;
         for (uint32_t g = 0; g < groups; g++)
             out->elements[(size_t)g * length + position] = !exclusive ? sum->elements[g]
-                : before ? before->elements[g] : (graph_element){.column = GRAPH_CONSTANT};
+                                                           : before   ? before->elements[g]
+                                                                      : (graph_element){.column = GRAPH_CONSTANT};
     }
     return out;
 }
@@ -243,17 +237,23 @@ static graph_tensor *lower_cum_sum(lowering *l)
     order[rank] = axis;
     graph_tensor *moved = stoai_graph_permute(l, t, order);
     moved = moved ? cumulate(l, moved, stoai_attribute_int(l, "exclusive", 0) != 0, stoai_attribute_int(l, "reverse", 0) != 0) : NULL;
-    for (uint32_t i = 0; i < t->rank; i++)
-        order[i] = i < axis ? i : i == axis ? t->rank - 1 : i - 1;
+    for (uint32_t i = 0; i < t->rank; i++) order[i] = i < axis ? i : i == axis ? t->rank - 1 : i - 1;
     return stoai_graph_permute(l, moved, order);
 }
 
 #define REDUCE(name, kind) {name, 1, 2, lower_reduce, NATIVE_REDUCE_##kind}
 
 const lower_operator stoai_lower_groups[] = {
-    REDUCE("ReduceSum", SUM), REDUCE("ReduceMean", MEAN), REDUCE("ReduceProd", PROD), REDUCE("ReduceMin", MIN),
-    REDUCE("ReduceMax", MAX), REDUCE("ReduceL1", L1), REDUCE("ReduceL2", L2), REDUCE("ReduceSumSquare", SUM_SQUARE),
-    REDUCE("ReduceLogSum", LOG_SUM), REDUCE("ReduceLogSumExp", LOG_SUM_EXP),
+    REDUCE("ReduceSum", SUM),
+    REDUCE("ReduceMean", MEAN),
+    REDUCE("ReduceProd", PROD),
+    REDUCE("ReduceMin", MIN),
+    REDUCE("ReduceMax", MAX),
+    REDUCE("ReduceL1", L1),
+    REDUCE("ReduceL2", L2),
+    REDUCE("ReduceSumSquare", SUM_SQUARE),
+    REDUCE("ReduceLogSum", LOG_SUM),
+    REDUCE("ReduceLogSumExp", LOG_SUM_EXP),
     {"ArgMax", 1, 1, lower_arg, NATIVE_REDUCE_ARG_MAX},
     {"ArgMin", 1, 1, lower_arg, NATIVE_REDUCE_ARG_MIN},
     {"Softmax", 1, 1, lower_softmax, SOFTMAX},

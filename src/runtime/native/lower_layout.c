@@ -9,10 +9,7 @@ static graph_tensor *keep_rows(lowering *l, const char *what) { return stoai_gra
 /* ---- shape ------------------------------------------------------------------------------------------------------------ */
 
 /* Whether entry 0 of a target shape stands for the row axis. */
-static bool names_rows(const lowering *l, int64_t extent, uint32_t rows)
-{
-    return rows || (l->fixed_rows && extent == l->fixed_rows);
-}
+static bool names_rows(const lowering *l, int64_t extent, uint32_t rows) { return rows || (l->fixed_rows && extent == l->fixed_rows); }
 
 /* Replaces 0 (copy) and -1 (what is left) in the target; `rows`: entry 0 is the row axis and counts 1. */
 static bool resolve_shape(lowering *l, const graph_tensor *t, int64_t *target, uint32_t rank, bool rows, uint32_t *dims)
@@ -68,8 +65,7 @@ static graph_tensor *lower_flatten(lowering *l)
     graph_tensor *t = l->in[0];
     uint32_t axis, dims[2] = {1, 1};
     if (!stoai_axis(l, stoai_attribute_int(l, "axis", 1), t->rank, stoai_attribute_int(l, "axis", 1) >= 0, &axis)) return NULL;
-    for (uint32_t i = 0; i < t->rank; i++)
-        dims[i >= axis] *= t->dims[i];
+    for (uint32_t i = 0; i < t->rank; i++) dims[i >= axis] *= t->dims[i];
     if (t->rows && (axis == 0 || dims[0] != 1)) return keep_rows(l, "flattening mixes other axes with");
     return stoai_graph_view(l, t, t->rows, 2, dims);
 }
@@ -79,8 +75,7 @@ static graph_tensor *lower_transpose(lowering *l)
     graph_tensor *t = l->in[0];
     const onnx_attribute *perm = stoai_attribute(l, "perm", ONNX_ATTRIBUTE_INTS);
     uint32_t order[GRAPH_RANK_MAX], seen = 0;
-    if (perm && perm->count != t->rank)
-        return stoai_graph_refuse(l, "perm has %zu entries, the tensor rank %u", perm->count, t->rank);
+    if (perm && perm->count != t->rank) return stoai_graph_refuse(l, "perm has %zu entries, the tensor rank %u", perm->count, t->rank);
     for (uint32_t i = 0; i < t->rank; i++) {
         const int64_t from = perm ? perm->integers[i] : (int64_t)t->rank - 1 - i;
         if (!stoai_axis(l, from, t->rank, 0, &order[i])) return NULL;
@@ -98,8 +93,7 @@ static graph_tensor *lower_squeeze(lowering *l)
     if (!stoai_axes(l, 1, 13, t->rank, mask, &given)) return NULL;
     if (t->rows && (given ? mask[0] : l->fixed_rows == 1)) return keep_rows(l, "it drops");
     for (uint32_t axis = 0; axis < t->rank; axis++) {
-        if (given && mask[axis] && t->dims[axis] != 1)
-            return stoai_graph_refuse(l, "axis %u has extent %u", axis, t->dims[axis]);
+        if (given && mask[axis] && t->dims[axis] != 1) return stoai_graph_refuse(l, "axis %u has extent %u", axis, t->dims[axis]);
         const bool drop = given ? mask[axis] : t->dims[axis] == 1 && !(t->rows && axis == 0);
         if (!drop) dims[rank++] = t->dims[axis];
     }
@@ -118,8 +112,7 @@ static graph_tensor *lower_unsqueeze(lowering *l)
     if (!stoai_axes(l, 1, 13, rank, mask, &given)) return NULL;
     if (t->rows && mask[0]) return keep_rows(l, "it moves");
     uint32_t from = 0;
-    for (uint32_t axis = 0; axis < rank; axis++)
-        dims[axis] = mask[axis] ? 1 : from < t->rank ? t->dims[from++] : 0;
+    for (uint32_t axis = 0; axis < rank; axis++) dims[axis] = mask[axis] ? 1 : from < t->rank ? t->dims[from++] : 0;
     if (from != t->rank || rank - from != added) return stoai_graph_refuse(l, "axes repeat");
     return stoai_graph_view(l, t, t->rows, rank, dims);
 }
@@ -132,8 +125,7 @@ static graph_tensor *lower_shape(lowering *l)
     start = start < 0 ? start + t->rank : start;
     end = end < 0 ? end + t->rank : end > t->rank ? t->rank : end;
     start = start < 0 ? 0 : start;
-    for (int64_t axis = start; axis < end; axis++)
-        values[count++] = t->dims[axis];
+    for (int64_t axis = start; axis < end; axis++) values[count++] = t->dims[axis];
     graph_tensor *out = stoai_graph_integers(l, values, count);
     if (out && t->rows && start == 0 && count) out->elements[0] = (graph_element){.integer = t->rows, .column = GRAPH_ROWS};
     return out;
@@ -166,8 +158,7 @@ static graph_tensor *lower_constant(lowering *l)
     case ONNX_ATTRIBUTE_INTS: t = stoai_graph_integers(l, a->integers, count); break;
     case ONNX_ATTRIBUTE_FLOATS:
         t = stoai_graph_tensor(l, STOA_FLOAT32, 0, 1, &count);
-        for (uint32_t i = 0; t && i < count; i++)
-            t->elements[i] = (graph_element){.real = (double)a->reals[i], .column = GRAPH_CONSTANT};
+        for (uint32_t i = 0; t && i < count; i++) t->elements[i] = (graph_element){.real = (double)a->reals[i], .column = GRAPH_CONSTANT};
         break;
     default: stoai_graph_refuse(l, "attribute '%s'", a->name); break;
     }
@@ -187,21 +178,18 @@ static graph_tensor *lower_constant_of_shape(lowering *l)
     if (value->count != 1) return stoai_graph_refuse(l, "a value of %u elements", value->count);
     for (uint32_t i = 0; i < shape->count; i++) {
         if (is_rows[i] && i) return keep_rows(l, "it moves");
-        if (!is_rows[i] && (extents[i] < 0 || extents[i] > INT32_MAX))
-            return stoai_graph_refuse(l, "extent %lld", (long long)extents[i]);
+        if (!is_rows[i] && (extents[i] < 0 || extents[i] > INT32_MAX)) return stoai_graph_refuse(l, "extent %lld", (long long)extents[i]);
         dims[i] = is_rows[i] ? 1 : (uint32_t)extents[i];
     }
     graph_tensor *t = stoai_graph_tensor(l, value->dtype, shape->count ? is_rows[0] : 0, shape->count, dims);
-    for (uint32_t i = 0; t && i < t->count; i++)
-        t->elements[i] = value->elements[0];
+    for (uint32_t i = 0; t && i < t->count; i++) t->elements[i] = value->elements[0];
     return t;
 }
 
 static graph_tensor *lower_range(lowering *l)
 {
     for (size_t i = 0; i < 3; i++)
-        if (l->in[i]->count != 1 || !stoai_graph_is_constant(l->in[i]))
-            return stoai_graph_refuse(l, "its bounds are not constant");
+        if (l->in[i]->count != 1 || !stoai_graph_is_constant(l->in[i])) return stoai_graph_refuse(l, "its bounds are not constant");
     const bool real = stoai_is_float(l->in[0]->dtype);
     const graph_element *start = l->in[0]->elements, *limit = l->in[1]->elements, *delta = l->in[2]->elements;
     const double from = real ? start->real : (double)start->integer, to = real ? limit->real : (double)limit->integer;
@@ -213,10 +201,8 @@ static graph_tensor *lower_range(lowering *l)
     graph_tensor *t = stoai_graph_tensor(l, l->in[0]->dtype, 0, 1, &count);
     for (uint32_t i = 0; t && i < count; i++) {
         t->elements[i].column = GRAPH_CONSTANT;
-        if (real)
-            t->elements[i].real = from + (double)i * by;
-        else
-            t->elements[i].integer = start->integer + (int64_t)i * delta->integer;
+        if (real) t->elements[i].real = from + (double)i * by;
+        else t->elements[i].integer = start->integer + (int64_t)i * delta->integer;
     }
     return t;
 }
@@ -224,8 +210,8 @@ static graph_tensor *lower_range(lowering *l)
 /* ---- selecting elements along axes ----------------------------------------------------------------------------------------- */
 
 /* `axis` of t replaced by `count` of its positions; position -1 takes `fill`. */
-static graph_tensor *select_positions(lowering *l, const graph_tensor *t, uint32_t axis, const int64_t *positions,
-                                      uint32_t count, const graph_element *fill)
+static graph_tensor *select_positions(lowering *l, const graph_tensor *t, uint32_t axis, const int64_t *positions, uint32_t count,
+                                      const graph_element *fill)
 {
     uint32_t dims[GRAPH_RANK_MAX];
     size_t inner = 1, outer = 1, to = 0;
@@ -240,8 +226,7 @@ static graph_tensor *select_positions(lowering *l, const graph_tensor *t, uint32
     for (size_t o = 0; out->count && o < outer; o++)
         for (uint32_t p = 0; p < count; p++)
             for (size_t i = 0; i < inner; i++)
-                out->elements[to++] = positions[p] < 0 ? *fill
-                    : t->elements[(o * t->dims[axis] + (size_t)positions[p]) * inner + i];
+                out->elements[to++] = positions[p] < 0 ? *fill : t->elements[(o * t->dims[axis] + (size_t)positions[p]) * inner + i];
     return out;
 }
 
@@ -262,8 +247,7 @@ static graph_tensor *slice_axis(lowering *l, graph_tensor *t, uint32_t axis, int
     step = clamp(step, -extent - 1, extent + 1);
     int64_t *positions = stoai_graph_take(l, (size_t)extent + 1, sizeof *positions);
     uint32_t count = 0;
-    for (int64_t at = start; positions && extent && (step > 0 ? at < end : at > end); at += step)
-        positions[count++] = at;
+    for (int64_t at = start; positions && extent && (step > 0 ? at < end : at > end); at += step) positions[count++] = at;
     return positions ? select_positions(l, t, axis, positions, count, NULL) : NULL;
 }
 
@@ -306,8 +290,7 @@ static bool split_sizes(lowering *l, uint32_t extent, int64_t *sizes)
         return stoai_graph_refuse(l, "%zu outputs and another number of pieces", l->out_count) != NULL;
     for (size_t i = 0; i < l->out_count; i++) {
         sizes[i] = given ? given[i] : clamp(extent - (int64_t)i * chunk, 0, chunk);
-        if (sizes[i] < 0 || sizes[i] > extent - sum)
-            return stoai_graph_refuse(l, "the pieces do not fit extent %u", extent) != NULL;
+        if (sizes[i] < 0 || sizes[i] > extent - sum) return stoai_graph_refuse(l, "the pieces do not fit extent %u", extent) != NULL;
         sum += sizes[i];
     }
     return sum == extent ? true : stoai_graph_refuse(l, "the pieces do not fit extent %u", extent) != NULL;
@@ -321,8 +304,7 @@ static graph_tensor *lower_split(lowering *l)
     if (t->rows && axis == 0) return keep_rows(l, "it splits");
     int64_t *sizes = stoai_graph_take(l, l->out_count, sizeof *sizes), at = 0;
     if (!sizes || !split_sizes(l, t->dims[axis], sizes)) return NULL;
-    for (size_t i = 0; i < l->out_count; at += sizes[i++])
-        l->out[i] = slice_axis(l, t, axis, at, at + sizes[i], 1);
+    for (size_t i = 0; i < l->out_count; at += sizes[i++]) l->out[i] = slice_axis(l, t, axis, at, at + sizes[i], 1);
     return l->out[0];
 }
 
@@ -387,8 +369,7 @@ static graph_tensor *lower_gather(lowering *l)
     }
     if (t->rank + indices->rank > GRAPH_RANK_MAX + 1) return stoai_graph_refuse(l, "a rank above %d", GRAPH_RANK_MAX);
     for (uint32_t i = 0; i < t->rank; i++)
-        for (uint32_t k = 0; k < (i == axis ? indices->rank : 1); k++)
-            dims[rank++] = i == axis ? indices->dims[k] : t->dims[i];
+        for (uint32_t k = 0; k < (i == axis ? indices->rank : 1); k++) dims[rank++] = i == axis ? indices->dims[k] : t->dims[i];
     return stoai_graph_view(l, select_positions(l, t, axis, positions, indices->count, NULL), t->rows, rank, dims);
 }
 
@@ -402,8 +383,7 @@ static graph_tensor *lower_expand(lowering *l)
     if (!extents) return NULL;
     for (uint32_t i = 0; i < shape->count; i++) {
         if (is_rows[i] && i) return keep_rows(l, "it moves");
-        if (!is_rows[i] && (extents[i] < 0 || extents[i] > INT32_MAX))
-            return stoai_graph_refuse(l, "extent %lld", (long long)extents[i]);
+        if (!is_rows[i] && (extents[i] < 0 || extents[i] > INT32_MAX)) return stoai_graph_refuse(l, "extent %lld", (long long)extents[i]);
         /* Where t has the row axis, the shape may name it or leave it alone (1). */
         const bool fixed = t->rows && i == 0 && shape->count == t->rank && names_rows(l, extents[i], is_rows[i]);
         dims[i] = is_rows[i] || fixed ? 1 : (uint32_t)extents[i];
@@ -427,8 +407,7 @@ static graph_tensor *lower_tile(lowering *l)
             return stoai_graph_refuse(l, "%lld repeats", (long long)repeats[axis]);
         const uint32_t count = (uint32_t)repeats[axis] * t->dims[axis];
         int64_t *positions = stoai_graph_take(l, count, sizeof *positions);
-        for (uint32_t i = 0; positions && i < count; i++)
-            positions[i] = i % t->dims[axis];
+        for (uint32_t i = 0; positions && i < count; i++) positions[i] = i % t->dims[axis];
         t = positions ? select_positions(l, t, axis, positions, count, NULL) : NULL;
     }
     return t;
@@ -454,13 +433,12 @@ static graph_tensor *pad_axis(lowering *l, graph_tensor *t, uint32_t axis, int64
     if (before == 0 && after == 0) return t;
     const int64_t extent = t->dims[axis], limit = INT32_MAX / 4;
     if (t->rows && axis == 0) return stoai_graph_refuse(l, "it pads the row axis");
-    if (before < -extent || before > limit || after < -extent || after > limit || before + after + extent < 0
-        || (mode[0] != 'c' && !extent) || (uint64_t)(before + after + extent) > l->elements_left)
+    if (before < -extent || before > limit || after < -extent || after > limit || before + after + extent < 0 ||
+        (mode[0] != 'c' && !extent) || (uint64_t)(before + after + extent) > l->elements_left)
         return stoai_graph_refuse(l, "padding by %lld and %lld", (long long)before, (long long)after);
     const uint32_t count = (uint32_t)(before + after + extent);
     int64_t *positions = stoai_graph_take(l, count, sizeof *positions);
-    for (uint32_t i = 0; positions && i < count; i++)
-        positions[i] = pad_source((int64_t)i - before, extent, mode);
+    for (uint32_t i = 0; positions && i < count; i++) positions[i] = pad_source((int64_t)i - before, extent, mode);
     return positions ? select_positions(l, t, axis, positions, count, fill) : NULL;
 }
 
@@ -499,10 +477,8 @@ static graph_tensor *lower_dropout(lowering *l)
     graph_tensor *mask = l->out[1] = stoai_graph_like(l, l->model->opset >= 10 ? STOA_BOOL : l->in[0]->dtype, l->in[0]);
     for (uint32_t i = 0; mask && i < mask->count; i++) {
         mask->elements[i].column = GRAPH_CONSTANT;
-        if (mask->dtype == STOA_BOOL)
-            mask->elements[i].integer = 1;
-        else
-            mask->elements[i].real = 1.0;
+        if (mask->dtype == STOA_BOOL) mask->elements[i].integer = 1;
+        else mask->elements[i].real = 1.0;
     }
     return l->in[0];
 }

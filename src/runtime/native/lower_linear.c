@@ -40,27 +40,24 @@ static double *weights_of(lowering *l, weight_cache *cache, const matrix *m, dou
     cache->zeros = stoai_graph_take(l, m->columns, sizeof *cache->zeros);
     if (!cache->weights || !cache->zeros) return NULL;
     for (uint32_t o = 0; o < m->columns; o++)
-        for (uint32_t k = 0; k < m->rows; k++)
-            cache->weights[(size_t)o * m->rows + k] = scale * at(m, k, o)->real;
+        for (uint32_t k = 0; k < m->rows; k++) cache->weights[(size_t)o * m->rows + k] = scale * at(m, k, o)->real;
     return cache->weights;
 }
 
 static matrix transposed(const matrix *m) { return (matrix){m->data, m->column, m->row, m->columns, m->rows}; }
 
 /* out = a w for constant w: one GEMM for each row of a. */
-static bool product_by_weights(lowering *l, const matrix *a, const matrix *w, double scale, const double *bias,
-                               weight_cache *cache, graph_element *out, size_t out_row, size_t out_column)
+static bool product_by_weights(lowering *l, const matrix *a, const matrix *w, double scale, const double *bias, weight_cache *cache,
+                               graph_element *out, size_t out_row, size_t out_column)
 {
     double *weights = weights_of(l, cache, w, scale);
     graph_element *in = stoai_graph_take(l, a->columns, sizeof *in), *row = stoai_graph_take(l, w->columns, sizeof *row);
     if (!weights || !in || !row) return false;
     if (bias) memcpy(cache->zeros, bias, w->columns * sizeof *bias);
     for (uint32_t i = 0; i < a->rows; i++) {
-        for (uint32_t k = 0; k < a->columns; k++)
-            in[k] = *at(a, i, k);
+        for (uint32_t k = 0; k < a->columns; k++) in[k] = *at(a, i, k);
         if (!stoai_emit_gemm(l, in, a->columns, weights, cache->zeros, w->columns, row)) return false;
-        for (uint32_t o = 0; o < w->columns; o++)
-            out[i * out_row + o * out_column] = row[o];
+        for (uint32_t o = 0; o < w->columns; o++) out[i * out_row + o * out_column] = row[o];
     }
     return true;
 }
@@ -103,8 +100,7 @@ static bool check_matmul(lowering *l, const graph_tensor *a, const graph_tensor 
     if (a->rows && a->rank == 2 && b->rank > 2)
         return stoai_graph_refuse(l, "the rows of the left operand meet a batch of matrices: it mixes rows") != NULL;
     const uint32_t inner = b->dims[b->rank == 1 ? 0 : b->rank - 2];
-    if (a->dims[a->rank - 1] != inner)
-        return stoai_graph_refuse(l, "inner extents %u and %u", a->dims[a->rank - 1], inner) != NULL;
+    if (a->dims[a->rank - 1] != inner) return stoai_graph_refuse(l, "inner extents %u and %u", a->dims[a->rank - 1], inner) != NULL;
     return true;
 }
 
@@ -167,8 +163,7 @@ static graph_tensor *lower_matmul(lowering *l)
 static double *gemm_bias(lowering *l, const graph_tensor *c, double beta, uint32_t count)
 {
     double *bias = stoai_graph_take(l, count, sizeof *bias);
-    for (uint32_t o = 0; bias && c && o < count; o++)
-        bias[o] = beta * c->elements[c->count == 1 ? 0 : o].real;
+    for (uint32_t o = 0; bias && c && o < count; o++) bias[o] = beta * c->elements[c->count == 1 ? 0 : o].real;
     return bias;
 }
 
@@ -196,7 +191,8 @@ static graph_tensor *lower_gemm(lowering *l)
     const uint32_t K = b->dims[transposed_b], O = b->dims[!transposed_b];
     if (a->dims[1] != K || !K) return stoai_graph_refuse(l, "inner extents %u and %u", a->dims[1], K);
     const matrix right = {b->elements, transposed_b ? 1 : O, transposed_b ? K : 1, K, O};
-    const bool plain_bias = !c || (stoai_graph_is_constant(c) && !c->rows && (c->count == 1 || (c->count == O && c->dims[c->rank - 1] == O)));
+    const bool plain_bias =
+        !c || (stoai_graph_is_constant(c) && !c->rows && (c->count == 1 || (c->count == O && c->dims[c->rank - 1] == O)));
     if (stoai_native_type(a->dtype) != NATIVE_F32 || !a->rows || !is_constant_matrix(&right) || !plain_bias)
         return gemm_general(l, a, b, c, alpha, beta);
     const uint32_t dims[2] = {a->dims[0], O};
@@ -227,8 +223,8 @@ static graph_tensor *lower_batch_norm(lowering *l)
     for (uint32_t i = 0; i < channels; i++) {
         const double factor = l->in[1]->elements[i].real / sqrt(l->in[4]->elements[i].real + epsilon);
         s->elements[i] = (graph_element){.real = factor, .column = GRAPH_CONSTANT};
-        t->elements[i] = (graph_element){.real = l->in[2]->elements[i].real - l->in[3]->elements[i].real * factor,
-                                         .column = GRAPH_CONSTANT};
+        t->elements[i] =
+            (graph_element){.real = l->in[2]->elements[i].real - l->in[3]->elements[i].real * factor, .column = GRAPH_CONSTANT};
     }
     return stoai_emit(l, NATIVE_ADD, stoai_emit(l, NATIVE_MUL, x, s), t);
 }

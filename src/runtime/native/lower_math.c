@@ -57,8 +57,7 @@ static graph_tensor *lower_variadic(lowering *l)
         if (!same_types(l, t, l->in[i])) return NULL;
         t = stoai_emit(l, op, t, l->in[i]);
     }
-    if (t && strcmp(l->node->op, "Mean") == 0)
-        t = stoai_emit(l, NATIVE_DIV, t, stoai_graph_scalar(l, t->dtype, (double)l->in_count));
+    if (t && strcmp(l->node->op, "Mean") == 0) t = stoai_emit(l, NATIVE_DIV, t, stoai_graph_scalar(l, t->dtype, (double)l->in_count));
     return t;
 }
 
@@ -72,8 +71,9 @@ static graph_tensor *lower_mod(lowering *l)
 static bool is_two(const graph_tensor *t)
 {
     for (uint32_t i = 0; i < t->count; i++)
-        if (t->elements[i].column != GRAPH_CONSTANT
-            || (stoai_is_float(t->dtype) ? t->elements[i].real != 2.0 : t->elements[i].integer != 2)) return false;
+        if (t->elements[i].column != GRAPH_CONSTANT ||
+            (stoai_is_float(t->dtype) ? t->elements[i].real != 2.0 : t->elements[i].integer != 2))
+            return false;
     return t->count == 1;
 }
 
@@ -124,8 +124,7 @@ static const activation activations[] = {
 static graph_tensor *lower_activation(lowering *l)
 {
     const activation *a = activations;
-    while (a->op != (native_op)stoai_lower_code(l))
-        a++;
+    while (a->op != (native_op)stoai_lower_code(l)) a++;
     native_step parameters = {.op = a->op};
     parameters.alpha = (float)stoai_attribute_float(l, a->alpha, (double)a->alpha_default);
     if (a->beta) parameters.beta = (float)stoai_attribute_float(l, a->beta, (double)a->beta_default);
@@ -188,21 +187,19 @@ static graph_tensor *lower_one_hot(lowering *l)
     memcpy(dims, indices->dims, sizeof indices->dims);
     dims[rank - 1] = 1;
     int64_t *positions = stoai_graph_take(l, (size_t)depth, sizeof *positions);
-    for (int64_t i = 0; positions && i < depth; i++)
-        positions[i] = i;
+    for (int64_t i = 0; positions && i < depth; i++) positions[i] = i;
     if (!positions) return NULL;
     graph_tensor *at = stoai_graph_view(l, indices, indices->rows, rank, dims), *zero = stoai_graph_scalar(l, STOA_INT64, 0.0);
     graph_tensor *from_end = stoai_emit(l, NATIVE_ADD, at, stoai_graph_scalar(l, STOA_INT64, (double)depth));
     graph_tensor *negative = stoai_emit_map(l, NATIVE_LESS, STOA_BOOL, NULL, at, zero, NULL);
     at = from_end ? stoai_emit_map(l, NATIVE_WHERE, STOA_INT64, NULL, negative, from_end, at) : NULL;
-    graph_tensor *hit = at ? stoai_emit_map(l, NATIVE_EQUAL, STOA_BOOL, NULL, at,
-                                            stoai_graph_integers(l, positions, (uint32_t)depth), NULL) : NULL;
+    graph_tensor *hit =
+        at ? stoai_emit_map(l, NATIVE_EQUAL, STOA_BOOL, NULL, at, stoai_graph_integers(l, positions, (uint32_t)depth), NULL) : NULL;
     graph_tensor off = *values, on = *values;
     off.rank = on.rank = 0, off.count = on.count = 1;
     on.elements = values->elements + 1;
     graph_tensor *out = hit ? stoai_emit_map(l, NATIVE_WHERE, values->dtype, NULL, hit, &on, &off) : NULL;
-    for (uint32_t i = 0; i < rank; i++)
-        order[i] = i < axis ? i : i == axis ? rank - 1 : i - 1;
+    for (uint32_t i = 0; i < rank; i++) order[i] = i < axis ? i : i == axis ? rank - 1 : i - 1;
     return stoai_graph_permute(l, out, order);
 }
 
@@ -212,15 +209,22 @@ static graph_tensor *lower_one_hot(lowering *l)
 #define ACTIVATION(name, op) {name, 1, 1, lower_activation, NATIVE_##op}
 
 const lower_operator stoai_lower_math[] = {
-    BINARY("Add", ADD), BINARY("Sub", SUB), BINARY("Mul", MUL), BINARY("Div", DIV), BINARY("PRelu", PRELU),
+    BINARY("Add", ADD),
+    BINARY("Sub", SUB),
+    BINARY("Mul", MUL),
+    BINARY("Div", DIV),
+    BINARY("PRelu", PRELU),
     {"Pow", 2, 2, lower_pow, 0},
     {"Mod", 2, 2, lower_mod, 0},
     {"Min", 1, 255, lower_variadic, NATIVE_MIN},
     {"Max", 1, 255, lower_variadic, NATIVE_MAX},
     {"Sum", 1, 255, lower_variadic, NATIVE_ADD},
     {"Mean", 1, 255, lower_variadic, NATIVE_ADD},
-    COMPARISON("Equal", EQUAL), COMPARISON("Less", LESS), COMPARISON("LessOrEqual", LESS_EQUAL),
-    COMPARISON("Greater", GREATER), COMPARISON("GreaterOrEqual", GREATER_EQUAL),
+    COMPARISON("Equal", EQUAL),
+    COMPARISON("Less", LESS),
+    COMPARISON("LessOrEqual", LESS_EQUAL),
+    COMPARISON("Greater", GREATER),
+    COMPARISON("GreaterOrEqual", GREATER_EQUAL),
     {"And", 2, 2, lower_logical, NATIVE_AND},
     {"Or", 2, 2, lower_logical, NATIVE_OR},
     {"Xor", 2, 2, lower_logical, NATIVE_XOR},
@@ -237,14 +241,42 @@ const lower_operator stoai_lower_math[] = {
     {"Gelu", 1, 1, lower_gelu, 0},
     {"IsNaN", 1, 1, lower_test, NATIVE_ISNAN},
     {"IsInf", 1, 1, lower_test, NATIVE_ISINF},
-    ACTIVATION("LeakyRelu", LEAKY_RELU), ACTIVATION("Elu", ELU), ACTIVATION("Selu", SELU), ACTIVATION("Celu", CELU),
-    ACTIVATION("ThresholdedRelu", THRESHOLDED_RELU), ACTIVATION("HardSigmoid", HARD_SIGMOID), ACTIVATION("Swish", SWISH),
+    ACTIVATION("LeakyRelu", LEAKY_RELU),
+    ACTIVATION("Elu", ELU),
+    ACTIVATION("Selu", SELU),
+    ACTIVATION("Celu", CELU),
+    ACTIVATION("ThresholdedRelu", THRESHOLDED_RELU),
+    ACTIVATION("HardSigmoid", HARD_SIGMOID),
+    ACTIVATION("Swish", SWISH),
     ACTIVATION("Shrink", SHRINK),
-    UNARY("Neg", NEG), UNARY("Abs", ABS), UNARY("Sign", SIGN), UNARY("Reciprocal", RECIPROCAL), UNARY("Sqrt", SQRT),
-    UNARY("Floor", FLOOR), UNARY("Ceil", CEIL), UNARY("Round", ROUND), UNARY("Exp", EXP), UNARY("Log", LOG),
-    UNARY("Erf", ERF), UNARY("Sigmoid", SIGMOID), UNARY("Tanh", TANH), UNARY("Sin", SIN), UNARY("Cos", COS),
-    UNARY("Tan", TAN), UNARY("Asin", ASIN), UNARY("Acos", ACOS), UNARY("Atan", ATAN), UNARY("Sinh", SINH),
-    UNARY("Cosh", COSH), UNARY("Asinh", ASINH), UNARY("Acosh", ACOSH), UNARY("Atanh", ATANH), UNARY("Relu", RELU),
-    UNARY("HardSwish", HARD_SWISH), UNARY("Softplus", SOFTPLUS), UNARY("Softsign", SOFTSIGN), UNARY("Mish", MISH),
+    UNARY("Neg", NEG),
+    UNARY("Abs", ABS),
+    UNARY("Sign", SIGN),
+    UNARY("Reciprocal", RECIPROCAL),
+    UNARY("Sqrt", SQRT),
+    UNARY("Floor", FLOOR),
+    UNARY("Ceil", CEIL),
+    UNARY("Round", ROUND),
+    UNARY("Exp", EXP),
+    UNARY("Log", LOG),
+    UNARY("Erf", ERF),
+    UNARY("Sigmoid", SIGMOID),
+    UNARY("Tanh", TANH),
+    UNARY("Sin", SIN),
+    UNARY("Cos", COS),
+    UNARY("Tan", TAN),
+    UNARY("Asin", ASIN),
+    UNARY("Acos", ACOS),
+    UNARY("Atan", ATAN),
+    UNARY("Sinh", SINH),
+    UNARY("Cosh", COSH),
+    UNARY("Asinh", ASINH),
+    UNARY("Acosh", ACOSH),
+    UNARY("Atanh", ATANH),
+    UNARY("Relu", RELU),
+    UNARY("HardSwish", HARD_SWISH),
+    UNARY("Softplus", SOFTPLUS),
+    UNARY("Softsign", SOFTSIGN),
+    UNARY("Mish", MISH),
     {NULL, 0, 0, NULL, 0},
 };

@@ -16,54 +16,53 @@
  * vector of it). F32 works in whole vectors and may read and write up to one vector past n. */
 typedef void (*map_kernel)(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s);
 
-#define F32_DEFINE(name, value)                                                                           \
+#define F32_DEFINE(name, value) \
     static void map_f32_##name(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s) \
-    {                                                                                                     \
-        const float alpha = s->alpha, beta = s->beta;                                                     \
-        const float *pa = in[0], *pb = in[1], *pc = in[2];                                                \
-        float *to = out;                                                                                  \
-        for (size_t i = 0; i < n; i += LANES) {                                                           \
-            const vf a = v_load(pa + i * inc[0]), b = v_load(pb + i * inc[1]), c = v_load(pc + i * inc[2]);  \
-            (void)alpha, (void)beta, (void)b, (void)c;                                                    \
-            v_store(to + i, value);                                                                       \
-        }                                                                                                 \
+    { \
+        const float alpha = s->alpha, beta = s->beta; \
+        const float *pa = in[0], *pb = in[1], *pc = in[2]; \
+        float *to = out; \
+        for (size_t i = 0; i < n; i += LANES) { \
+            const vf a = v_load(pa + i * inc[0]), b = v_load(pb + i * inc[1]), c = v_load(pc + i * inc[2]); \
+            (void)alpha, (void)beta, (void)b, (void)c; \
+            v_store(to + i, value); \
+        } \
     }
 F32_MAP(F32_DEFINE)
 #undef F32_DEFINE
 
 /* The loops; R is the result's type, T and U as above. */
-#define SCALAR_DEFINE(prefix, name, R, value)                                                             \
+#define SCALAR_DEFINE(prefix, name, R, value) \
     static void map_##prefix##_##name(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s) \
-    {                                                                                                     \
-        const T *pa = in[0], *pb = in[1];                                                                 \
-        R *to = out;                                                                                      \
-        (void)s;                                                                                          \
-        for (size_t i = 0; i < n; i++) {                                                                  \
-            const T a = pa[i * inc[0]], b = pb[i * inc[1]];                                               \
-            (void)b;                                                                                      \
-            to[i] = (R)(value);                                                                           \
-        }                                                                                                 \
+    { \
+        const T *pa = in[0], *pb = in[1]; \
+        R *to = out; \
+        (void)s; \
+        for (size_t i = 0; i < n; i++) { \
+            const T a = pa[i * inc[0]], b = pb[i * inc[1]]; \
+            (void)b; \
+            to[i] = (R)(value); \
+        } \
     }
 /* The condition is I32 whatever the type. */
-#define WHERE_DEFINE(prefix)                                                                              \
+#define WHERE_DEFINE(prefix) \
     static void map_##prefix##_WHERE(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s) \
-    {                                                                                                     \
-        const int32_t *condition = in[0];                                                                 \
-        const T *pb = in[1], *pc = in[2];                                                                 \
-        T *to = out;                                                                                      \
-        (void)s;                                                                                          \
-        for (size_t i = 0; i < n; i++)                                                                    \
-            to[i] = condition[i * inc[0]] != 0 ? pb[i * inc[1]] : pc[i * inc[2]];                         \
+    { \
+        const int32_t *condition = in[0]; \
+        const T *pb = in[1], *pc = in[2]; \
+        T *to = out; \
+        (void)s; \
+        for (size_t i = 0; i < n; i++) to[i] = condition[i * inc[0]] != 0 ? pb[i * inc[1]] : pc[i * inc[2]]; \
     }
-#define CLIP_DEFINE(prefix)                                                                               \
+#define CLIP_DEFINE(prefix) \
     static void map_##prefix##_CLIP(void *out, const void *const in[3], const size_t inc[3], size_t n, const native_step *s) \
-    {                                                                                                     \
-        const T *pa = in[0], low = INT_OF_DOUBLE(s->low), high = INT_BOUND_OF_DOUBLE(s->high);            \
-        T *to = out;                                                                                      \
-        for (size_t i = 0; i < n; i++) {                                                                  \
-            const T a = pa[i * inc[0]], raised = a < low ? low : a;                                       \
-            to[i] = raised > high ? high : raised;                                                        \
-        }                                                                                                 \
+    { \
+        const T *pa = in[0], low = INT_OF_DOUBLE(s->low), high = INT_BOUND_OF_DOUBLE(s->high); \
+        T *to = out; \
+        for (size_t i = 0; i < n; i++) { \
+            const T a = pa[i * inc[0]], raised = a < low ? low : a; \
+            to[i] = raised > high ? high : raised; \
+        } \
     }
 
 #define T double
@@ -117,10 +116,8 @@ static const map_kernel map_kernels[4][NATIVE_OP_COUNT] = {
 #define F64_ENTRY(name, value) [NATIVE_F64][NATIVE_##name] = map_f64_##name,
 #define I32_ENTRY(name, value) [NATIVE_I32][NATIVE_##name] = map_i32_##name,
 #define I64_ENTRY(name, value) [NATIVE_I64][NATIVE_##name] = map_i64_##name,
-    F32_MAP(F32_ENTRY)
-    F64_MAP(F64_ENTRY) F64_TO_I32_MAP(F64_ENTRY) F64_ENTRY(WHERE, 0)
-    INT_MAP(I32_ENTRY) INT_TO_I32_MAP(I32_ENTRY) I32_ENTRY(WHERE, 0) I32_ENTRY(CLIP, 0)
-    INT_MAP(I64_ENTRY) INT_TO_I32_MAP(I64_ENTRY) I64_ENTRY(WHERE, 0) I64_ENTRY(CLIP, 0)
+    F32_MAP(F32_ENTRY) F64_MAP(F64_ENTRY) F64_TO_I32_MAP(F64_ENTRY) F64_ENTRY(WHERE, 0) INT_MAP(I32_ENTRY) INT_TO_I32_MAP(I32_ENTRY)
+        I32_ENTRY(WHERE, 0) I32_ENTRY(CLIP, 0) INT_MAP(I64_ENTRY) INT_TO_I32_MAP(I64_ENTRY) I64_ENTRY(WHERE, 0) I64_ENTRY(CLIP, 0)
 #undef F32_ENTRY
 #undef F64_ENTRY
 #undef I32_ENTRY
@@ -149,16 +146,14 @@ static void map_columns(const tile *t, const native_step *s, map_kernel kernel, 
         for (uint32_t p = 0; p < 3; p++) {
             const native_operand *o = &s->in[p];
             in[p] = constant[p];
-            if (p >= operands)
-                continue;
+            if (p >= operands) continue;
             if (o->constants == NULL) {
                 in[p] = tile_column(t, operand_ref(o, i));
                 inc[p] = 1;
             } else if (type_bytes(o->type) == 8) {
                 memcpy(constant[p], (const uint64_t *)o->constants + i, 8);
             } else {
-                for (size_t lane = 0; lane < LANES; lane++)
-                    constant[p][lane] = ((const uint32_t *)o->constants)[i];
+                for (size_t lane = 0; lane < LANES; lane++) constant[p][lane] = ((const uint32_t *)o->constants)[i];
             }
         }
         kernel(tile_column(t, s->out + i * out_refs), in, inc, n, s);
@@ -180,13 +175,10 @@ static void map_elements(const tile *t, const native_step *s, map_kernel kernel,
             memset((char *)gathered[p] + n * bytes, 0, VECTOR_BYTES);
             inc[p] = 1;
             in[p] = gathered[p];
-            if (o->constants != NULL)
-                memcpy(gathered[p], (const char *)o->constants + start * bytes, n * bytes);
-            else if (o->refs == NULL)
-                in[p] = tile_column(t, operand_ref(o, start));
+            if (o->constants != NULL) memcpy(gathered[p], (const char *)o->constants + start * bytes, n * bytes);
+            else if (o->refs == NULL) in[p] = tile_column(t, operand_ref(o, start));
             else
-                for (uint32_t i = 0; i < n; i++)
-                    memcpy((char *)gathered[p] + i * bytes, tile_column(t, o->refs[start + i]), bytes);
+                for (uint32_t i = 0; i < n; i++) memcpy((char *)gathered[p] + i * bytes, tile_column(t, o->refs[start + i]), bytes);
         }
         kernel(tile_column(t, s->out + start * out_refs), in, inc, n, s);
     }
@@ -195,8 +187,7 @@ static void map_elements(const tile *t, const native_step *s, map_kernel kernel,
 static void map_run(const tile *t, const native_step *s, map_kernel kernel, uint32_t operands)
 {
     bool flat = true;
-    for (uint32_t p = 0; p < operands; p++)
-        flat = flat && s->in[p].refs == NULL && s->in[p].constants == NULL;
+    for (uint32_t p = 0; p < operands; p++) flat = flat && s->in[p].refs == NULL && s->in[p].constants == NULL;
     if (flat) {
         const void *in[3];
         size_t inc[3];
@@ -212,9 +203,6 @@ static void map_run(const tile *t, const native_step *s, map_kernel kernel, uint
     }
 }
 
-static void step_map(const tile *t, const native_step *s)
-{
-    map_run(t, s, map_kernels[s->type][s->op], map_operands[s->op]);
-}
+static void step_map(const tile *t, const native_step *s) { map_run(t, s, map_kernels[s->type][s->op], map_operands[s->op]); }
 
 #endif

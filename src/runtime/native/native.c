@@ -69,24 +69,18 @@ static stoa_status load(const void *data, size_t bytes, const stoa_model_options
     model->kernels = kernels;
     pthread_mutex_init(&model->copies.lock, NULL);
     stoa_status status = stoai_onnx_read(data, bytes, &scratch, &onnx, err);
-    if (status == STOA_OK)
-        status = stoai_lower(&onnx, bytes, kernels, &scratch, &model->arena, &model->plan, &model->schema, err);
+    if (status == STOA_OK) status = stoai_lower(&onnx, bytes, kernels, &scratch, &model->arena, &model->plan, &model->schema, err);
     stoai_arena_release(&scratch);
     model->capabilities = native_capabilities;
     model->capabilities.row_independent = !model->plan.crosses_rows;
-    if (status == STOA_OK)
-        *handle = model;
-    else
-        unload(model);
+    if (status == STOA_OK) *handle = model;
+    else unload(model);
     return status;
 }
 
 static const stoa_schema *schema(const void *handle) { return &((const native_model *)handle)->schema; }
 
-static const stoa_capabilities *capabilities(const void *handle)
-{
-    return &((const native_model *)handle)->capabilities;
-}
+static const stoa_capabilities *capabilities(const void *handle) { return &((const native_model *)handle)->capabilities; }
 
 /* Several programs are told apart by a line with the axis of each. */
 static const char *plan_step(const void *handle, uint32_t index)
@@ -133,10 +127,7 @@ static stoa_status workspace(const void *handle, stoa_place place, const uint32_
     return STOA_OK;
 }
 
-static size_t instance_bytes(const native_model *model)
-{
-    return sizeof(native_instance) + model->plan.kept_count * sizeof(stoa_bound);
-}
+static size_t instance_bytes(const native_model *model) { return sizeof(native_instance) + model->plan.kept_count * sizeof(stoa_bound); }
 
 static stoa_status open_on_device(native_instance *instance, native_model *model, stoa_queue *queue, stoa_error *err)
 {
@@ -151,8 +142,8 @@ static stoa_status open_on_device(native_instance *instance, native_model *model
     return STOA_OK;
 }
 
-static stoa_status open_instance(const void *handle, stoa_queue *queue, void *memory, size_t bytes,
-                                 const uint32_t *max_rows, void **result, stoa_error *err)
+static stoa_status open_instance(const void *handle, stoa_queue *queue, void *memory, size_t bytes, const uint32_t *max_rows, void **result,
+                                 stoa_error *err)
 {
     *result = NULL;
     native_model *model = (native_model *)(uintptr_t)handle; /* only its copies on devices change */
@@ -165,10 +156,8 @@ static stoa_status open_instance(const void *handle, stoa_queue *queue, void *me
     instance->workspace = memory;
     place_kept(&model->plan, place, max_rows, memory, instance->kept);
     const stoa_status status = place.type == STOA_PLACE_HOST ? STOA_OK : open_on_device(instance, model, queue, err);
-    if (status == STOA_OK)
-        *result = instance;
-    else
-        stoa_free(instance, own);
+    if (status == STOA_OK) *result = instance;
+    else stoa_free(instance, own);
     return status;
 }
 
@@ -198,8 +187,7 @@ static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound 
     begin_kept_at(instance, first);
     native_call call = {{inputs, outputs, instance->kept}, instance->workspace, first, rows, false, 0, 0};
     if (instance->on_device) return stoai_native_device_run(&instance->device, &call, NULL, err);
-    for (uint32_t i = 0; i < model->plan.program_count && !call.failed; i++)
-        model->kernels->run(&model->plan.programs[i], &call);
+    for (uint32_t i = 0; i < model->plan.program_count && !call.failed; i++) model->kernels->run(&model->plan.programs[i], &call);
     if (!call.failed) return STOA_OK;
     return STOA_FAIL(err, STOA_ERUNTIME, "row %lld of axis '%s' is asked for, which has %u rows", (long long)call.bad_row,
                      model->schema.axes[call.bad_axis], rows[call.bad_axis]);

@@ -8,7 +8,8 @@
 #include "runtime/native/map_ops.h"
 #include "runtime/native/rows.h"
 
-namespace {
+namespace
+{
 
 /* The rows of a tile, and the columns that hold them. */
 struct place {
@@ -31,46 +32,52 @@ __device__ tile tile_of(const place &p)
 }
 
 __device__ void *cell_of(const place &p, native_type type, uint32_t first, uint32_t i, uint32_t row)
-{
-    return type_bytes(type) == 8 ? (void *)p.cell<int64_t>(first + 2 * i, row) : (void *)p.cell<int32_t>(first + i, row);
-}
+{ return type_bytes(type) == 8 ? (void *)p.cell<int64_t>(first + 2 * i, row) : (void *)p.cell<int32_t>(first + i, row); }
 
 /* Values i and rows of this thread's share of `count` values. */
-#define FOR_CELLS(i, row, p, grid, count)                                                                  \
-    for (uint32_t cell_ = (grid).index, i, row;                                                            \
+#define FOR_CELLS(i, row, p, grid, count) \
+    for (uint32_t cell_ = (grid).index, i, row; \
          i = cell_ >> (p).shift, row = cell_ & ((1u << (p).shift) - 1), cell_ < (uint32_t)(count) << (p).shift; cell_ += (grid).size)
 
 /* ---- load and store ------------------------------------------------------------------------------------------------------ */
 
-#define LOAD_CASE_f32(name, type, ...) case STOA_##name: return to_f32_##name(__ldg((const type *)from));
-#define LOAD_CASE_f64(name, type, ...) case STOA_##name: return to_f64_##name(__ldg((const type *)from));
-#define LOAD_CASE_i32(name, type, ...) case STOA_##name: return to_i32_##name(__ldg((const type *)from));
-#define LOAD_CASE_i64(name, type, ...) case STOA_##name: return to_i64_##name(__ldg((const type *)from));
+#define LOAD_CASE_f32(name, type, ...) \
+    case STOA_##name: return to_f32_##name(__ldg((const type *)from));
+#define LOAD_CASE_f64(name, type, ...) \
+    case STOA_##name: return to_f64_##name(__ldg((const type *)from));
+#define LOAD_CASE_i32(name, type, ...) \
+    case STOA_##name: return to_i32_##name(__ldg((const type *)from));
+#define LOAD_CASE_i64(name, type, ...) \
+    case STOA_##name: return to_i64_##name(__ldg((const type *)from));
 /* Zero for STOA_DTYPE_NONE. */
-#define LOADED(suffix, T)                                                                                 \
-    STEP_PART T loaded_##suffix(const void *from, uint32_t dtype)                                         \
-    {                                                                                                     \
-        switch (dtype) {                                                                                  \
-            MEMORY_MAP(LOAD_CASE_##suffix)                                                                \
-        default: return 0;                                                                                \
-        }                                                                                                 \
+#define LOADED(suffix, T) \
+    STEP_PART T loaded_##suffix(const void *from, uint32_t dtype) \
+    { \
+        switch (dtype) { \
+            MEMORY_MAP(LOAD_CASE_##suffix) \
+        default: return 0; \
+        } \
     }
 LOADED(f32, float)
 LOADED(f64, double)
 LOADED(i32, int32_t)
 LOADED(i64, int64_t)
 
-#define STORE_CASE_f32(name, type, v, ...) case STOA_##name: *(type *)to = (type)(v); break;
-#define STORE_CASE_f64(name, type, f32, v, ...) case STOA_##name: *(type *)to = (type)(v); break;
-#define STORE_CASE_i32(name, type, f32, f64, v, ...) case STOA_##name: *(type *)to = (type)(v); break;
-#define STORE_CASE_i64(name, type, f32, f64, i32, v) case STOA_##name: *(type *)to = (type)(v); break;
-#define STORED(suffix, T)                                                                                 \
-    STEP_PART void stored_##suffix(void *to, T x, uint32_t dtype)                                         \
-    {                                                                                                     \
-        switch (dtype) {                                                                                  \
-            MEMORY_MAP(STORE_CASE_##suffix)                                                               \
-        default: break;                                                                                   \
-        }                                                                                                 \
+#define STORE_CASE_f32(name, type, v, ...) \
+    case STOA_##name: *(type *)to = (type)(v); break;
+#define STORE_CASE_f64(name, type, f32, v, ...) \
+    case STOA_##name: *(type *)to = (type)(v); break;
+#define STORE_CASE_i32(name, type, f32, f64, v, ...) \
+    case STOA_##name: *(type *)to = (type)(v); break;
+#define STORE_CASE_i64(name, type, f32, f64, i32, v) \
+    case STOA_##name: *(type *)to = (type)(v); break;
+#define STORED(suffix, T) \
+    STEP_PART void stored_##suffix(void *to, T x, uint32_t dtype) \
+    { \
+        switch (dtype) { \
+            MEMORY_MAP(STORE_CASE_##suffix) \
+        default: break; \
+        } \
     }
 STORED(f32, float)
 STORED(f64, double)
@@ -112,12 +119,11 @@ STOA_DEVICE void load_part(const place &p, const native_step *s, const native_de
     const uint32_t out = s->out + from.at * (type_bytes(s->type) / 4);
     if (!gather && s->type == NATIVE_F32 && from.span.dtype == STOA_FLOAT32) {
 #pragma unroll 8
-        FOR_CELLS(i, row, p, grid, from.count)
+        FOR_CELLS (i, row, p, grid, from.count)
             *p.cell<float>(out + i, row) = row < p.rows ? __ldg((const float *)from.address(i, p.first + row)) : 0.0f;
         return;
     }
-    FOR_CELLS(i, row, p, grid, from.count)
-    {
+    FOR_CELLS (i, row, p, grid, from.count) {
         const uint32_t source = row >= p.rows ? UINT32_MAX : gather ? named_row(p, s, args, row) : p.first + row;
         const uint32_t dtype = source == UINT32_MAX ? STOA_DTYPE_NONE : from.span.dtype;
         const void *address = from.address(i, source);
@@ -132,17 +138,14 @@ STOA_DEVICE void load_part(const place &p, const native_step *s, const native_de
 
 STOA_DEVICE void store_part(const place &p, const native_step *s, const part &to, stoa_grid grid)
 {
-    FOR_CELLS(i, row, p, grid, to.count)
-    {
+    FOR_CELLS (i, row, p, grid, to.count) {
         if (row >= p.rows) continue;
         const uint32_t ref = operand_ref(&s->in[0], to.at + i);
         char *address = to.address(i, p.first + row);
         switch (s->type) {
         case NATIVE_F32:
-            if (to.span.dtype == STOA_FLOAT32)
-                *(float *)address = *p.cell<float>(ref, row);
-            else
-                stored_f32(address, *p.cell<float>(ref, row), to.span.dtype);
+            if (to.span.dtype == STOA_FLOAT32) *(float *)address = *p.cell<float>(ref, row);
+            else stored_f32(address, *p.cell<float>(ref, row), to.span.dtype);
             break;
         case NATIVE_F64: stored_f64(address, *p.cell<double>(ref, row), to.span.dtype); break;
         case NATIVE_I32: stored_i32(address, *p.cell<int32_t>(ref, row), to.span.dtype); break;
@@ -166,8 +169,7 @@ template <class T, class U> STOA_DEVICE T combined(native_op op, T a, T b)
 template <class T, class U>
 STOA_DEVICE void scatter_part(const place &p, const native_step *s, const native_device_args *args, const part &to, stoa_grid grid)
 {
-    STOA_FOR(i, grid, to.count)
-    {
+    STOA_FOR (i, grid, to.count) {
         const T *from = p.cell<T>(operand_ref(&s->in[1], to.at + i), 0);
         for (uint32_t row = 0; row < p.rows; row++) {
             const uint32_t target = named_row(p, s, args, row);
@@ -180,18 +182,12 @@ STOA_DEVICE void scatter_part(const place &p, const native_step *s, const native
 
 STOA_DEVICE void move_part(const place &p, const native_step *s, const native_device_args *args, const part &columns, stoa_grid grid)
 {
-    if (s->kind == NATIVE_STEP_STORE)
-        store_part(p, s, columns, grid);
-    else if (s->kind != NATIVE_STEP_SCATTER)
-        load_part(p, s, args, columns, grid);
-    else if (s->type == NATIVE_F32)
-        scatter_part<float, float>(p, s, args, columns, grid);
-    else if (s->type == NATIVE_F64)
-        scatter_part<double, double>(p, s, args, columns, grid);
-    else if (s->type == NATIVE_I32)
-        scatter_part<int32_t, uint32_t>(p, s, args, columns, grid);
-    else
-        scatter_part<int64_t, uint64_t>(p, s, args, columns, grid);
+    if (s->kind == NATIVE_STEP_STORE) store_part(p, s, columns, grid);
+    else if (s->kind != NATIVE_STEP_SCATTER) load_part(p, s, args, columns, grid);
+    else if (s->type == NATIVE_F32) scatter_part<float, float>(p, s, args, columns, grid);
+    else if (s->type == NATIVE_F64) scatter_part<double, double>(p, s, args, columns, grid);
+    else if (s->type == NATIVE_I32) scatter_part<int32_t, uint32_t>(p, s, args, columns, grid);
+    else scatter_part<int64_t, uint64_t>(p, s, args, columns, grid);
 }
 
 /* The step's values [first_value, first_value + count) of its space lie in one span or several. */
@@ -216,7 +212,8 @@ STEP_PART float map_f32(const native_step *s, float a, float b, float c)
 {
     const float alpha = s->alpha, beta = s->beta;
     switch (s->op) {
-#define F32_CASE(name, value) case NATIVE_##name: return value;
+#define F32_CASE(name, value) \
+    case NATIVE_##name: return value;
         F32_MAP(F32_CASE)
 #undef F32_CASE
     default: return a;
@@ -224,8 +221,10 @@ STEP_PART float map_f32(const native_step *s, float a, float b, float c)
 }
 
 /* Comparisons give I32 in place of the operands' type T. */
-#define MAP_CASE(name, value) case NATIVE_##name: *(T *)out = (T)(value); break;
-#define MAP_TO_I32_CASE(name, value) case NATIVE_##name: *(int32_t *)out = (int32_t)(value); break;
+#define MAP_CASE(name, value) \
+    case NATIVE_##name: *(T *)out = (T)(value); break;
+#define MAP_TO_I32_CASE(name, value) \
+    case NATIVE_##name: *(int32_t *)out = (int32_t)(value); break;
 
 #define T double
 STEP_PART void map_f64(const native_step *s, T a, T b, void *out)
@@ -259,9 +258,7 @@ template <class T, class U> STEP_PART void map_int(const native_step *s, T a, T 
 #undef INT_OF_DOUBLE
 
 template <class T> STOA_DEVICE T operand(const place &p, const native_operand *o, uint32_t i, uint32_t row)
-{
-    return o->constants ? ((const T *)o->constants)[i] : *p.cell<T>(operand_ref(o, i), row);
-}
+{ return o->constants ? ((const T *)o->constants)[i] : *p.cell<T>(operand_ref(o, i), row); }
 
 /* Operands that the operation does not have are not read: nothing says where they lie. */
 template <class T> struct operands {
@@ -276,7 +273,8 @@ template <class T> struct operands {
 STOA_DEVICE uint32_t operand_count(native_op op)
 {
     switch (op) {
-#define COUNT_CASE(name, operands) case NATIVE_##name: return operands;
+#define COUNT_CASE(name, operands) \
+    case NATIVE_##name: return operands;
         NATIVE_OP_MAP(COUNT_CASE)
 #undef COUNT_CASE
     default: return 1;
@@ -285,25 +283,22 @@ STOA_DEVICE uint32_t operand_count(native_op op)
 
 /* WHERE: the condition is I32 whatever the type. */
 template <class T> STOA_DEVICE T where(const place &p, const native_step *s, uint32_t i, uint32_t row)
-{
-    return operand<T>(p, &s->in[operand<int32_t>(p, &s->in[0], i, row) != 0 ? 1 : 2], i, row);
-}
+{ return operand<T>(p, &s->in[operand<int32_t>(p, &s->in[0], i, row) != 0 ? 1 : 2], i, row); }
 
-#define MAP_CELL(T, function)                                                                             \
-    do {                                                                                                  \
-        if (s->op == NATIVE_WHERE) {                                                                      \
-            *(T *)out = where<T>(p, s, i, row);                                                           \
-        } else {                                                                                          \
-            const operands<T> in(p, s, count, i, row);                                                    \
-            function(s, in.a, in.b, out);                                                                 \
-        }                                                                                                 \
+#define MAP_CELL(T, function) \
+    do { \
+        if (s->op == NATIVE_WHERE) { \
+            *(T *)out = where<T>(p, s, i, row); \
+        } else { \
+            const operands<T> in(p, s, count, i, row); \
+            function(s, in.a, in.b, out); \
+        } \
     } while (0)
 
 STOA_DEVICE void step_map(const place &p, const native_step *s, stoa_grid grid)
 {
     const uint32_t count = operand_count(s->op);
-    FOR_CELLS(i, row, p, grid, s->count)
-    {
+    FOR_CELLS (i, row, p, grid, s->count) {
         void *out = cell_of(p, s->out_type, s->out, i, row);
         switch (s->type) {
         case NATIVE_F32: {
@@ -321,32 +316,32 @@ STOA_DEVICE void step_map(const place &p, const native_step *s, stoa_grid grid)
 /* ---- cast ---------------------------------------------------------------------------------------------------------------- */
 
 /* A value in the column's type, rounded or wrapped to what a narrower type holds. */
-#define NARROW_CASE(name, T, value) case STOA_##name: return (T)(value);
-#define NARROWED(suffix, T)                                                                               \
-    STOA_DEVICE T narrowed_##suffix(T x, stoa_dtype dtype)                                                \
-    {                                                                                                     \
-        switch ((int)dtype) {                                                                             \
-            NARROW_MAP_##suffix(NARROW_CASE)                                                              \
-        default: return x;                                                                                \
-        }                                                                                                 \
+#define NARROW_CASE(name, T, value) \
+    case STOA_##name: return (T)(value);
+#define NARROWED(suffix, T) \
+    STOA_DEVICE T narrowed_##suffix(T x, stoa_dtype dtype) \
+    { \
+        switch ((int)dtype) { \
+            NARROW_MAP_##suffix(NARROW_CASE) default : return x; \
+        } \
     }
 NARROWED(f32, float)
 NARROWED(i32, int32_t)
 NARROWED(i64, int64_t)
 
-#define CAST_FROM(suffix, T, name)                                                                        \
-    STEP_PART void cast_##suffix(const native_step *s, T from, void *out)                                 \
-    {                                                                                                     \
-        if (s->narrow == STOA_BOOL) {                                                                     \
-            *(int32_t *)out = from != 0;                                                                  \
-            return;                                                                                       \
-        }                                                                                                 \
-        switch (s->out_type) {                                                                            \
-        case NATIVE_F32: *(float *)out = narrowed_f32(to_f32_##name(from), s->narrow); break;             \
-        case NATIVE_F64: *(double *)out = to_f64_##name(from); break;                                     \
-        case NATIVE_I32: *(int32_t *)out = narrowed_i32(to_i32_##name(from), s->narrow); break;           \
-        case NATIVE_I64: *(int64_t *)out = narrowed_i64(to_i64_##name(from), s->narrow); break;           \
-        }                                                                                                 \
+#define CAST_FROM(suffix, T, name) \
+    STEP_PART void cast_##suffix(const native_step *s, T from, void *out) \
+    { \
+        if (s->narrow == STOA_BOOL) { \
+            *(int32_t *)out = from != 0; \
+            return; \
+        } \
+        switch (s->out_type) { \
+        case NATIVE_F32: *(float *)out = narrowed_f32(to_f32_##name(from), s->narrow); break; \
+        case NATIVE_F64: *(double *)out = to_f64_##name(from); break; \
+        case NATIVE_I32: *(int32_t *)out = narrowed_i32(to_i32_##name(from), s->narrow); break; \
+        case NATIVE_I64: *(int64_t *)out = narrowed_i64(to_i64_##name(from), s->narrow); break; \
+        } \
     }
 CAST_FROM(f32, float, FLOAT32)
 CAST_FROM(f64, double, FLOAT64)
@@ -356,8 +351,7 @@ CAST_FROM(i64, int64_t, INT64)
 STOA_DEVICE void step_cast(const place &p, const native_step *s, stoa_grid grid)
 {
     const native_operand *in = &s->in[0];
-    FOR_CELLS(i, row, p, grid, s->count)
-    {
+    FOR_CELLS (i, row, p, grid, s->count) {
         void *out = cell_of(p, s->out_type, s->out, i, row);
         switch (s->type) {
         case NATIVE_F32: cast_f32(s, operand<float>(p, in, i, row), out); break;
@@ -453,7 +447,7 @@ STOA_DEVICE float gemm_chain(const place &p, const native_step *s, uint32_t neur
 STOA_DEVICE void step_gemm(const place &p, const native_step *s, stoa_grid grid)
 {
     if (s->count < NATIVE_CHAIN_BELOW) {
-        FOR_CELLS(i, row, p, grid, s->count) *p.cell<float>(s->out + i, row) = activated(s, gemm_chain(p, s, i, row));
+        FOR_CELLS (i, row, p, grid, s->count) *p.cell<float>(s->out + i, row) = activated(s, gemm_chain(p, s, i, row));
         return;
     }
     const uint32_t groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP, shift = p.shift - 2; /* of ROWS_AT_ONCE */
@@ -467,16 +461,11 @@ STOA_DEVICE void step_groups(const place &p, const native_step *s, stoa_grid gri
 {
     const tile t = tile_of(p);
     const bool arg = s->reduce == NATIVE_REDUCE_ARG_MIN || s->reduce == NATIVE_REDUCE_ARG_MAX;
-    FOR_CELLS(group, row, p, grid, s->count)
-    {
-        if (s->kind == NATIVE_STEP_SOFTMAX)
-            softmax_group(&t, s, group, row);
-        else if (s->kind == NATIVE_STEP_NORM)
-            norm_group(&t, s, group, row);
-        else if (arg || s->type != NATIVE_F32)
-            reduce_scalar(&t, s, group, row, arg);
-        else
-            *p.cell<float>(s->out + group, row) = reduce_f32(&t, s, group, row);
+    FOR_CELLS (group, row, p, grid, s->count) {
+        if (s->kind == NATIVE_STEP_SOFTMAX) softmax_group(&t, s, group, row);
+        else if (s->kind == NATIVE_STEP_NORM) norm_group(&t, s, group, row);
+        else if (arg || s->type != NATIVE_F32) reduce_scalar(&t, s, group, row, arg);
+        else *p.cell<float>(s->out + group, row) = reduce_f32(&t, s, group, row);
     }
 }
 
@@ -513,12 +502,7 @@ STOA_DEVICE void run_tiles(float *base, const native_device_args *args, stoa_gri
 }  // namespace
 
 /* Two kernels, so that the compiler knows which memory the tiles are in. */
-STOA_KERNEL_TILES(stoai_native_tiles, native_device_args)
-{
-    run_tiles(reinterpret_cast<float *>(STOA_BLOCK_MEMORY()), args, grid);
-}
+STOA_KERNEL_TILES(stoai_native_tiles, native_device_args) { run_tiles(reinterpret_cast<float *>(STOA_BLOCK_MEMORY()), args, grid); }
 
 STOA_KERNEL_TILES(stoai_native_wide, native_device_args)
-{
-    run_tiles(args->wide + ((size_t)grid.block * args->ref_count << args->tile_shift), args, grid);
-}
+{ run_tiles(args->wide + ((size_t)grid.block * args->ref_count << args->tile_shift), args, grid); }

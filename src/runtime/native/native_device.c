@@ -23,9 +23,7 @@ typedef struct native_copy {
 /* ---- the program's memory ------------------------------------------------------------------------------------------------ */
 
 static const void *moved(const graph_arena *arena, const char *base, const void *pointer)
-{
-    return pointer ? base + stoai_arena_packed_at(arena, pointer) : NULL;
-}
+{ return pointer ? base + stoai_arena_packed_at(arena, pointer) : NULL; }
 
 /* Steps point into the arena, so their copies point into its copy. */
 static void move_steps(const graph_arena *arena, const native_program *program, const char *base, char *packed)
@@ -104,10 +102,7 @@ static bool has_scatter(const native_program *program)
     return false;
 }
 
-static size_t tile_bytes(const native_program *program, uint32_t shift)
-{
-    return (size_t)program->ref_count * sizeof(float) << shift;
-}
+static size_t tile_bytes(const native_program *program, uint32_t shift) { return (size_t)program->ref_count * sizeof(float) << shift; }
 
 static launch_shape shape_of(const native_program *program, uint32_t rows)
 {
@@ -133,8 +128,8 @@ size_t stoai_native_device_tile_bytes(const native_plan *plan, const uint32_t *m
     return most;
 }
 
-stoa_status stoai_native_device_open(native_device *device, native_copies *copies, const graph_arena *arena,
-                                     const native_plan *plan, stoa_queue *queue, stoa_error *err)
+stoa_status stoai_native_device_open(native_device *device, native_copies *copies, const graph_arena *arena, const native_plan *plan,
+                                     stoa_queue *queue, stoa_error *err)
 {
     device->copies = copies;
     device->arena = arena;
@@ -173,8 +168,7 @@ void stoai_native_device_close(native_device *device)
 static bool continues(native_span *span, const void *data, const stoa_bound *b)
 {
     const int64_t apart = (int64_t)((uintptr_t)b->data - (uintptr_t)data);
-    if (span->dtype != b->dtype || span->row_stride != b->row_stride || span->count == UINT16_MAX || apart % span->bytes != 0)
-        return false;
+    if (span->dtype != b->dtype || span->row_stride != b->row_stride || span->count == UINT16_MAX || apart % span->bytes != 0) return false;
     const int64_t step = apart / span->bytes / span->count;
     if (span->count == 1 && step == (int32_t)step) span->step = (int32_t)step;
     return span->step * (int64_t)span->bytes * span->count == apart;
@@ -195,7 +189,9 @@ static stoa_status add_spans(native_device_args *args, const stoa_bound *bound, 
         if (b->row_stride != (int32_t)b->row_stride)
             return STOA_FAIL(err, STOA_ELIMIT, "session run on a GPU: row stride %lld, at most %d", (long long)b->row_stride, INT32_MAX);
         args->data[*spans] = b->data;
-        args->span[(*spans)++] = (native_span){.row_stride = (int32_t)b->row_stride, .count = 1, .dtype = (uint8_t)b->dtype,
+        args->span[(*spans)++] = (native_span){.row_stride = (int32_t)b->row_stride,
+                                               .count = 1,
+                                               .dtype = (uint8_t)b->dtype,
                                                .bytes = (uint8_t)stoa_dtype_bytes((stoa_dtype)b->dtype)};
     }
     return STOA_OK;
@@ -208,7 +204,8 @@ static stoa_status launch(const native_device *device, const native_program *pro
     const launch_shape shape = shape_of(program, rows);
     if (rows == 0) return STOA_OK;
     const char *base = stoa_buffer_data(device->copy->buffer);
-    const stoa_kernel kernel = {.struct_size = sizeof kernel, .args_bytes = sizeof *args,
+    const stoa_kernel kernel = {.struct_size = sizeof kernel,
+                                .args_bytes = sizeof *args,
                                 .name = shape.wide ? "stoai_native_wide" : "stoai_native_tiles",
                                 .shared_bytes = shape.wide ? 0 : (uint32_t)tile_bytes(program, shape.shift),
                                 .blocks_max = shape.blocks_max};
@@ -221,8 +218,7 @@ static stoa_status launch(const native_device *device, const native_program *pro
     return stoa_queue_launch(device->queue, &kernel, args, err);
 }
 
-stoa_status stoai_native_device_run(const native_device *device, const native_call *call, const uint32_t *const *counts,
-                                    stoa_error *err)
+stoa_status stoai_native_device_run(const native_device *device, const native_call *call, const uint32_t *const *counts, stoa_error *err)
 {
     native_device_args args;
     uint32_t spans = 0;

@@ -20,14 +20,14 @@ typedef struct native_span {
 
 typedef struct native_device_args {
     const native_step *steps;
-    float *wide;                              /* tiles of blocks whose own memory is too small; NULL: it is not */
-    const uint32_t *counts[NATIVE_AXES_MAX];  /* NULL: rows are known */
-    uint32_t rows[NATIVE_AXES_MAX];           /* of each axis, at most */
-    uint32_t axis;                            /* of this program's rows */
+    float *wide; /* tiles of blocks whose own memory is too small; NULL: it is not */
+    const uint32_t *counts[NATIVE_AXES_MAX]; /* NULL: rows are known */
+    uint32_t rows[NATIVE_AXES_MAX]; /* of each axis, at most */
+    uint32_t axis; /* of this program's rows */
     uint32_t step_count, ref_count;
-    uint32_t tile_shift;                      /* rows of a tile: 1 << tile_shift, at least 4 */
+    uint32_t tile_shift; /* rows of a tile: 1 << tile_shift, at least 4 */
     uint32_t first;
-    uint32_t span_end[NATIVE_SPACE_COUNT];    /* the spans of one space behind those of the other */
+    uint32_t span_end[NATIVE_SPACE_COUNT]; /* the spans of one space behind those of the other */
     void *data[NATIVE_SPANS_MAX];
     native_span span[NATIVE_SPANS_MAX];
 } native_device_args;
@@ -58,15 +58,14 @@ size_t stoai_native_device_tile_bytes(const native_plan *plan, const uint32_t *m
 
 /* Copies the arena there for the first session on a device, behind which all others are ordered; waits for nothing. `values` and
  * `axis_count` are set already. Errors: ENOMEM, EDEVICE. */
-stoa_status stoai_native_device_open(native_device *device, native_copies *copies, const graph_arena *arena,
-                                     const native_plan *plan, stoa_queue *queue, stoa_error *err);
+stoa_status stoai_native_device_open(native_device *device, native_copies *copies, const graph_arena *arena, const native_plan *plan,
+                                     stoa_queue *queue, stoa_error *err);
 /* The last session on a device gives the copy back, behind what all of them have enqueued. */
 void stoai_native_device_close(native_device *device);
 
 /* Enqueues the programs; with `counts` the rows of axis i are min(call->rows[i], *counts[i]), read there.
  * Errors: ELIMIT the bound columns are more than NATIVE_SPANS_MAX groups of equally spaced ones; EDEVICE. */
-stoa_status stoai_native_device_run(const native_device *device, const native_call *call, const uint32_t *const *counts,
-                                    stoa_error *err);
+stoa_status stoai_native_device_run(const native_device *device, const native_call *call, const uint32_t *const *counts, stoa_error *err);
 #endif
 
 #endif

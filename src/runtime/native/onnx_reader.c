@@ -25,10 +25,12 @@ typedef struct reader {
 
 #define NO_MEMORY(r) STOA_FAIL((r)->err, STOA_ENOMEM, "ONNX file: no memory for its graph")
 
-static const stoa_dtype dtype_of_onnx[] = {
-    STOA_DTYPE_NONE, STOA_FLOAT32, STOA_UINT8, STOA_INT8, STOA_UINT16, STOA_INT16, STOA_INT32, STOA_INT64,
-    STOA_DTYPE_NONE /* string */, STOA_BOOL, STOA_FLOAT16, STOA_FLOAT64, STOA_UINT32, STOA_UINT64,
-    STOA_COMPLEX64, STOA_COMPLEX128, STOA_BFLOAT16};
+static const stoa_dtype dtype_of_onnx[] = {STOA_DTYPE_NONE, STOA_FLOAT32, STOA_UINT8,
+                                           STOA_INT8,       STOA_UINT16,  STOA_INT16,
+                                           STOA_INT32,      STOA_INT64,   STOA_DTYPE_NONE /* string */,
+                                           STOA_BOOL,       STOA_FLOAT16, STOA_FLOAT64,
+                                           STOA_UINT32,     STOA_UINT64,  STOA_COMPLEX64,
+                                           STOA_COMPLEX128, STOA_BFLOAT16};
 
 stoa_dtype stoai_onnx_dtype(int32_t onnx_type)
 {
@@ -54,11 +56,9 @@ static stoa_status read_varint(reader *r, span *s, uint64_t *value)
 static stoa_status read_fixed(reader *r, span *s, size_t bytes, uint64_t *value)
 {
     if (s->end - s->at < bytes)
-        return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: %zu bytes needed at byte %zu, %zu left", bytes, s->at,
-                         s->end - s->at);
+        return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: %zu bytes needed at byte %zu, %zu left", bytes, s->at, s->end - s->at);
     *value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        *value |= (uint64_t)s->file[s->at + i] << (8 * i);
+    for (size_t i = 0; i < bytes; i++) *value |= (uint64_t)s->file[s->at + i] << (8 * i);
     s->at += bytes;
     return STOA_OK;
 }
@@ -69,8 +69,7 @@ static stoa_status read_field(reader *r, span *s, field *f)
     *f = (field){.offset = s->at};
     STOA_TRY(read_varint(r, s, &tag));
     if (tag >> 3 == 0 || tag >> 3 > 0x1fffffff)
-        return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: field number %llu at byte %zu", (unsigned long long)(tag >> 3),
-                         f->offset);
+        return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: field number %llu at byte %zu", (unsigned long long)(tag >> 3), f->offset);
     f->number = (uint32_t)(tag >> 3);
     f->wire = (uint32_t)(tag & 7);
     switch (f->wire) {
@@ -80,22 +79,19 @@ static stoa_status read_field(reader *r, span *s, field *f)
     case 2:
         STOA_TRY(read_varint(r, s, &length));
         if (length > s->end - s->at)
-            return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: field %u at byte %zu: %llu bytes long, %zu left", f->number,
-                             f->offset, (unsigned long long)length, s->end - s->at);
+            return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: field %u at byte %zu: %llu bytes long, %zu left", f->number, f->offset,
+                             (unsigned long long)length, s->end - s->at);
         f->bytes = (span){s->file, s->at, s->at + (size_t)length};
         s->at += (size_t)length;
         return STOA_OK;
-    default:
-        return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: wire type %u of field %u at byte %zu", f->wire, f->number,
-                         f->offset);
+    default: return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: wire type %u of field %u at byte %zu", f->wire, f->number, f->offset);
     }
 }
 
 static stoa_status expect_wire(reader *r, const field *f, uint32_t wire, const char *what)
 {
     if (f->wire == wire) return STOA_OK;
-    return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: %s at byte %zu: wire type %u given, %u needed", what, f->offset,
-                     f->wire, wire);
+    return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: %s at byte %zu: wire type %u given, %u needed", what, f->offset, f->wire, wire);
 }
 
 static stoa_status read_string(reader *r, const field *f, const char *what, const char **text)
@@ -176,8 +172,7 @@ static stoa_status bound_numbers(reader *r, span s, uint32_t number, size_t *bou
 
 /* ---- TensorProto ---------------------------------------------------------------------------------------------------- */
 
-enum { TENSOR_DIMS = 1, TENSOR_TYPE = 2, TENSOR_SEGMENT = 3, TENSOR_NAME = 8, TENSOR_RAW = 9, TENSOR_EXTERNAL = 13,
-       TENSOR_LOCATION = 14 };
+enum { TENSOR_DIMS = 1, TENSOR_TYPE = 2, TENSOR_SEGMENT = 3, TENSOR_NAME = 8, TENSOR_RAW = 9, TENSOR_EXTERNAL = 13, TENSOR_LOCATION = 14 };
 
 /* Which typed field holds which type: float_data, int32_data, int64_data, double_data, uint64_data. */
 static void typed_field(stoa_dtype dtype, uint32_t *number, uint32_t *wire)
@@ -187,8 +182,11 @@ static void typed_field(stoa_dtype dtype, uint32_t *number, uint32_t *wire)
     case STOA_FLOAT32: *number = 4, *wire = 5; break;
     case STOA_FLOAT64: *number = 10, *wire = 1; break;
     case STOA_INT64: *number = 7; break;
-    case STOA_UINT32: case STOA_UINT64: *number = 11; break;
-    case STOA_COMPLEX64: case STOA_COMPLEX128: case STOA_DTYPE_NONE: *number = 0; break;
+    case STOA_UINT32:
+    case STOA_UINT64: *number = 11; break;
+    case STOA_COMPLEX64:
+    case STOA_COMPLEX128:
+    case STOA_DTYPE_NONE: *number = 0; break;
     default: *number = 5; break;
     }
 }
@@ -203,9 +201,15 @@ static stoa_status tensor_header(reader *r, span s, onnx_tensor *t, span *raw)
         STOA_TRY(read_field(r, &s, &f));
         switch (f.number) {
         case TENSOR_DIMS: STOA_TRY(read_numbers(r, &f, &dims)); break;
-        case TENSOR_TYPE: STOA_TRY(expect_wire(r, &f, 0, "tensor type")); t->onnx_type = (int32_t)f.value; break;
+        case TENSOR_TYPE:
+            STOA_TRY(expect_wire(r, &f, 0, "tensor type"));
+            t->onnx_type = (int32_t)f.value;
+            break;
         case TENSOR_NAME: STOA_TRY(read_string(r, &f, "tensor name", &t->name)); break;
-        case TENSOR_RAW: STOA_TRY(expect_wire(r, &f, 2, "raw data")); *raw = f.bytes; break;
+        case TENSOR_RAW:
+            STOA_TRY(expect_wire(r, &f, 2, "raw data"));
+            *raw = f.bytes;
+            break;
         case TENSOR_EXTERNAL: t->external = true; break;
         case TENSOR_LOCATION: t->external |= f.value == 1; break;
         case TENSOR_SEGMENT: return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: tensor in segments at byte %zu", f.offset);
@@ -216,8 +220,8 @@ static stoa_status tensor_header(reader *r, span s, onnx_tensor *t, span *raw)
     t->count = 1;
     for (uint32_t i = 0; i < t->rank; i++) {
         if (extents[i] < 0 || extents[i] > INT32_MAX || (extents[i] && t->count > SIZE_MAX / 64 / (size_t)extents[i]))
-            return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: tensor '%s' at byte %zu: dimension %u is %lld", t->name,
-                             t->offset, i, (long long)extents[i]);
+            return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: tensor '%s' at byte %zu: dimension %u is %lld", t->name, t->offset, i,
+                             (long long)extents[i]);
         t->dims[i] = (uint32_t)extents[i];
         t->count *= (size_t)extents[i];
     }
@@ -227,8 +231,8 @@ static stoa_status tensor_header(reader *r, span s, onnx_tensor *t, span *raw)
 
 static stoa_status tensor_mismatch(reader *r, const onnx_tensor *t, size_t given, size_t needed, const char *unit)
 {
-    return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: tensor '%s' at byte %zu: %zu %s given, %zu needed", t->name, t->offset,
-                     given, unit, needed);
+    return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: tensor '%s' at byte %zu: %zu %s given, %zu needed", t->name, t->offset, given, unit,
+                     needed);
 }
 
 static stoa_status tensor_typed(reader *r, span s, onnx_tensor *t)
@@ -272,10 +276,8 @@ static stoa_status read_list(reader *r, span s, uint32_t number, onnx_attribute 
     if (!(n.out = stoai_arena_take(r->arena, n.capacity, n.bytes))) return NO_MEMORY(r);
     STOA_TRY(gather_numbers(r, s, &n));
     a->count = n.count;
-    if (number == 7)
-        a->reals = (float *)(void *)n.out;
-    else
-        a->integers = (int64_t *)(void *)n.out;
+    if (number == 7) a->reals = (float *)(void *)n.out;
+    else a->integers = (int64_t *)(void *)n.out;
     return STOA_OK;
 }
 
@@ -301,15 +303,23 @@ static stoa_status read_attribute(reader *r, span s, onnx_attribute *a)
             a->integer = (int64_t)f.value;
             seen = ONNX_ATTRIBUTE_INT;
             break;
-        case 4: STOA_TRY(read_string(r, &f, "string attribute", &a->string)); seen = ONNX_ATTRIBUTE_STRING; break;
+        case 4:
+            STOA_TRY(read_string(r, &f, "string attribute", &a->string));
+            seen = ONNX_ATTRIBUTE_STRING;
+            break;
         case 5:
             STOA_TRY(expect_wire(r, &f, 2, "tensor attribute"));
             if (!(a->tensor = stoai_arena_take(r->arena, 1, sizeof *a->tensor))) return NO_MEMORY(r);
             STOA_TRY(read_tensor(r, f.bytes, a->tensor));
             seen = ONNX_ATTRIBUTE_TENSOR;
             break;
-        case 6: case 11: seen = ONNX_ATTRIBUTE_GRAPH; break;
-        case 7: case 8: list = f.number; seen = f.number == 7 ? ONNX_ATTRIBUTE_FLOATS : ONNX_ATTRIBUTE_INTS; break;
+        case 6:
+        case 11: seen = ONNX_ATTRIBUTE_GRAPH; break;
+        case 7:
+        case 8:
+            list = f.number;
+            seen = f.number == 7 ? ONNX_ATTRIBUTE_FLOATS : ONNX_ATTRIBUTE_INTS;
+            break;
         case 20:
             STOA_TRY(expect_wire(r, &f, 0, "attribute type"));
             a->type = f.value < ONNX_ATTRIBUTE_OTHER ? (onnx_attribute_type)f.value : ONNX_ATTRIBUTE_OTHER;
@@ -360,8 +370,7 @@ static stoa_status read_node(reader *r, span s, onnx_node *node)
 static stoa_status read_dimension(reader *r, span s, onnx_value *v)
 {
     if (v->rank == ONNX_RANK_MAX)
-        return STOA_FAIL(r->err, STOA_ELIMIT, "ONNX file: '%s' at byte %zu has more than %d dimensions", v->name, s.at,
-                         ONNX_RANK_MAX);
+        return STOA_FAIL(r->err, STOA_ELIMIT, "ONNX file: '%s' at byte %zu has more than %d dimensions", v->name, s.at, ONNX_RANK_MAX);
     const uint32_t axis = v->rank++;
     v->dims[axis] = -1;
     v->params[axis] = "";
@@ -372,8 +381,8 @@ static stoa_status read_dimension(reader *r, span s, onnx_value *v)
             STOA_TRY(expect_wire(r, &f, 0, "dimension"));
             v->dims[axis] = (int64_t)f.value;
             if (v->dims[axis] < 0 || v->dims[axis] > INT32_MAX)
-                return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: '%s' at byte %zu: dimension %u is %lld", v->name, f.offset,
-                                 axis, (long long)v->dims[axis]);
+                return STOA_FAIL(r->err, STOA_EFORMAT, "ONNX file: '%s' at byte %zu: dimension %u is %lld", v->name, f.offset, axis,
+                                 (long long)v->dims[axis]);
         } else if (f.number == 2) {
             STOA_TRY(read_string(r, &f, "dimension symbol", &v->params[axis]));
         }
@@ -427,11 +436,11 @@ static stoa_status read_value(reader *r, span s, onnx_value *v)
 /* ---- GraphProto, ModelProto ------------------------------------------------------------------------------------------------ */
 
 /* Makes room for one more element of a list of the graph. */
-#define GROW(r, list, count, capacity)                                                                          \
-    do {                                                                                                        \
-        void *moved_ = stoai_arena_grow((r)->arena, (list), (count), &(capacity), sizeof *(list));              \
-        if (!moved_) return NO_MEMORY(r);                                                                       \
-        (list) = moved_;                                                                                        \
+#define GROW(r, list, count, capacity) \
+    do { \
+        void *moved_ = stoai_arena_grow((r)->arena, (list), (count), &(capacity), sizeof *(list)); \
+        if (!moved_) return NO_MEMORY(r); \
+        (list) = moved_; \
     } while (0)
 
 static stoa_status read_graph_field(reader *r, const field *f, onnx_graph *g)
@@ -444,15 +453,9 @@ static stoa_status read_graph_field(reader *r, const field *f, onnx_graph *g)
     case 5:
         GROW(r, g->initializers, g->initializer_count, g->initializer_capacity);
         return read_tensor(r, f->bytes, &g->initializers[g->initializer_count++]);
-    case 11:
-        GROW(r, g->inputs, g->input_count, g->input_capacity);
-        return read_value(r, f->bytes, &g->inputs[g->input_count++]);
-    case 12:
-        GROW(r, g->outputs, g->output_count, g->output_capacity);
-        return read_value(r, f->bytes, &g->outputs[g->output_count++]);
-    default:
-        g->sparse_count += f->number == 15;
-        return STOA_OK;
+    case 11: GROW(r, g->inputs, g->input_count, g->input_capacity); return read_value(r, f->bytes, &g->inputs[g->input_count++]);
+    case 12: GROW(r, g->outputs, g->output_count, g->output_capacity); return read_value(r, f->bytes, &g->outputs[g->output_count++]);
+    default: g->sparse_count += f->number == 15; return STOA_OK;
     }
 }
 

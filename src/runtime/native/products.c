@@ -25,9 +25,7 @@ typedef struct product {
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE matrix transposed(matrix m) { return (matrix){m.data, m.column, m.row}; }
 INLINE matrix at(matrix m, int64_t row, int64_t column)
-{
-    return m.data ? (matrix){m.data + row * m.row + column * m.column, m.row, m.column} : m;
-}
+{ return m.data ? (matrix){m.data + row * m.row + column * m.column, m.row, m.column} : m; }
 
 /* ---- bringing b into panels --------------------------------------------------------------------------------------------- */
 
@@ -105,8 +103,15 @@ static void multiply_blocks(const product *p)
     real zero = 0, sums[BLOCK_ROWS * PANEL];
     for (int64_t j = 0; j < p->n; j += PANEL)
         for (int64_t i = 0; i < p->m; i += BLOCK_ROWS) {
-            const product block = {least(p->m - i, BLOCK_ROWS), least(p->n - j, PANEL), p->k, 1, 0,
-                                   at(p->a, i, 0), at(p->b, 0, j), at(p->d, i, j), {sums, PANEL, 1}};
+            const product block = {least(p->m - i, BLOCK_ROWS),
+                                   least(p->n - j, PANEL),
+                                   p->k,
+                                   1,
+                                   0,
+                                   at(p->a, i, 0),
+                                   at(p->b, 0, j),
+                                   at(p->d, i, j),
+                                   {sums, PANEL, 1}};
             const matrix c = at(p->c, i, j), d = block.d;
             add(block, (matrix){&zero, 0, 0});
             for (int64_t x = 0; x < block.n; x++)
@@ -144,14 +149,13 @@ INLINE void dots(const real *a, int64_t a_row, const real *x, int64_t k, const i
     int64_t at_k = 0;
     UNROLLED for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = (vr){0};
     for (; at_k + 2 * WIDTH <= k; at_k += 2 * WIDTH)
-        UNROLLED for (int i = 0; i < rows; i++)
-            UNROLLED for (int v = 0; v < 2; v++) sum[i][v] += load(a + i * a_row + at_k + v * WIDTH) * load(x + at_k + v * WIDTH);
+        UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < 2; v++) sum[i][v] +=
+            load(a + i * a_row + at_k + v * WIDTH) * load(x + at_k + v * WIDTH);
     if (at_k + WIDTH <= k) {
         UNROLLED for (int i = 0; i < rows; i++) sum[i][0] += load(a + i * a_row + at_k) * load(x + at_k);
         at_k += WIDTH;
     }
-    if (at_k < k)
-        UNROLLED for (int i = 0; i < rows; i++) sum[i][1] += load_first(a + i * a_row + at_k, last) * load_first(x + at_k, last);
+    if (at_k < k) UNROLLED for (int i = 0; i < rows; i++) sum[i][1] += load_first(a + i * a_row + at_k, last) * load_first(x + at_k, last);
     UNROLLED for (int i = 0; i < rows; i++) out[i] = sum_of(sum[i][0] + sum[i][1]);
 }
 
@@ -165,10 +169,8 @@ static void multiply_column(const product *p)
         for (int64_t k = 0; k < depth; k++) column[k] = b.data[k * b.row];
         for (int64_t i = 0, rows; i < p->m; i += rows) {
             rows = p->m - i < DOTS ? 1 : DOTS;
-            if (rows == DOTS)
-                dots(a.data + i * a.row, a.row, column, depth, DOTS, sums);
-            else
-                dots(a.data + i * a.row, a.row, column, depth, 1, sums);
+            if (rows == DOTS) dots(a.data + i * a.row, a.row, column, depth, DOTS, sums);
+            else dots(a.data + i * a.row, a.row, column, depth, 1, sums);
             for (int64_t r = 0; r < rows; r++)
                 p->c.data[(i + r) * p->c.row] = p->alpha * sums[r] + (beta == 0 ? 0 : beta * d.data[(i + r) * d.row]);
         }
@@ -196,18 +198,22 @@ static double cycles(const product *p)
 static void multiply(int64_t m, int64_t n, int64_t k, double alpha, native_matrix a, native_matrix b, double beta, native_matrix d,
                      native_matrix c)
 {
-    const product plain = {m, n, k, (real)alpha, (real)beta, {a.data, a.row, a.column}, {b.data, b.row, b.column},
-                           {d.data, d.row, d.column}, {c.data, c.row, c.column}};
-    const product turned = {n, m, k, plain.alpha, plain.beta, transposed(plain.b), transposed(plain.a), transposed(plain.d),
-                            transposed(plain.c)};
+    const product plain = {m,
+                           n,
+                           k,
+                           (real)alpha,
+                           (real)beta,
+                           {a.data, a.row, a.column},
+                           {b.data, b.row, b.column},
+                           {d.data, d.row, d.column},
+                           {c.data, c.row, c.column}};
+    const product turned = {
+        n, m, k, plain.alpha, plain.beta, transposed(plain.b), transposed(plain.a), transposed(plain.d), transposed(plain.c)};
     real zero = 0;
     const product *p = cycles(&turned) < cycles(&plain) ? &turned : &plain;
-    if (is_column(p))
-        multiply_column(p);
-    else if (is_direct(p))
-        add(*p, p->beta == 0 ? (matrix){&zero, 0, 0} : p->d);
-    else
-        multiply_blocks(p);
+    if (is_column(p)) multiply_column(p);
+    else if (is_direct(p)) add(*p, p->beta == 0 ? (matrix){&zero, 0, 0} : p->d);
+    else multiply_blocks(p);
 }
 
 #include "runtime/native/products_convolve.h"

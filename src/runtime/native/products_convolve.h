@@ -48,7 +48,8 @@ static void copy_image(const native_convolution *c, const window *w, int64_t ima
 }
 
 /* Lanes [first, first + count) of `rows` channels to the image, without those between its lines. */
-static void store_lanes(const native_convolution *c, const window *w, const real *sums, int64_t rows, int64_t first, int64_t count, real *out)
+static void store_lanes(const native_convolution *c, const window *w, const real *sums, int64_t rows, int64_t first, int64_t count,
+                        real *out)
 {
     for (int64_t lane = first, stop; lane < first + count; lane = stop) {
         const int64_t y = lane / w->line, x = lane % w->line;
@@ -74,8 +75,8 @@ static void convolve_group(const native_convolution *c, const window *w, int64_t
         columns = least(vectors * WIDTH, positions - j);
         for (int64_t o = 0; o < c->outs; o += BLOCK_ROWS) {
             const int64_t rows = least(c->outs - o, BLOCK_ROWS);
-            run_strip((strip){w->depth, weight + o * w->depth, w->depth, 1, copy + j, offsets, bias + o * bias_row, bias_row, 0, sums, PANEL,
-                              columns},
+            run_strip((strip){w->depth, weight + o * w->depth, w->depth, 1, copy + j, offsets, bias + o * bias_row, bias_row, 0, sums,
+                              PANEL, columns},
                       rows, vectors);
             store_lanes(c, w, sums, rows, j, columns, out + o * c->out.channel);
         }

@@ -32,9 +32,7 @@ INLINE void store_first(real *to, lanes which, vr value) { _mm512_mask_storeu_ep
 #elif defined(__AVX2__)
 typedef __m256i lanes;
 INLINE lanes first_lanes(int64_t count)
-{
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)((size_t)count * sizeof(real) / 4)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
+{ return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)((size_t)count * sizeof(real) / 4)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
 INLINE vr load_first(const real *from, lanes which) { return (vr)_mm256_maskload_epi32((const int *)(const void *)from, which); }
 INLINE void store_first(real *to, lanes which, vr value) { _mm256_maskstore_epi32((int *)(void *)to, which, (__m256i)value); }
 #else
@@ -84,32 +82,32 @@ INLINE void tile(const strip *s, const int rows, const int vectors)
     const int64_t a_row = s->a_row, a_column = s->a_column;
     const lanes last = first_lanes(vectors == 1 ? s->last : 0);
     UNROLLED for (int g = 0; g < (rows + 2) / 3; g++) a[g] = s->a + 3 * g * a_row;
-    UNROLLED for (int i = 0; i < rows; i++)
-        UNROLLED for (int v = 0; v < vectors; v++) {
-            const real *from = s->start + i * s->start_row + v * WIDTH * s->start_column;
-            sum[i][v] = s->start_column == 0 ? splat(*from) : vectors == 1 ? load_first(from, last) : load(from);
-        }
+    UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < vectors; v++)
+    {
+        const real *from = s->start + i * s->start_row + v * WIDTH * s->start_column;
+        sum[i][v] = s->start_column == 0 ? splat(*from) : vectors == 1 ? load_first(from, last) : load(from);
+    }
     for (int64_t k = 0; k < s->depth; k++) {
         const real *row = s->b + s->b_rows[k];
         vr b[8];
         UNROLLED for (int v = 0; v < vectors; v++) b[v] = vectors == 1 ? load_first(row, last) : load(row + v * WIDTH);
-        UNROLLED for (int i = 0; i < rows; i++) {
+        UNROLLED for (int i = 0; i < rows; i++)
+        {
             const vr value = splat(a[i / 3][i % 3 * a_row]);
             UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] += value * b[v];
         }
         UNROLLED for (int g = 0; g < (rows + 2) / 3; g++) a[g] += a_column;
     }
-    UNROLLED for (int i = 0; i < rows; i++)
-        UNROLLED for (int v = 0; v < vectors; v++) {
-            real *to = s->c + i * s->c_row + v * WIDTH;
-            if (vectors == 1)
-                store_first(to, last, sum[i][v]);
-            else
-                store(to, sum[i][v]);
-        }
+    UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < vectors; v++)
+    {
+        real *to = s->c + i * s->c_row + v * WIDTH;
+        if (vectors == 1) store_first(to, last, sum[i][v]);
+        else store(to, sum[i][v]);
+    }
 }
 
-#define TILE_DEFINE(rows, vectors) static void tile_##rows##x##vectors(const strip *s) { tile(s, rows, vectors); }
+#define TILE_DEFINE(rows, vectors) \
+    static void tile_##rows##x##vectors(const strip *s) { tile(s, rows, vectors); }
 #define NARROW_DEFINE(rows) TILE_DEFINE(rows, 1) TILE_DEFINE(rows, 2)
 TILE_MAP(NARROW_DEFINE)
 TILE_DEFINE(1, 8)
@@ -120,7 +118,9 @@ TILE_DEFINE(3, 4)
 static void (*const tiles[9][TILE_ROWS + 1])(const strip *s) = {
 #define ONE_ENTRY(rows) [1][rows] = tile_##rows##x1,
 #define TWO_ENTRY(rows) [2][rows] = tile_##rows##x2,
-    TILE_MAP(ONE_ENTRY) TILE_MAP(TWO_ENTRY)[4][2] = tile_2x4, [4][3] = tile_3x4, [8][1] = tile_1x8,
+    TILE_MAP(ONE_ENTRY) TILE_MAP(TWO_ENTRY)[4][2] = tile_2x4,
+    [4][3] = tile_3x4,
+    [8][1] = tile_1x8,
 };
 
 /* Vectors of the next panel when `columns` of c are left and `rows` share it. */

@@ -27,21 +27,25 @@
 typedef enum native_type { NATIVE_F32, NATIVE_F64, NATIVE_I32, NATIVE_I64 } native_type;
 
 /* The operations of elementwise steps: name, number of operands. The ONNX operator of the same name defines each. */
-#define NATIVE_OP_MAP(X)                                                                                              \
-    X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(POW, 2) X(MOD, 2) X(FMOD, 2) X(MIN, 2) X(MAX, 2) X(PRELU, 2)                \
-    X(EQUAL, 2) X(LESS, 2) X(LESS_EQUAL, 2) X(GREATER, 2) X(GREATER_EQUAL, 2) X(AND, 2) X(OR, 2) X(XOR, 2)              \
-    X(BIT_AND, 2) X(BIT_OR, 2) X(BIT_XOR, 2) X(WHERE, 3)                                                              \
-    X(COPY, 1) X(NOT, 1) X(BIT_NOT, 1) X(NEG, 1) X(ABS, 1) X(SIGN, 1) X(RECIPROCAL, 1) X(SQRT, 1) X(FLOOR, 1) X(CEIL, 1)  \
-    X(ROUND, 1) X(EXP, 1) X(LOG, 1) X(ERF, 1) X(SIGMOID, 1) X(TANH, 1) X(SIN, 1) X(COS, 1) X(TAN, 1) X(ASIN, 1)           \
-    X(ACOS, 1) X(ATAN, 1) X(SINH, 1) X(COSH, 1) X(ASINH, 1) X(ACOSH, 1) X(ATANH, 1) X(ISNAN, 1) X(ISINF, 1)             \
-    X(RELU, 1) X(LEAKY_RELU, 1) X(ELU, 1) X(SELU, 1) X(CELU, 1) X(THRESHOLDED_RELU, 1) X(HARD_SIGMOID, 1)               \
-    X(HARD_SWISH, 1) X(SOFTPLUS, 1) X(SOFTSIGN, 1) X(MISH, 1) X(GELU, 1) X(GELU_TANH, 1) X(SWISH, 1) X(SHRINK, 1)         \
-    X(CLIP, 1)
+#define NATIVE_OP_MAP(X) \
+    X(ADD, 2) \
+    X(SUB, 2) \
+    X(MUL, 2) \
+    X(DIV, 2) \
+    X(POW, 2) \
+    X(MOD, 2) \
+    X(FMOD, 2) X(MIN, 2) X(MAX, 2) X(PRELU, 2) X(EQUAL, 2) X(LESS, 2) X(LESS_EQUAL, 2) X(GREATER, 2) X(GREATER_EQUAL, 2) X(AND, 2) \
+        X(OR, 2) X(XOR, 2) X(BIT_AND, 2) X(BIT_OR, 2) X(BIT_XOR, 2) X(WHERE, 3) X(COPY, 1) X(NOT, 1) X(BIT_NOT, 1) X(NEG, 1) X(ABS, 1) \
+            X(SIGN, 1) X(RECIPROCAL, 1) X(SQRT, 1) X(FLOOR, 1) X(CEIL, 1) X(ROUND, 1) X(EXP, 1) X(LOG, 1) X(ERF, 1) X(SIGMOID, 1) \
+                X(TANH, 1) X(SIN, 1) X(COS, 1) X(TAN, 1) X(ASIN, 1) X(ACOS, 1) X(ATAN, 1) X(SINH, 1) X(COSH, 1) X(ASINH, 1) X(ACOSH, 1) \
+                    X(ATANH, 1) X(ISNAN, 1) X(ISINF, 1) X(RELU, 1) X(LEAKY_RELU, 1) X(ELU, 1) X(SELU, 1) X(CELU, 1) X(THRESHOLDED_RELU, 1) \
+                        X(HARD_SIGMOID, 1) X(HARD_SWISH, 1) X(SOFTPLUS, 1) X(SOFTSIGN, 1) X(MISH, 1) X(GELU, 1) X(GELU_TANH, 1) \
+                            X(SWISH, 1) X(SHRINK, 1) X(CLIP, 1)
 typedef enum native_op {
 #define NATIVE_OP_ENUM(name, operands) NATIVE_##name,
     NATIVE_OP_MAP(NATIVE_OP_ENUM)
 #undef NATIVE_OP_ENUM
-    NATIVE_OP_COUNT
+        NATIVE_OP_COUNT
 } native_op;
 
 /* One operand of an elementwise step: a list of columns, one for each output column, or constants. */
@@ -74,8 +78,17 @@ typedef enum native_space { NATIVE_INPUTS, NATIVE_OUTPUTS, NATIVE_KEPT, NATIVE_S
 
 /* ONNX's reductions; order is ascending, F32 sums in F32. */
 typedef enum native_reduce {
-    NATIVE_REDUCE_SUM, NATIVE_REDUCE_MEAN, NATIVE_REDUCE_PROD, NATIVE_REDUCE_MIN, NATIVE_REDUCE_MAX, NATIVE_REDUCE_L1,
-    NATIVE_REDUCE_L2, NATIVE_REDUCE_SUM_SQUARE, NATIVE_REDUCE_LOG_SUM, NATIVE_REDUCE_LOG_SUM_EXP, NATIVE_REDUCE_ARG_MIN,
+    NATIVE_REDUCE_SUM,
+    NATIVE_REDUCE_MEAN,
+    NATIVE_REDUCE_PROD,
+    NATIVE_REDUCE_MIN,
+    NATIVE_REDUCE_MAX,
+    NATIVE_REDUCE_L1,
+    NATIVE_REDUCE_L2,
+    NATIVE_REDUCE_SUM_SQUARE,
+    NATIVE_REDUCE_LOG_SUM,
+    NATIVE_REDUCE_LOG_SUM_EXP,
+    NATIVE_REDUCE_ARG_MIN,
     NATIVE_REDUCE_ARG_MAX /* ARG_: out is I64, `last` picks the last of equals */
 } native_reduce;
 
@@ -87,8 +100,7 @@ typedef enum native_reduce {
 #define NATIVE_CHAINS 8 /* sums of each */
 static inline size_t stoai_native_weight_at(uint32_t count, uint32_t length, uint32_t o, uint32_t k)
 {
-    if (count < NATIVE_CHAIN_BELOW)
-        return (size_t)o * length + k;
+    if (count < NATIVE_CHAIN_BELOW) return (size_t)o * length + k;
     return ((size_t)(o / NATIVE_GROUP) * length + k) * NATIVE_GROUP + o % NATIVE_GROUP;
 }
 
@@ -101,29 +113,29 @@ typedef struct native_step {
     uint32_t count;            /* output columns (REDUCE, SOFTMAX, NORM: groups) */
     uint32_t length;           /* GEMM: K; REDUCE, SOFTMAX, NORM: columns of a group */
     uint32_t out;              /* first ref of the output columns, always contiguous */
-    native_operand in[3];      /* GEMM: in[0]; NORM: in[0], scale and bias as constants of [length] in in[1], in[2] (constants NULL: none) */
-    float alpha, beta;         /* parameters of activations: slopes, CLIP's bounds in F32; NORM: epsilon in alpha.
+    native_operand in[3]; /* GEMM: in[0]; NORM: in[0], scale and bias as constants of [length] in in[1], in[2] (constants NULL: none) */
+    float alpha, beta; /* parameters of activations: slopes, CLIP's bounds in F32; NORM: epsilon in alpha.
                                   LEAKY_RELU, ELU, CELU, THRESHOLDED_RELU, SWISH: alpha. SELU: alpha, gamma. HARD_SIGMOID:
                                   alpha, beta. SHRINK: lambd, bias. ISINF: detect_negative, detect_positive (0 or 1) */
-    double low, high;          /* CLIP in F64, I32, I64 */
+    double low, high; /* CLIP in F64, I32, I64 */
     native_reduce reduce;
-    uint32_t log, last;        /* SOFTMAX; ARG_ */
-    const float *weights;      /* GEMM: packed */
-    const float *bias;         /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
-    native_space space;        /* LOAD, STORE, GATHER, SCATTER */
-    uint32_t first_value;      /* likewise: index of the first stoa_bound among all values of the space */
-    bool streamed;             /* LOAD: one GEMM alone reads its columns, all of them in order. GEMM: that one; it may read the
+    uint32_t log, last; /* SOFTMAX; ARG_ */
+    const float *weights; /* GEMM: packed */
+    const float *bias; /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
+    native_space space; /* LOAD, STORE, GATHER, SCATTER */
+    uint32_t first_value; /* likewise: index of the first stoa_bound among all values of the space */
+    bool streamed; /* LOAD: one GEMM alone reads its columns, all of them in order. GEMM: that one; it may read the
                                   values (space, first_value) itself where they are floats without gaps */
-    uint32_t other;            /* GATHER, SCATTER: axis of those values */
-    const char *text;          /* for plans: "gemm 30 -> 64, relu" */
+    uint32_t other; /* GATHER, SCATTER: axis of those values */
+    const char *text; /* for plans: "gemm 30 -> 64, relu" */
 } native_step;
 
 typedef struct native_program {
     native_step *steps;
     uint32_t step_count;
-    uint32_t axis;             /* its rows are those of this axis of the schema */
-    uint32_t ref_count;        /* columns of the workspace, in units of 4 bytes x lanes */
-    uint32_t tile_rows;        /* a multiple of 48, or the largest that keeps the tile in cache */
+    uint32_t axis; /* its rows are those of this axis of the schema */
+    uint32_t ref_count; /* columns of the workspace, in units of 4 bytes x lanes */
+    uint32_t tile_rows; /* a multiple of 48, or the largest that keeps the tile in cache */
 } native_program;
 
 /* A column that is kept between programs. */
@@ -135,19 +147,19 @@ typedef struct native_kept {
 /* The compiled model: programs in the order in which they run, one for most models. */
 typedef struct native_plan {
     native_program *programs;
-    native_kept *kept;         /* [kept_count], values of NATIVE_KEPT */
+    native_kept *kept; /* [kept_count], values of NATIVE_KEPT */
     uint32_t program_count, kept_count;
-    bool crosses_rows;         /* something is gathered or scattered */
+    bool crosses_rows; /* something is gathered or scattered */
 } native_plan;
 
 /* What a program runs on. */
 typedef struct native_call {
     const stoa_bound *bounds[NATIVE_SPACE_COUNT];
-    void *workspace;           /* stoai_native_workspace_bytes of the plan */
-    uint32_t first;            /* row where the run begins, of each axis; the first one that row numbers count */
-    const uint32_t *rows;      /* of each axis */
-    bool failed;               /* out: a row number was beyond its axis; results are not specified then */
-    int64_t bad_row;           /* the first such number */
+    void *workspace; /* stoai_native_workspace_bytes of the plan */
+    uint32_t first; /* row where the run begins, of each axis; the first one that row numbers count */
+    const uint32_t *rows; /* of each axis */
+    bool failed; /* out: a row number was beyond its axis; results are not specified then */
+    int64_t bad_row; /* the first such number */
     uint32_t bad_axis;
 } native_call;
 
@@ -155,9 +167,9 @@ typedef struct native_call {
  * A run executes all steps on the rows [first, first + rows) of the program's axis, tile by tile.
  * The lanes beyond `rows` of a tile hold zeros or garbage that no result depends on. No step can trap or fault on any value. */
 typedef struct native_kernels {
-    const char *name;          /* "avx2" */
-    uint32_t lanes;            /* floats in a vector */
-    bool (*supported)(void);   /* by this processor */
+    const char *name; /* "avx2" */
+    uint32_t lanes; /* floats in a vector */
+    bool (*supported)(void); /* by this processor */
     void (*run)(const native_program *program, native_call *call);
     /* The vector functions alone, for tests of their bounds: out[i] = op(in[i]). */
     void (*map_f32)(native_op op, const float *in, float *out, uint32_t count, float alpha, float beta);

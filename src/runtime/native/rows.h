@@ -14,22 +14,15 @@
 INLINE vf lane_load(const float *from, bool one) { return one ? v_splat(*from) : v_load(from); }
 INLINE void lane_store(float *to, vf value, bool one)
 {
-    if (one)
-        *to = v_first(value);
-    else
-        v_store(to, value);
+    if (one) *to = v_first(value);
+    else v_store(to, value);
 }
 /* Element k of group g, at vector v of the rows. */
 INLINE const float *group_at(const tile *t, const native_step *s, uint32_t g, uint32_t k, size_t v)
-{
-    return tile_column(t, operand_ref(&s->in[0], g * s->length + k)) + v * LANES;
-}
+{ return tile_column(t, operand_ref(&s->in[0], g * s->length + k)) + v * LANES; }
 
 /* One term of a sum-like reduction. */
-INLINE vf reduce_term(native_reduce kind, vf x)
-{
-    return kind == NATIVE_REDUCE_L1 ? v_abs(x) : x;
-}
+INLINE vf reduce_term(native_reduce kind, vf x) { return kind == NATIVE_REDUCE_L1 ? v_abs(x) : x; }
 
 STEP_PART vf reduce_extreme(const tile *t, const native_step *s, uint32_t g, size_t v, bool least)
 {
@@ -47,8 +40,7 @@ STEP_PART vf reduce_log_sum_exp(const tile *t, const native_step *s, uint32_t g,
     const bool one = tile_is_row(t);
     vf most = reduce_extreme(t, s, g, v, false), sum = v_splat(0.0f);
     most = v_select(v_abs(most) < v_splat(INFINITY), most, v_splat(0.0f));
-    for (uint32_t k = 0; k < s->length; k++)
-        sum += v_exp(lane_load(group_at(t, s, g, k, v), one) - most);
+    for (uint32_t k = 0; k < s->length; k++) sum += v_exp(lane_load(group_at(t, s, g, k, v), one) - most);
     return v_log(sum) + most;
 }
 
@@ -73,8 +65,7 @@ STEP_PART vf reduce_product(const tile *t, const native_step *s, uint32_t g, siz
 {
     const bool one = tile_is_row(t);
     vf product = v_splat(1.0f);
-    for (uint32_t k = 0; k < s->length; k++)
-        product *= lane_load(group_at(t, s, g, k, v), one);
+    for (uint32_t k = 0; k < s->length; k++) product *= lane_load(group_at(t, s, g, k, v), one);
     return product;
 }
 
@@ -90,40 +81,40 @@ STEP_PART vf reduce_f32(const tile *t, const native_step *s, uint32_t g, size_t 
 }
 
 /* The other types: a lane after the other. T: type, U: type of wrapping arithmetic, FINISH: T from a double. */
-#define REDUCE_SCALAR_DEFINE(suffix, T, U, FINISH)                                                        \
-    STEP_PART T reduce_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane)                \
-    {                                                                                                     \
-        U sum = 0, product = 1;                                                                           \
-        T most = 0, least = 0;                                                                            \
-        for (uint32_t k = 0; k < s->length; k++) {                                                        \
+#define REDUCE_SCALAR_DEFINE(suffix, T, U, FINISH) \
+    STEP_PART T reduce_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane) \
+    { \
+        U sum = 0, product = 1; \
+        T most = 0, least = 0; \
+        for (uint32_t k = 0; k < s->length; k++) { \
             const T x = ((const T *)(const void *)tile_column(t, operand_ref(&s->in[0], g * s->length + k)))[lane]; \
-            const bool squares = s->reduce == NATIVE_REDUCE_L2 || s->reduce == NATIVE_REDUCE_SUM_SQUARE;  \
-            sum += squares ? (U)x * (U)x : s->reduce == NATIVE_REDUCE_L1 && x < 0 ? 0 - (U)x : (U)x;      \
-            product *= (U)x;                                                                              \
-            most = k == 0 || x > most ? x : most;                                                         \
-            least = k == 0 || x < least ? x : least;                                                      \
-        }                                                                                                 \
-        switch (s->reduce) {                                                                              \
-        case NATIVE_REDUCE_PROD: return (T)product;                                                       \
-        case NATIVE_REDUCE_MIN: return least;                                                             \
-        case NATIVE_REDUCE_MAX: return most;                                                              \
-        case NATIVE_REDUCE_MEAN: return s->length == 0 ? 0 : (T)((T)sum / (T)s->length);                  \
-        case NATIVE_REDUCE_L2: return FINISH(sqrt((double)(T)sum));                                       \
-        case NATIVE_REDUCE_LOG_SUM: return FINISH(log((double)(T)sum));                                   \
+            const bool squares = s->reduce == NATIVE_REDUCE_L2 || s->reduce == NATIVE_REDUCE_SUM_SQUARE; \
+            sum += squares ? (U)x * (U)x : s->reduce == NATIVE_REDUCE_L1 && x < 0 ? 0 - (U)x : (U)x; \
+            product *= (U)x; \
+            most = k == 0 || x > most ? x : most; \
+            least = k == 0 || x < least ? x : least; \
+        } \
+        switch (s->reduce) { \
+        case NATIVE_REDUCE_PROD: return (T)product; \
+        case NATIVE_REDUCE_MIN: return least; \
+        case NATIVE_REDUCE_MAX: return most; \
+        case NATIVE_REDUCE_MEAN: return s->length == 0 ? 0 : (T)((T)sum / (T)s->length); \
+        case NATIVE_REDUCE_L2: return FINISH(sqrt((double)(T)sum)); \
+        case NATIVE_REDUCE_LOG_SUM: return FINISH(log((double)(T)sum)); \
         case NATIVE_REDUCE_LOG_SUM_EXP: return FINISH(log_sum_exp_##suffix(t, s, g, lane, (double)most)); \
-        default: return (T)sum;                                                                           \
-        }                                                                                                 \
+        default: return (T)sum; \
+        } \
     }
-#define LOG_SUM_EXP_DEFINE(suffix, T)                                                                     \
+#define LOG_SUM_EXP_DEFINE(suffix, T) \
     STEP_PART double log_sum_exp_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane, double most) \
-    {                                                                                                     \
-        double sum = 0.0;                                                                                 \
-        most = fabs(most) < INFINITY ? most : 0.0;                                                        \
-        for (uint32_t k = 0; k < s->length; k++) {                                                        \
+    { \
+        double sum = 0.0; \
+        most = fabs(most) < INFINITY ? most : 0.0; \
+        for (uint32_t k = 0; k < s->length; k++) { \
             const T *x = (const T *)(const void *)tile_column(t, operand_ref(&s->in[0], g * s->length + k)); \
-            sum += exp((double)x[lane] - most);                                                           \
-        }                                                                                                 \
-        return log(sum) + most;                                                                           \
+            sum += exp((double)x[lane] - most); \
+        } \
+        return log(sum) + most; \
     }
 LOG_SUM_EXP_DEFINE(f64, double)
 LOG_SUM_EXP_DEFINE(i32, int32_t)
@@ -135,20 +126,20 @@ REDUCE_SCALAR_DEFINE(i64, int64_t, uint64_t, f64_to_i64)
 #undef LOG_SUM_EXP_DEFINE
 
 /* Position of the extreme: NaN never beats another value, and is never beaten when it stands first. */
-#define ARG_DEFINE(suffix, T)                                                                             \
-    STEP_PART int64_t arg_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane)             \
-    {                                                                                                     \
-        const bool least = s->reduce == NATIVE_REDUCE_ARG_MIN;                                            \
-        T best = 0;                                                                                       \
-        int64_t at = 0;                                                                                   \
-        for (uint32_t k = 0; k < s->length; k++) {                                                        \
+#define ARG_DEFINE(suffix, T) \
+    STEP_PART int64_t arg_##suffix(const tile *t, const native_step *s, uint32_t g, size_t lane) \
+    { \
+        const bool least = s->reduce == NATIVE_REDUCE_ARG_MIN; \
+        T best = 0; \
+        int64_t at = 0; \
+        for (uint32_t k = 0; k < s->length; k++) { \
             const T x = ((const T *)(const void *)tile_column(t, operand_ref(&s->in[0], g * s->length + k)))[lane]; \
-            if (k == 0 || (least ? x < best : x > best) || (s->last != 0 && x == best)) {                 \
-                best = x;                                                                                 \
-                at = k;                                                                                   \
-            }                                                                                             \
-        }                                                                                                 \
-        return at;                                                                                        \
+            if (k == 0 || (least ? x < best : x > best) || (s->last != 0 && x == best)) { \
+                best = x; \
+                at = k; \
+            } \
+        } \
+        return at; \
     }
 ARG_DEFINE(f32, float)
 ARG_DEFINE(f64, double)
@@ -161,14 +152,13 @@ STEP_PART void reduce_scalar(const tile *t, const native_step *s, uint32_t g, si
     const uint32_t refs = arg ? 2 : type_bytes(s->type) / 4;
     void *out = tile_column(t, s->out + g * refs);
     if (arg)
-        ((int64_t *)out)[lane] = s->type == NATIVE_F32 ? arg_f32(t, s, g, lane) : s->type == NATIVE_F64 ? arg_f64(t, s, g, lane)
-            : s->type == NATIVE_I32 ? arg_i32(t, s, g, lane) : arg_i64(t, s, g, lane);
-    else if (s->type == NATIVE_F64)
-        ((double *)out)[lane] = reduce_f64(t, s, g, lane);
-    else if (s->type == NATIVE_I32)
-        ((int32_t *)out)[lane] = reduce_i32(t, s, g, lane);
-    else
-        ((int64_t *)out)[lane] = reduce_i64(t, s, g, lane);
+        ((int64_t *)out)[lane] = s->type == NATIVE_F32   ? arg_f32(t, s, g, lane)
+                                 : s->type == NATIVE_F64 ? arg_f64(t, s, g, lane)
+                                 : s->type == NATIVE_I32 ? arg_i32(t, s, g, lane)
+                                                         : arg_i64(t, s, g, lane);
+    else if (s->type == NATIVE_F64) ((double *)out)[lane] = reduce_f64(t, s, g, lane);
+    else if (s->type == NATIVE_I32) ((int32_t *)out)[lane] = reduce_i32(t, s, g, lane);
+    else ((int64_t *)out)[lane] = reduce_i64(t, s, g, lane);
 }
 
 /* x - max, its exponentials and their sum; then the quotient, or the difference to the sum's logarithm. */
@@ -198,8 +188,7 @@ STEP_PART void norm_group(const tile *t, const native_step *s, uint32_t g, size_
     const float *scale = (const float *)s->in[1].constants, *bias = (const float *)s->in[2].constants;
     float *out = tile_column(t, s->out + g * s->length) + v * LANES;
     vf sum = v_splat(0.0f), squares = v_splat(0.0f);
-    for (uint32_t k = 0; k < s->length; k++)
-        sum += lane_load(group_at(t, s, g, k, v), one);
+    for (uint32_t k = 0; k < s->length; k++) sum += lane_load(group_at(t, s, g, k, v), one);
     const vf mean = sum / (float)s->length;
     for (uint32_t k = 0; k < s->length; k++) {
         const vf d = lane_load(group_at(t, s, g, k, v), one) - mean;
@@ -208,10 +197,8 @@ STEP_PART void norm_group(const tile *t, const native_step *s, uint32_t g, size_
     const vf deviation = v_sqrt(squares / (float)s->length + s->alpha);
     for (uint32_t k = 0; k < s->length; k++) {
         vf x = (lane_load(group_at(t, s, g, k, v), one) - mean) / deviation;
-        if (scale != NULL)
-            x = v_rounded(x * scale[k]);
-        if (bias != NULL)
-            x = x + bias[k];
+        if (scale != NULL) x = v_rounded(x * scale[k]);
+        if (bias != NULL) x = x + bias[k];
         lane_store(out + k * t->pitch, x, one);
     }
 }

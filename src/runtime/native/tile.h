@@ -42,9 +42,7 @@ INLINE bool tile_is_row(const tile *t) { return t->pitch == 1; }
 
 INLINE uint32_t type_bytes(native_type type) { return type == NATIVE_F64 || type == NATIVE_I64 ? 8 : 4; }
 INLINE uint32_t operand_ref(const native_operand *o, uint32_t i)
-{
-    return o->refs != NULL ? o->refs[i] : o->first + i * (type_bytes(o->type) / 4);
-}
+{ return o->refs != NULL ? o->refs[i] : o->first + i * (type_bytes(o->type) / 4); }
 
 #ifndef __CUDACC__
 /* The next column without gaps; false at the end. */
@@ -54,8 +52,7 @@ static inline bool fetch_column(fetcher *f)
         while (f->step->kind == NATIVE_STEP_LOAD && f->column < f->step->count) {
             const stoa_bound *b = &f->call->bounds[f->step->space][f->step->first_value + f->column++];
             const size_t bytes = b->dtype == STOA_FLOAT64 || b->dtype == STOA_INT64 || b->dtype == STOA_UINT64 ? 8 : 4;
-            if (b->row_stride != 1)
-                continue;
+            if (b->row_stride != 1) continue;
             const char *from = (const char *)b->data + f->first * bytes; /* narrower types: too far, which does no harm */
             f->line = from - (uintptr_t)from % 64;
             f->stop = from + f->rows * bytes;
@@ -78,8 +75,7 @@ static __attribute__((noinline)) void fetch_lines(fetcher *f)
 
 INLINE void fetch_some(fetcher *f)
 {
-    if (f->rows > 0)
-        fetch_lines(f);
+    if (f->rows > 0) fetch_lines(f);
 }
 
 #endif

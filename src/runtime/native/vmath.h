@@ -125,8 +125,7 @@ INLINE vf v_rounded(vf product)
 INLINE vf v_sqrt(vf x)
 {
     vf r;
-    for (size_t lane = 0; lane < LANES; lane++)
-        r[lane] = __builtin_sqrtf(x[lane]);
+    for (size_t lane = 0; lane < LANES; lane++) r[lane] = __builtin_sqrtf(x[lane]);
     return r;
 }
 

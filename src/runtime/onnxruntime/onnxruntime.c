@@ -31,9 +31,7 @@ static stoa_status probe(char *where, size_t capacity, stoa_error *err)
 /* ---- runs -------------------------------------------------------------------------------------------------------------- */
 
 static uint32_t rows_of(const stoa_tensor_schema *tensor, const uint32_t *rows)
-{
-    return tensor->axis == STOA_AXIS_ONE ? 1 : rows[tensor->axis];
-}
+{ return tensor->axis == STOA_AXIS_ONE ? 1 : rows[tensor->axis]; }
 
 /* Values are made anew only when a tensor lies elsewhere than in the last run: staged tiles never do. */
 static ort_status *point(ort_instance *instance, uint32_t index, const stoa_bound *bound, uint32_t first, const uint32_t *rows)
@@ -51,7 +49,8 @@ static ort_status *point(ort_instance *instance, uint32_t index, const stoa_boun
     for (uint32_t i = 0; i < tensor->rank; i++) shape[i + 1] = tensor->shape[i];
     if (argument->value) library->api.ReleaseValue(argument->value);
     *argument = (ort_argument){NULL, data, count};
-    ort_status *status = library->api.CreateTensorWithDataAsOrtValue(library->memory, data, count * row_bytes, shape, (size_t)instance->model->infos[index].rank,
+    ort_status *status = library->api.CreateTensorWithDataAsOrtValue(library->memory, data, count * row_bytes, shape,
+                                                                     (size_t)instance->model->infos[index].rank,
                                                                      instance->model->infos[index].type, &argument->value);
     instance->values[index] = argument->value;
     return status;
@@ -114,9 +113,7 @@ static stoa_status make_instance(const ort_model *model, void *memory, size_t by
 }
 
 static size_t tensor_bytes(const stoa_tensor_schema *tensor, const uint32_t *rows)
-{
-    return ((size_t)rows_of(tensor, rows) * tensor->width * stoa_dtype_bytes(tensor->dtype) + 63u) & ~(size_t)63;
-}
+{ return ((size_t)rows_of(tensor, rows) * tensor->width * stoa_dtype_bytes(tensor->dtype) + 63u) & ~(size_t)63; }
 
 /* A run on zeros tells what the intermediates need. Only the first value of a tensor is looked at: its rows are row-major. */
 static stoa_status run_zeros(ort_instance *instance, const uint32_t *rows, stoa_error *err)

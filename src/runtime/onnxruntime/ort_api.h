@@ -38,57 +38,70 @@ enum { ORT_DEVICE_ALLOCATOR = 0, ORT_ARENA_ALLOCATOR = 1 };
 enum { ORT_NOT_IMPLEMENTED = 9 };
 /* ONNXTensorElementDataType. */
 enum {
-    ORT_FLOAT = 1, ORT_UINT8, ORT_INT8, ORT_UINT16, ORT_INT16, ORT_INT32, ORT_INT64, ORT_STRING, ORT_BOOL, ORT_FLOAT16, ORT_DOUBLE,
-    ORT_UINT32, ORT_UINT64, ORT_COMPLEX64, ORT_COMPLEX128, ORT_BFLOAT16
+    ORT_FLOAT = 1,
+    ORT_UINT8,
+    ORT_INT8,
+    ORT_UINT16,
+    ORT_INT16,
+    ORT_INT32,
+    ORT_INT64,
+    ORT_STRING,
+    ORT_BOOL,
+    ORT_FLOAT16,
+    ORT_DOUBLE,
+    ORT_UINT32,
+    ORT_UINT64,
+    ORT_COMPLEX64,
+    ORT_COMPLEX128,
+    ORT_BFLOAT16
 };
 
 /* The one list of functions: number, result, name, parameters. */
-#define ORT_API_MAP(X)                                                                                                       \
-    X(1, int, GetErrorCode, (const ort_status *status))                                                                      \
-    X(2, const char *, GetErrorMessage, (const ort_status *status))                                                          \
-    X(4, ort_status *, CreateEnvWithCustomLogger,                                                                            \
-      (ort_log_function log, void *user, int level, const char *id, ort_env **env))                                          \
+#define ORT_API_MAP(X) \
+    X(1, int, GetErrorCode, (const ort_status *status)) \
+    X(2, const char *, GetErrorMessage, (const ort_status *status)) \
+    X(4, ort_status *, CreateEnvWithCustomLogger, (ort_log_function log, void *user, int level, const char *id, ort_env **env)) \
     X(7, ort_status *, CreateSession, (const ort_env *env, const char *path, const ort_options *options, ort_session **out)) \
-    X(8, ort_status *, CreateSessionFromArray,                                                                               \
-      (const ort_env *env, const void *data, size_t bytes, const ort_options *options, ort_session **out))                   \
-    X(9, ort_status *, Run,                                                                                                  \
-      (ort_session *session, const void *options, const char *const *input_names, const ort_value *const *inputs,            \
-       size_t input_count, const char *const *output_names, size_t output_count, ort_value **outputs))                       \
-    X(10, ort_status *, CreateSessionOptions, (ort_options **out))                                                           \
-    X(13, ort_status *, SetSessionExecutionMode, (ort_options *options, int mode))                                           \
-    X(17, ort_status *, DisableMemPattern, (ort_options *options))                                                           \
-    X(19, ort_status *, DisableCpuMemArena, (ort_options *options))                                                          \
-    X(23, ort_status *, SetSessionGraphOptimizationLevel, (ort_options *options, int level))                                 \
-    X(24, ort_status *, SetIntraOpNumThreads, (ort_options *options, int threads))                                           \
-    X(25, ort_status *, SetInterOpNumThreads, (ort_options *options, int threads))                                           \
-    X(30, ort_status *, SessionGetInputCount, (const ort_session *session, size_t *count))                                   \
-    X(31, ort_status *, SessionGetOutputCount, (const ort_session *session, size_t *count))                                  \
-    X(33, ort_status *, SessionGetInputTypeInfo, (const ort_session *session, size_t index, ort_type_info **out))            \
-    X(34, ort_status *, SessionGetOutputTypeInfo, (const ort_session *session, size_t index, ort_type_info **out))           \
-    X(36, ort_status *, SessionGetInputName, (const ort_session *session, size_t index, ort_allocator *from, char **out))    \
-    X(37, ort_status *, SessionGetOutputName, (const ort_session *session, size_t index, ort_allocator *from, char **out))   \
-    X(49, ort_status *, CreateTensorWithDataAsOrtValue,                                                                      \
+    X(8, ort_status *, CreateSessionFromArray, \
+      (const ort_env *env, const void *data, size_t bytes, const ort_options *options, ort_session **out)) \
+    X(9, ort_status *, Run, \
+      (ort_session * session, const void *options, const char *const *input_names, const ort_value *const *inputs, size_t input_count, \
+       const char *const *output_names, size_t output_count, ort_value **outputs)) \
+    X(10, ort_status *, CreateSessionOptions, (ort_options * *out)) \
+    X(13, ort_status *, SetSessionExecutionMode, (ort_options * options, int mode)) \
+    X(17, ort_status *, DisableMemPattern, (ort_options * options)) \
+    X(19, ort_status *, DisableCpuMemArena, (ort_options * options)) \
+    X(23, ort_status *, SetSessionGraphOptimizationLevel, (ort_options * options, int level)) \
+    X(24, ort_status *, SetIntraOpNumThreads, (ort_options * options, int threads)) \
+    X(25, ort_status *, SetInterOpNumThreads, (ort_options * options, int threads)) \
+    X(30, ort_status *, SessionGetInputCount, (const ort_session *session, size_t *count)) \
+    X(31, ort_status *, SessionGetOutputCount, (const ort_session *session, size_t *count)) \
+    X(33, ort_status *, SessionGetInputTypeInfo, (const ort_session *session, size_t index, ort_type_info **out)) \
+    X(34, ort_status *, SessionGetOutputTypeInfo, (const ort_session *session, size_t index, ort_type_info **out)) \
+    X(36, ort_status *, SessionGetInputName, (const ort_session *session, size_t index, ort_allocator *from, char **out)) \
+    X(37, ort_status *, SessionGetOutputName, (const ort_session *session, size_t index, ort_allocator *from, char **out)) \
+    X(49, ort_status *, CreateTensorWithDataAsOrtValue, \
       (const ort_memory_info *info, void *data, size_t bytes, const int64_t *shape, size_t rank, int type, ort_value **out)) \
-    X(55, ort_status *, CastTypeInfoToTensorInfo, (const ort_type_info *info, const ort_tensor_info **out))                  \
-    X(56, ort_status *, GetOnnxTypeFromTypeInfo, (const ort_type_info *info, int *type))                                     \
-    X(60, ort_status *, GetTensorElementType, (const ort_tensor_info *info, int *type))                                      \
-    X(61, ort_status *, GetDimensionsCount, (const ort_tensor_info *info, size_t *count))                                    \
-    X(62, ort_status *, GetDimensions, (const ort_tensor_info *info, int64_t *sizes, size_t count))                          \
-    X(63, ort_status *, GetSymbolicDimensions, (const ort_tensor_info *info, const char **names, size_t count))              \
-    X(69, ort_status *, CreateCpuMemoryInfo, (int allocator, int kind, ort_memory_info **out))                               \
-    X(92, void, ReleaseEnv, (ort_env *env))                                                                                  \
-    X(93, void, ReleaseStatus, (ort_status *status))                                                                         \
-    X(94, void, ReleaseMemoryInfo, (ort_memory_info *info))                                                                  \
-    X(95, void, ReleaseSession, (ort_session *session))                                                                      \
-    X(96, void, ReleaseValue, (ort_value *value))                                                                            \
-    X(98, void, ReleaseTypeInfo, (ort_type_info *info))                                                                      \
-    X(100, void, ReleaseSessionOptions, (ort_options *options))                                                              \
-    X(111, ort_status *, SessionGetModelMetadata, (const ort_session *session, ort_metadata **out))                          \
-    X(116, ort_status *, ModelMetadataLookupCustomMetadataMap,                                                               \
-      (const ort_metadata *metadata, ort_allocator *from, const char *key, char **value))                                    \
-    X(118, void, ReleaseModelMetadata, (ort_metadata *metadata))                                                             \
-    X(130, ort_status *, AddSessionConfigEntry, (ort_options *options, const char *key, const char *value))                  \
-    X(176, ort_status *, RegisterAllocator, (ort_env *env, ort_allocator *allocator))
+    X(55, ort_status *, CastTypeInfoToTensorInfo, (const ort_type_info *info, const ort_tensor_info **out)) \
+    X(56, ort_status *, GetOnnxTypeFromTypeInfo, (const ort_type_info *info, int *type)) \
+    X(60, ort_status *, GetTensorElementType, (const ort_tensor_info *info, int *type)) \
+    X(61, ort_status *, GetDimensionsCount, (const ort_tensor_info *info, size_t *count)) \
+    X(62, ort_status *, GetDimensions, (const ort_tensor_info *info, int64_t *sizes, size_t count)) \
+    X(63, ort_status *, GetSymbolicDimensions, (const ort_tensor_info *info, const char **names, size_t count)) \
+    X(69, ort_status *, CreateCpuMemoryInfo, (int allocator, int kind, ort_memory_info **out)) \
+    X(92, void, ReleaseEnv, (ort_env * env)) \
+    X(93, void, ReleaseStatus, (ort_status * status)) \
+    X(94, void, ReleaseMemoryInfo, (ort_memory_info * info)) \
+    X(95, void, ReleaseSession, (ort_session * session)) \
+    X(96, void, ReleaseValue, (ort_value * value)) \
+    X(98, void, ReleaseTypeInfo, (ort_type_info * info)) \
+    X(100, void, ReleaseSessionOptions, (ort_options * options)) \
+    X(111, ort_status *, SessionGetModelMetadata, (const ort_session *session, ort_metadata **out)) \
+    X(116, ort_status *, ModelMetadataLookupCustomMetadataMap, \
+      (const ort_metadata *metadata, ort_allocator *from, const char *key, char **value)) \
+    X(118, void, ReleaseModelMetadata, (ort_metadata * metadata)) \
+    X(130, ort_status *, AddSessionConfigEntry, (ort_options * options, const char *key, const char *value)) \
+    X(176, ort_status *, RegisterAllocator, (ort_env * env, ort_allocator * allocator))
 
 typedef struct ort_api {
 #define ORT_MEMBER_(number, result, name, parameters) result(*name) parameters;

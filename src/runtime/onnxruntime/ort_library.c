@@ -27,9 +27,7 @@ static const ort_memory_info *allocator_info(const ort_allocator *self)
 
 /* Every failure comes back as a status; what is only logged is of no use to the caller. */
 static void be_silent(void *user, int severity, const char *category, const char *id, const char *location, const char *text)
-{
-    (void)user, (void)severity, (void)category, (void)id, (void)location, (void)text;
-}
+{ (void)user, (void)severity, (void)category, (void)id, (void)location, (void)text; }
 
 stoa_status stoai_ort_check(const ort_library *library, ort_status *status, stoa_status otherwise, const char *what, stoa_error *err)
 {
@@ -55,12 +53,13 @@ static stoa_status make_environment(ort_library *library, stoa_error *err)
 static stoa_status open_library(ort_library *library, stoa_error *err)
 {
     const char *version;
-    STOA_TRY(stoai_package_find_library("STOA_ONNXRUNTIME", "onnxruntime/capi/libonnxruntime.so*", library->path, sizeof library->path, err));
+    STOA_TRY(
+        stoai_package_find_library("STOA_ONNXRUNTIME", "onnxruntime/capi/libonnxruntime.so*", library->path, sizeof library->path, err));
     void *handle = dlopen(library->path, RTLD_NOW | RTLD_LOCAL); /* never closed: its code would be gone from under other threads */
     if (!handle) return STOA_FAIL(err, STOA_ENOTSUP, "ONNX Runtime: %s", dlerror());
     if (!ort_api_of(handle, &library->api, &version))
-        return STOA_FAIL(err, STOA_ENOTSUP, "ONNX Runtime: %s has version %s, interface %u of version 1.%u is needed", library->path, version,
-                         ORT_API_VERSION_NEEDED, ORT_API_VERSION_NEEDED);
+        return STOA_FAIL(err, STOA_ENOTSUP, "ONNX Runtime: %s has version %s, interface %u of version 1.%u is needed", library->path,
+                         version, ORT_API_VERSION_NEEDED, ORT_API_VERSION_NEEDED);
     snprintf(library->version, sizeof library->version, "%s", version);
     return make_environment(library, err);
 }

@@ -77,18 +77,21 @@ static stoa_status read_shape(ort_model *model, uint32_t index, const ort_tensor
     uint64_t width = 1;
     STOA_TRY(stoai_ort_check(library, library->api.GetDimensionsCount(info, &rank), STOA_EFORMAT, tensor->name, err));
     if (rank > STOA_SHAPE_RANK_MAX + 1)
-        return STOA_FAIL(err, STOA_ENOTSUP, "tensor '%s': %zu dimensions, at most %d can be bound", tensor->name, rank, STOA_SHAPE_RANK_MAX + 1);
+        return STOA_FAIL(err, STOA_ENOTSUP, "tensor '%s': %zu dimensions, at most %d can be bound", tensor->name, rank,
+                         STOA_SHAPE_RANK_MAX + 1);
     ort_status *failed = library->api.GetDimensions(info, sizes, rank);
     if (!failed) failed = library->api.GetSymbolicDimensions(info, symbols, rank);
     STOA_TRY(stoai_ort_check(library, failed, STOA_EFORMAT, tensor->name, err));
     for (size_t i = 1; i < rank; i++) {
         if (sizes[i] < 1 || (width *= (uint64_t)sizes[i]) > 1u << 20)
-            return STOA_FAIL(err, STOA_ENOTSUP, "tensor '%s': dimension %zu is %lld ('%s'); only dimension 0 may vary, a row has at most %u values",
+            return STOA_FAIL(err, STOA_ENOTSUP,
+                             "tensor '%s': dimension %zu is %lld ('%s'); only dimension 0 may vary, a row has at most %u values",
                              tensor->name, i, (long long)sizes[i], symbols[i] ? symbols[i] : "", 1u << 20);
         schema->shape[i - 1] = (uint32_t)sizes[i];
     }
     if (rank && sizes[0] >= 0 && sizes[0] != 1)
-        return STOA_FAIL(err, STOA_ENOTSUP, "tensor '%s': dimension 0 is %lld rows; a symbol, or 1 row, is needed", tensor->name, (long long)sizes[0]);
+        return STOA_FAIL(err, STOA_ENOTSUP, "tensor '%s': dimension 0 is %lld rows; a symbol, or 1 row, is needed", tensor->name,
+                         (long long)sizes[0]);
     tensor->rank = (int)rank;
     schema->rank = rank ? (uint32_t)rank - 1 : 0;
     schema->width = (uint32_t)width;
@@ -120,7 +123,8 @@ static stoa_status read_tensor(ort_model *model, uint32_t index, uint32_t inputs
     schema->dtype = dtype_of(tensor->type);
     schema->dtype_mask = 1ull << schema->dtype;
     if (kind != ORT_TYPE_TENSOR || !info || schema->dtype == STOA_DTYPE_NONE)
-        return STOA_FAIL(err, STOA_ENOTSUP, "tensor '%s': kind %d of element type %d cannot be bound to columns", tensor->name, kind, tensor->type);
+        return STOA_FAIL(err, STOA_ENOTSUP, "tensor '%s': kind %d of element type %d cannot be bound to columns", tensor->name, kind,
+                         tensor->type);
     return read_shape(model, index, info, err);
 }
 
@@ -160,8 +164,11 @@ static stoa_status read_schema(ort_model *model, stoa_error *err)
     model->axes = stoa_calloc(PACKAGE_AXES_MAX, sizeof *model->axes);
     if (!model->tensors || !model->infos || !model->names || !model->axes)
         return STOA_FAIL(err, STOA_ENOMEM, "model: no memory for %u tensors", model->count);
-    model->schema = (stoa_schema){.inputs = model->tensors, .outputs = model->tensors + inputs, .input_count = (uint32_t)inputs,
-                                  .output_count = (uint32_t)outputs, .axes = model->axes};
+    model->schema = (stoa_schema){.inputs = model->tensors,
+                                  .outputs = model->tensors + inputs,
+                                  .input_count = (uint32_t)inputs,
+                                  .output_count = (uint32_t)outputs,
+                                  .axes = model->axes};
     for (uint32_t i = 0; i < model->count; i++) {
         STOA_TRY(read_tensor(model, i, (uint32_t)inputs, err));
         STOA_TRY(find_axis(model, i, err));

@@ -22,7 +22,8 @@ static bool match_below(const char *folder, const char *inside, char *path, size
 {
     char pattern[1200];
     for (const char *rest = inside; rest; rest = strchr(rest, '/') ? strchr(rest, '/') + 1 : NULL)
-        if ((size_t)snprintf(pattern, sizeof pattern, "%s/%s", folder, rest) < sizeof pattern && match(pattern, path, capacity)) return true;
+        if ((size_t)snprintf(pattern, sizeof pattern, "%s/%s", folder, rest) < sizeof pattern && match(pattern, path, capacity))
+            return true;
     return false;
 }
 

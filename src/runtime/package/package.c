@@ -27,7 +27,8 @@ static stoa_status find_axis(stoai_package *package, const char *rows, uint32_t 
     if (strcmp(rows, "1") == 0) return STOA_OK;
     for (*axis = 0; *axis < package->schema.axis_count; (*axis)++)
         if (strcmp(package->axes[*axis], rows) == 0) return STOA_OK;
-    if (*axis == PACKAGE_AXES_MAX) return STOA_FAIL(err, STOA_ELIMIT, "package: axis '%s' is one too many, %u can be had", rows, PACKAGE_AXES_MAX);
+    if (*axis == PACKAGE_AXES_MAX)
+        return STOA_FAIL(err, STOA_ELIMIT, "package: axis '%s' is one too many, %u can be had", rows, PACKAGE_AXES_MAX);
     package->axes[package->schema.axis_count++] = rows;
     return STOA_OK;
 }
@@ -110,7 +111,8 @@ static stoa_status read_carriers(stoai_package *package, stoa_error *err)
         package->carriers[i] = PACKAGE_CARRIER_EXTRA;
         if (json_is_true(json_object_get(item, "extra"))) continue;
         if (!json_is_integer(output) || index < 0 || index >= values)
-            return STOA_FAIL(err, STOA_EFORMAT, "manifest: row carrier %u is output column %lld, there are %u", i, (long long)index, values);
+            return STOA_FAIL(err, STOA_EFORMAT, "manifest: row carrier %u is output column %lld, there are %u", i, (long long)index,
+                             values);
         package->carriers[i] = (uint32_t)index;
     }
     return STOA_OK;
@@ -157,8 +159,7 @@ static size_t count_char(const char *text, char wanted)
 static char *trim(char *text)
 {
     while (isspace((unsigned char)*text)) text++;
-    for (size_t end = strlen(text); end && isspace((unsigned char)text[end - 1]); text[--end] = 0) {
-    }
+    for (size_t end = strlen(text); end && isspace((unsigned char)text[end - 1]); text[--end] = 0) {}
     return text;
 }
 
@@ -235,10 +236,7 @@ const char *stoai_package_text(const stoai_package *package, const char *key, co
     return text ? text : otherwise;
 }
 
-bool stoai_package_flag(const stoai_package *package, const char *key)
-{
-    return json_is_true(json_object_get(package->manifest, key));
-}
+bool stoai_package_flag(const stoai_package *package, const char *key) { return json_is_true(json_object_get(package->manifest, key)); }
 
 uint32_t stoai_package_values(const stoa_tensor_schema *tensors, uint32_t count)
 {

@@ -24,40 +24,38 @@ typedef struct trial {
 static void write_number(stoa_dtype dtype, void *to, double number)
 {
     switch ((int)dtype) {
-        case STOA_FLOAT32: *(float *)to = (float)number; break;
-        case STOA_FLOAT64: *(double *)to = number; break;
-        case STOA_FLOAT16: *(stoa_half *)to = stoa_half_from_float((float)number); break;
-        case STOA_BFLOAT16: *(stoa_bfloat16 *)to = stoa_bfloat16_from_float((float)number); break;
-        case STOA_INT8: *(int8_t *)to = (int8_t)number; break;
-        case STOA_INT16: *(int16_t *)to = (int16_t)number; break;
-        case STOA_INT32: *(int32_t *)to = (int32_t)number; break;
-        case STOA_INT64: *(int64_t *)to = (int64_t)number; break;
-        case STOA_UINT8: *(uint8_t *)to = (uint8_t)number; break;
-        case STOA_BOOL: *(bool *)to = number != 0; break;
+    case STOA_FLOAT32: *(float *)to = (float)number; break;
+    case STOA_FLOAT64: *(double *)to = number; break;
+    case STOA_FLOAT16: *(stoa_half *)to = stoa_half_from_float((float)number); break;
+    case STOA_BFLOAT16: *(stoa_bfloat16 *)to = stoa_bfloat16_from_float((float)number); break;
+    case STOA_INT8: *(int8_t *)to = (int8_t)number; break;
+    case STOA_INT16: *(int16_t *)to = (int16_t)number; break;
+    case STOA_INT32: *(int32_t *)to = (int32_t)number; break;
+    case STOA_INT64: *(int64_t *)to = (int64_t)number; break;
+    case STOA_UINT8: *(uint8_t *)to = (uint8_t)number; break;
+    case STOA_BOOL: *(bool *)to = number != 0; break;
     }
 }
 
 static double read_number(stoa_dtype dtype, const void *from)
 {
     switch ((int)dtype) {
-        case STOA_FLOAT32: return *(const float *)from;
-        case STOA_FLOAT64: return *(const double *)from;
-        case STOA_FLOAT16: return stoa_half_to_float(*(const stoa_half *)from);
-        case STOA_BFLOAT16: return stoa_bfloat16_to_float(*(const stoa_bfloat16 *)from);
-        case STOA_INT8: return *(const int8_t *)from;
-        case STOA_INT16: return *(const int16_t *)from;
-        case STOA_INT32: return *(const int32_t *)from;
-        case STOA_INT64: return (double)*(const int64_t *)from;
-        case STOA_UINT8: return *(const uint8_t *)from;
-        case STOA_BOOL: return *(const bool *)from;
+    case STOA_FLOAT32: return *(const float *)from;
+    case STOA_FLOAT64: return *(const double *)from;
+    case STOA_FLOAT16: return stoa_half_to_float(*(const stoa_half *)from);
+    case STOA_BFLOAT16: return stoa_bfloat16_to_float(*(const stoa_bfloat16 *)from);
+    case STOA_INT8: return *(const int8_t *)from;
+    case STOA_INT16: return *(const int16_t *)from;
+    case STOA_INT32: return *(const int32_t *)from;
+    case STOA_INT64: return (double)*(const int64_t *)from;
+    case STOA_UINT8: return *(const uint8_t *)from;
+    case STOA_BOOL: return *(const bool *)from;
     }
     return NAN;
 }
 
 static uint32_t rows_of(const trial *t, const stoa_tensor_schema *tensor)
-{
-    return tensor->axis == STOA_AXIS_ONE ? 1 : t->rows[tensor->axis];
-}
+{ return tensor->axis == STOA_AXIS_ONE ? 1 : t->rows[tensor->axis]; }
 
 static stoa_status read_rows(trial *t, const json_t *check, stoa_error *err)
 {
@@ -102,8 +100,8 @@ static stoa_status walk(const trial *t, const json_t *side, const stoa_tensor_sc
     const json_t *numbers = json_object_get(side, tensor->name);
     const uint32_t rows = rows_of(t, tensor);
     if (json_array_size(numbers) != (size_t)rows * tensor->width)
-        return STOA_FAIL(err, STOA_EFORMAT, "manifest: test vector '%s' has %zu numbers, %zu needed", tensor->name, json_array_size(numbers),
-                         (size_t)rows * tensor->width);
+        return STOA_FAIL(err, STOA_EFORMAT, "manifest: test vector '%s' has %zu numbers, %zu needed", tensor->name,
+                         json_array_size(numbers), (size_t)rows * tensor->width);
     for (uint32_t k = 0; k < tensor->width; k++)
         for (uint32_t row = 0; row < rows; row++) {
             char *at = (char *)values[k].data + row * values[k].row_stride * (int64_t)stoa_dtype_bytes(tensor->dtype);
@@ -122,7 +120,8 @@ static stoa_status put(const trial *t, const stoa_tensor_schema *tensor, uint32_
 static stoa_status compare(const trial *t, const stoa_tensor_schema *tensor, uint32_t row, void *at, double expected, stoa_error *err)
 {
     const json_t *tolerance = json_object_get(t->package->manifest, "tolerance");
-    const double limit = json_number_value(json_object_get(tolerance, "atol")) + json_number_value(json_object_get(tolerance, "rtol")) * fabs(expected);
+    const double limit =
+        json_number_value(json_object_get(tolerance, "atol")) + json_number_value(json_object_get(tolerance, "rtol")) * fabs(expected);
     const double found = read_number(tensor->dtype, at);
     if (fabs(found - expected) <= limit || (isnan(found) && isnan(expected))) return STOA_OK;
     return STOA_FAIL(err, STOA_ERUNTIME, "self-check: output '%s', row %u: %.9g found, %.9g expected within %.3g", tensor->name, row, found,

@@ -12,7 +12,8 @@
 #include "runtime/package/package.h"
 #include "stoa/runtime.h"
 
-namespace stoai {
+namespace stoai
+{
 
 struct script_model {
     stoai_package package{};      // the file's manifest, or the caller's signature
@@ -37,12 +38,14 @@ struct failure {
 // The first line of what is being thrown, as the status `otherwise`. To be called in a handler.
 stoa_status caught(stoa_status otherwise, const char *what, stoa_error *err) noexcept;
 
-class silence final : public c10::WarningHandler {
+class silence final : public c10::WarningHandler
+{
     void process(const c10::Warning &) override {}
 };
 
 // What holds for this thread while it is in PyTorch, and is put back.
-class scope {
+class scope
+{
 public:
     scope();
     ~scope();

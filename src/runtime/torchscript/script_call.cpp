@@ -13,7 +13,8 @@
 
 extern "C" int MKL_Set_Num_Threads_Local(int count) __attribute__((weak));  // of libtorch, where it is built with MKL
 
-namespace stoai {
+namespace stoai
+{
 
 void fail(stoa_status status, const char *format, ...)
 {
@@ -25,7 +26,8 @@ void fail(stoa_status status, const char *format, ...)
     throw failure{status, text};
 }
 
-namespace {
+namespace
+{
 
 // The first line; or of a report of the interpreter, which holds a trace first, the line with the reason: "RuntimeError: ...".
 std::string reason_of(const std::string &text)
@@ -71,24 +73,25 @@ scope::~scope()
 
 // ---- views --------------------------------------------------------------------------------------------------------------------
 
-namespace {
+namespace
+{
 
 char nothing[64];  // address of tensors without rows
 
 at::ScalarType type_of(stoa_dtype dtype)
 {
     switch (static_cast<int>(dtype)) {
-        case STOA_FLOAT32: return at::kFloat;
-        case STOA_FLOAT64: return at::kDouble;
-        case STOA_FLOAT16: return at::kHalf;
-        case STOA_BFLOAT16: return at::kBFloat16;
-        case STOA_INT8: return at::kChar;
-        case STOA_INT16: return at::kShort;
-        case STOA_INT32: return at::kInt;
-        case STOA_INT64: return at::kLong;
-        case STOA_UINT8: return at::kByte;
-        case STOA_BOOL: return at::kBool;
-        default: fail(STOA_EDTYPE, "dtype %s: PyTorch has no such columns", stoa_dtype_name(dtype));
+    case STOA_FLOAT32: return at::kFloat;
+    case STOA_FLOAT64: return at::kDouble;
+    case STOA_FLOAT16: return at::kHalf;
+    case STOA_BFLOAT16: return at::kBFloat16;
+    case STOA_INT8: return at::kChar;
+    case STOA_INT16: return at::kShort;
+    case STOA_INT32: return at::kInt;
+    case STOA_INT64: return at::kLong;
+    case STOA_UINT8: return at::kByte;
+    case STOA_BOOL: return at::kBool;
+    default: fail(STOA_EDTYPE, "dtype %s: PyTorch has no such columns", stoa_dtype_name(dtype));
     }
 }
 
@@ -151,8 +154,9 @@ void add_outputs(const script_model &model, const stoa_bound *outputs, uint32_t 
             arguments.emplace_back(at::from_blob(nothing, at::IntArrayRef(int64_t{rows[axis]}), at::IntArrayRef(int64_t{0}), at::kByte));
     for (uint32_t i = 0; i < schema.output_count; i++)
         for (uint32_t k = 0; k < schema.outputs[i].width; k++, outputs++)
-            arguments.emplace_back(at::from_blob(row_address(schema.outputs[i], *outputs, first), at::IntArrayRef(rows_of(schema.outputs[i], rows)),
-                                                 at::IntArrayRef(outputs->row_stride), type_of(schema.outputs[i].dtype)));
+            arguments.emplace_back(at::from_blob(row_address(schema.outputs[i], *outputs, first),
+                                                 at::IntArrayRef(rows_of(schema.outputs[i], rows)), at::IntArrayRef(outputs->row_stride),
+                                                 type_of(schema.outputs[i].dtype)));
 }
 
 std::string text_of(at::IntArrayRef sizes)

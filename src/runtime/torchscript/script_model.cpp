@@ -9,14 +9,17 @@
 #include <algorithm>
 #include <cstring>
 
-namespace stoai {
-namespace {
+namespace stoai
+{
+namespace
+{
 
 constexpr uint32_t tile_rows = 512;  // intermediates stay in the second-level cache
 constexpr size_t end_record_bytes = 22, comment_bytes_max = 65535;
 
 // The file in memory: PyTorch reads it piece by piece and copies what it keeps.
-class memory_reader final : public caffe2::serialize::ReadAdapterInterface {
+class memory_reader final : public caffe2::serialize::ReadAdapterInterface
+{
 public:
     memory_reader(const void *data, size_t bytes) : data_(static_cast<const char *>(data)), bytes_(bytes) {}
     size_t size() const override { return bytes_; }
@@ -88,7 +91,8 @@ void describe(script_model &model)
 
 void load(const void *data, size_t bytes, const stoa_model_options *options, script_model &model)
 {
-    if (!has_directory(data, bytes)) fail(STOA_EFORMAT, "model: %zu bytes without the directory of a zip archive: not a TorchScript file, or cut short", bytes);
+    if (!has_directory(data, bytes))
+        fail(STOA_EFORMAT, "model: %zu bytes without the directory of a zip archive: not a TorchScript file, or cut short", bytes);
     torch::jit::ExtraFilesMap extra{{"stoa.json", ""}};
     model.module = torch::jit::load(std::make_shared<memory_reader>(data, bytes), at::kCPU, extra);
     stoa_error err;

@@ -17,8 +17,10 @@
 #include "plugin/plugin_host.h"
 #include "stoa/memory.h"
 
-namespace stoai {
-namespace {
+namespace stoai
+{
+namespace
+{
 
 struct script_instance {
     const script_model *model;
@@ -80,9 +82,7 @@ stoa_status load_model(const void *data, size_t bytes, const stoa_model_options 
 const stoa_schema *schema(const void *handle) { return &static_cast<const script_model *>(handle)->package.schema; }
 const stoa_capabilities *capabilities(const void *handle) { return &static_cast<const script_model *>(handle)->capabilities; }
 const char *plan_step(const void *handle, uint32_t index)
-{
-    return index ? nullptr : static_cast<const script_model *>(handle)->summary.c_str();
-}
+{ return index ? nullptr : static_cast<const script_model *>(handle)->summary.c_str(); }
 
 // ---- sessions -----------------------------------------------------------------------------------------------------------------
 
@@ -165,9 +165,23 @@ uint64_t run_allocations(const void *handle)
     return instance->calls * instance->allocations_per_call;
 }
 
-extern "C" const stoa_runtime_api stoai_torchscript_api = {
-    sizeof(stoa_runtime_api), STOA_RUNTIME_ABI, "torchscript", ".pt",     probe, load_model, unload,         schema, capabilities,
-    plan_step,                workspace,        open_instance, close_instance, run,   run_allocations, nullptr, nullptr};
+extern "C" const stoa_runtime_api stoai_torchscript_api = {sizeof(stoa_runtime_api),
+                                                           STOA_RUNTIME_ABI,
+                                                           "torchscript",
+                                                           ".pt",
+                                                           probe,
+                                                           load_model,
+                                                           unload,
+                                                           schema,
+                                                           capabilities,
+                                                           plan_step,
+                                                           workspace,
+                                                           open_instance,
+                                                           close_instance,
+                                                           run,
+                                                           run_allocations,
+                                                           nullptr,
+                                                           nullptr};
 
 }  // namespace
 }  // namespace stoai
