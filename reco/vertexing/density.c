@@ -6,17 +6,12 @@
 
 #include "reco/check.h"
 #include "reco/vector_levels.h"
+#include "reco/vertexing/collect.h"
 #include "stoa/algo.h"
-#include "stoa/kernel.h"
-
-#include <math.h>
-#include <string.h>
 
 enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32, FIND_LANES = 16 };
 enum { FIND_NOISE = -1, FIND_DROPPED = -2 };
 #define FIND_REFIT_CHI2_MAX 5000.0f
-/* Tracks of a larger 1/e would overflow the sums: left out with the infinite ones. */
-#define FIND_WEIGHT_MAX 1e30f
 
 /* The workspace: arrays of `in.capacity` 4-byte elements. Below, "place" is a track's place in z order. */
 typedef struct find_space {
@@ -66,27 +61,12 @@ STOA_DEVICE uint32_t find_limit(const reco_vertex_find *args)
     return limit < FIND_VERTICES_MAX ? limit : FIND_VERTICES_MAX;
 }
 
-/* Serial. A GPU needs a compaction by blocks here. idv is cleared, the tracks that can be compared are
- * collected. */
 STOA_KERNEL_BLOCK(reco_vertices_prepare, reco_vertex_find)
 {
-    if (grid.index != 0) return;
-    const reco_vertex_input *in = &args->in;
-    const find_space s = find_layout(args->workspace, in->capacity);
-    uint32_t rows = *in->count < in->capacity ? *in->count : in->capacity;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        const float z = in->z[i], w = 1.0f / in->z_error2[i];
-        s.key[n] = z;
-        s.source[n] = i;
-        n += (fabsf(z) < HUGE_VALF) & (w > 0.0f) & (w < FIND_WEIGHT_MAX);
-    }
-    *s.count = n;
-    if (args->track_count) {
-        rows = *args->track_count < 0 ? 0 : (uint32_t)*args->track_count;
-        if (rows > args->tracks.head.rows) rows = args->tracks.head.rows;
-    }
-    for (uint32_t i = 0; i < rows; i++) args->tracks.idv[i] = -1;
+    const find_space s = find_layout(args->workspace, args->in.capacity);
+    const uint32_t n = vertex_collect(grid, &args->in, s.key, s.source);
+    if (grid.index == 0) *s.count = n;
+    vertex_clear(grid, &args->tracks, args->track_count ? *args->track_count : (int32_t)rows_below(args->in.count, args->in.capacity));
 }
 
 /* Step 1, for FIND_LANES tracks over the places that one of them can reach. The lanes are independent, so the

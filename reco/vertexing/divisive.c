@@ -2,14 +2,10 @@
 #include "reco/vertexing/divisive.h"
 
 #include "reco/check.h"
-#include "reco/tracks/track_kernels.h"
+#include "reco/vertexing/collect.h"
 #include "stoa/algo.h"
 
-#include <math.h>
-
 enum { DIVIDE_ARRAYS = 7, DIVIDE_VERTICES_MAX = 32767, DIVIDE_PAD = 32 };
-/* As in density.c: a larger 1/e would overflow the sums. */
-#define DIVIDE_WEIGHT_MAX 1e30f
 
 /* The workspace: arrays of `in.capacity` 4-byte elements. `order` holds rows of key and source by rising z. */
 typedef struct divide_space {
@@ -40,21 +36,10 @@ STOA_DEVICE divide_space divide_layout(void *workspace, uint32_t capacity)
 
 STOA_KERNEL_BLOCK(reco_divisive_prepare, reco_divisive_find)
 {
-    if (grid.index != 0) return;
-    const reco_vertex_input *in = &args->in;
-    const divide_space s = divide_layout(args->workspace, in->capacity);
-    const uint32_t rows = rows_below(in->count, in->capacity);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        const float z = in->z[i], w = 1.0f / in->z_error2[i];
-        s.key[n] = z;
-        s.source[n] = i;
-        n += (fabsf(z) < HUGE_VALF) & (w > 0.0f) & (w < DIVIDE_WEIGHT_MAX);
-    }
-    *s.count = n;
-    const uint32_t tracks = *args->track_count < 0 ? 0 : (uint32_t)*args->track_count;
-    const uint32_t cleared = tracks < args->tracks.head.rows ? tracks : args->tracks.head.rows;
-    for (uint32_t i = 0; i < cleared; i++) args->tracks.idv[i] = -1;
+    const divide_space s = divide_layout(args->workspace, args->in.capacity);
+    const uint32_t n = vertex_collect(grid, &args->in, s.key, s.source);
+    if (grid.index == 0) *s.count = n;
+    vertex_clear(grid, &args->tracks, *args->track_count);
 }
 
 /* Weighted mean over a list, relative to its first track so that no digit is lost far from the centre. */
@@ -71,18 +56,18 @@ STOA_DEVICE float divide_mean(const reco_vertex_input *in, const uint32_t *list,
 }
 
 /* Step 2. Returns how many stay in `list`; those that left stand at left[0 .. n - that). */
-STOA_DEVICE uint32_t divide_clean(const reco_vertex_input *in, const divide_space *s, uint32_t n, float offset_max, float *mean)
+STOA_DEVICE uint32_t divide_clean(const reco_vertex_input *in, uint32_t *list, uint32_t *left, uint32_t n, float offset_max, float *mean)
 {
-    uint32_t left = 0, before = n + 1;
+    uint32_t gone = 0, before = n + 1;
     while (n > 0 && n < before) {
-        *mean = divide_mean(in, s->list, n);
+        *mean = divide_mean(in, list, n);
         before = n;
         n = 0;
         for (uint32_t k = 0; k < before; k++) {
-            const uint32_t i = s->list[k];
+            const uint32_t i = list[k];
             const float d = in->z[i] - *mean;
-            if (d * d < offset_max * offset_max * in->z_error2[i]) s->list[n++] = i;
-            else s->left[left++] = i;
+            if (d * d < offset_max * offset_max * in->z_error2[i]) list[n++] = i;
+            else left[gone++] = i;
         }
     }
     return n;
@@ -115,44 +100,66 @@ STOA_DEVICE uint32_t divide_limit(const reco_divisive_find *args)
     return limit < DIVIDE_VERTICES_MAX ? limit : DIVIDE_VERTICES_MAX;
 }
 
-/* Steps 2 and 3 for a group of n tracks in `list`. Returns the vertices there are now. */
-STOA_DEVICE uint32_t divide_group(const reco_divisive_find *args, const divide_space *s, uint32_t n, uint32_t found)
+/* Steps 2 and 3 for a group of n tracks in `list`: vertices from number `found` on, those below `limit` are written. Returns the
+ * number behind them. */
+STOA_DEVICE uint32_t divide_group(const reco_divisive_find *args, uint32_t *list, uint32_t *left, uint32_t n, uint32_t found,
+                                  uint32_t limit)
 {
-    const uint32_t limit = divide_limit(args), tracks_min = args->options.tracks_min;
+    const uint32_t tracks_min = args->options.tracks_min;
     while (n >= tracks_min) {
         float mean = 0.0f;
-        const uint32_t kept = divide_clean(&args->in, s, n, args->options.offset_max, &mean);
+        const uint32_t kept = divide_clean(&args->in, list, left, n, args->options.offset_max, &mean);
         if (kept < tracks_min) break;
-        if (found < limit) divide_vertex(args, s->list, kept, mean, found);
+        if (found < limit) divide_vertex(args, list, kept, mean, found);
         found++;
         n -= kept;
-        for (uint32_t k = 0; k < n; k++) s->list[k] = s->left[k];
+        for (uint32_t k = 0; k < n; k++) list[k] = left[k];
     }
     return found;
 }
 
-/* Serial; a GPU takes a group a warp. */
+STOA_DEVICE int divide_starts(const divide_space *s, uint32_t place, float separation)
+{ return place == 0 || !(s->key[s->order[place]] - s->key[s->order[place - 1]] < separation); }
+
+/* The same for all groups that start at places [begin, end). Each has its own part of the lists. */
+STOA_DEVICE uint32_t divide_groups(const reco_divisive_find *args, const divide_space *s, uint32_t begin, uint32_t end, uint32_t found,
+                                   uint32_t limit)
+{
+    const float separation = args->options.separation;
+    const uint32_t rows = *s->count;
+    uint32_t i = begin;
+    while (i < end && !divide_starts(s, i, separation)) i++;
+    while (i < end) {
+        const uint32_t first = i;
+        do {
+            s->list[i] = s->source[s->order[i]];
+            i++;
+        } while (i < rows && !divide_starts(s, i, separation));
+        found = divide_group(args, s->list + first, s->left + first, i - first, found, limit);
+    }
+    return found;
+}
+
+/* Groups are shared out over the workers in runs of places. A vertex's number comes behind those of the workers before, so that
+ * workers who are not alone first count theirs. */
 STOA_KERNEL_BLOCK(reco_divisive_search, reco_divisive_find)
 {
-    if (grid.index != 0) return;
     const divide_space s = divide_layout(args->workspace, args->in.capacity);
-    const uint32_t rows = *s.count, limit = divide_limit(args);
-    uint32_t found = 0, n = 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        s.list[n++] = s.source[s.order[i]];
-        const int last = i + 1 == rows || !(s.key[s.order[i + 1]] - s.key[s.order[i]] < args->options.separation);
-        if (!last) continue;
-        found = divide_group(args, &s, n, found);
-        n = 0;
-    }
-    if (args->found) *args->found = found;
-    if (found == 0) {
-        args->vertices.zv[0] = args->vertices.chi2[0] = args->vertices.ptv2[0] = 0.0f;
-        args->vertices.wv[0] = 1.0f / (args->beam_spot.sigma_z * args->beam_spot.sigma_z);
-        args->tracks.ndof[0] = 0;
-        found = 1;
-    }
-    *args->vertices.nvFinal = found < limit ? found : limit;
+    const uint32_t rows = *s.count, limit = divide_limit(args), run = (rows + grid.size - 1) / grid.size;
+    const uint32_t begin = grid.index * run < rows ? grid.index * run : rows;
+    const uint32_t end = rows - begin > run ? begin + run : rows;
+    uint32_t all, first = 0;
+    if (!STOA_ALONE) first = stoa_block_scan(grid, divide_groups(args, &s, begin, end, 0, 0), &all);
+    const uint32_t behind = divide_groups(args, &s, begin, end, first, limit);
+    (void)stoa_block_scan(grid, behind - first, &all);
+    if (grid.index != 0) return;
+    if (args->found) *args->found = all;
+    *args->vertices.nvFinal = all < limit ? all : limit;
+    if (all > 0) return;
+    *args->vertices.nvFinal = 1;
+    args->vertices.zv[0] = args->vertices.chi2[0] = args->vertices.ptv2[0] = 0.0f;
+    args->vertices.wv[0] = 1.0f / (args->beam_spot.sigma_z * args->beam_spot.sigma_z);
+    args->tracks.ndof[0] = 0;
 }
 
 STOA_KERNEL(reco_divisive_narrow, reco_divisive_find)
