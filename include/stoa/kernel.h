@@ -37,6 +37,8 @@ typedef struct stoa_grid {
 #define STOA_SHARED __shared__
 #define STOA_BARRIER() __syncthreads()
 #define STOA_ATOMIC_ADD(pointer, value) atomicAdd((pointer), (value))
+#define STOA_ATOMIC_MIN(pointer, value) atomicMin((pointer), (value))
+#define STOA_ATOMIC_MAX(pointer, value) atomicMax((pointer), (value))
 #define STOA_ALONE 0
 #ifndef STOA_BLOCK_MEMORY
 extern "C" __shared__ __align__(16) unsigned char stoa_block_memory[];
@@ -54,6 +56,9 @@ extern "C" __shared__ __align__(16) unsigned char stoa_block_memory[];
 #define STOA_BARRIER() ((void)0)
 /** Add to a number that other workers add to as well. */
 #define STOA_ATOMIC_ADD(pointer, value) ((void)(*(pointer) += (value)))
+/** Lower or raise a number that other workers lower or raise as well. `pointer` and `value` may be evaluated twice. */
+#define STOA_ATOMIC_MIN(pointer, value) ((void)(*(pointer) > (value) ? *(pointer) = (value) : 0))
+#define STOA_ATOMIC_MAX(pointer, value) ((void)(*(pointer) < (value) ? *(pointer) = (value) : 0))
 /** Whether the grid is one worker, as a constant: what only one worker does well takes no registers on a GPU. */
 #define STOA_ALONE 1
 /** The block's own memory, of the launch's `shared_bytes`, aligned to 16; NULL on the host. */

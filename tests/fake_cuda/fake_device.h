@@ -34,5 +34,15 @@ unsigned char *fake_block_memory(void);
 
 /* Threads of a block run in turn, but blocks of other streams run beside them. */
 static inline uint32_t atomicAdd(uint32_t *pointer, uint32_t value) { return __atomic_fetch_add(pointer, value, __ATOMIC_RELAXED); }
+static inline void atomicMin(uint32_t *pointer, uint32_t value)
+{
+    uint32_t old = __atomic_load_n(pointer, __ATOMIC_RELAXED);
+    while (value < old && !__atomic_compare_exchange_n(pointer, &old, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+}
+static inline void atomicMax(uint32_t *pointer, uint32_t value)
+{
+    uint32_t old = __atomic_load_n(pointer, __ATOMIC_RELAXED);
+    while (value > old && !__atomic_compare_exchange_n(pointer, &old, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+}
 
 #endif

@@ -6,7 +6,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "unit/device_under_test.h"
 #include "generate/random.h"
+#include "reco/kernels.h"
 #include "reco/vertexing/divisive.h"
 
 #include <math.h>
@@ -15,13 +17,18 @@
 
 enum { TRACKS = 600, VERTICES = TRACKS + 1 };
 
+/* Lies in memory that the device reaches. */
 typedef struct fixture {
     stoa_device *device;
     stoa_queue *queue;
-    void *workspace;
-    size_t workspace_bytes;
+    stoa_buffer *self, *workspace;
     float z[TRACKS], e[TRACKS], pt2[TRACKS];
     uint32_t count, found, vertices;
+    struct { /* of test_load */
+        float pt[4], dz[4], e[4];
+        uint32_t source[4], row[4], count, loaded;
+        uint8_t mask[4];
+    } load;
     int32_t track_count;
     float zv[VERTICES], wv[VERTICES], chi2[VERTICES], ptv2[VERTICES];
     uint16_t order[VERTICES];
@@ -35,23 +42,29 @@ static double normal(void) { return reco_random_normal(&numbers); }
 
 static int set_up(void **state)
 {
-    fixture *f = calloc(1, sizeof *f);
+    stoa_device *device;
+    stoa_queue *queue;
     numbers = reco_random_stream(20260917, 0);
-    if (!f || stoa_device_open("host", &f->device, NULL) != STOA_OK) return -1;
-    if (stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, NULL) != STOA_OK) return -1;
-    f->workspace_bytes = reco_divisive_workspace_bytes(TRACKS);
-    f->workspace = aligned_alloc(64, (f->workspace_bytes + 63) / 64 * 64);
-    *state = f;
-    return f->workspace ? 0 : -1;
+    if (stoa_device_open(device_under_test(), &device, NULL) != STOA_OK) return -1;
+    if (stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK) return -1;
+    stoa_buffer *self = make_shared(queue, sizeof(fixture));
+    fixture *f = *state = stoa_buffer_data(self);
+    f->device = device;
+    f->queue = queue;
+    f->self = self;
+    f->workspace = make_shared(queue, reco_divisive_workspace_bytes(TRACKS));
+    return 0;
 }
 
 static int tear_down(void **state)
 {
     fixture *f = *state;
-    stoa_queue_destroy(f->queue);
-    stoa_device_close(f->device);
-    free(f->workspace);
-    free(f);
+    stoa_device *device = f->device;
+    stoa_queue *queue = f->queue;
+    stoa_buffer_release(f->workspace);
+    stoa_buffer_release(f->self);
+    stoa_queue_destroy(queue);
+    stoa_device_close(device);
     return 0;
 }
 
@@ -62,8 +75,8 @@ static reco_divisive_find arguments(fixture *f)
                                .beam_spot = RECO_BEAM_SPOT_INIT,
                                .track_count = &f->track_count,
                                .found = &f->found,
-                               .workspace = f->workspace,
-                               .workspace_bytes = f->workspace_bytes};
+                               .workspace = stoa_buffer_data(f->workspace),
+                               .workspace_bytes = reco_divisive_workspace_bytes(TRACKS)};
     find.vertices.head.rows = find.tracks.head.rows = VERTICES;
     find.vertices.zv = f->zv;
     find.vertices.wv = f->wv;
@@ -181,7 +194,7 @@ static void test_definition(void **state)
 {
     fixture *f = *state;
     uint32_t total = 0;
-    for (int k = 0; k < 1000; k++) {
+    for (int k = 0, events = device_is_host() ? 1000 : 100; k < events; k++) {
         generate(f);
         reco_divisive_find args = arguments(f);
         args.options.separation = k % 2 ? 0.005f : 0.05f; /* the wide one makes groups of several vertices */
@@ -194,7 +207,7 @@ static void test_definition(void **state)
             if (f->idv[i] != f->expected[i]) fail_msg("event %d track %u: vertex %d, %d expected", k, i, f->idv[i], f->expected[i]);
         if (expected) check_vertices(f);
     }
-    assert_true(total > 10000);
+    assert_true(total > 1000);
 }
 
 static void test_beam_spot(void **state)
@@ -239,24 +252,27 @@ static void test_no_room(void **state)
 static void test_load(void **state)
 {
     fixture *f = *state;
-    static const float pt[] = {50.0f, 3.0f, 1.5f, 1.0f}, dz[] = {1.0f, 2.0f, 3.0f, 4.0f}, e[] = {1.0f, 2.0f, 3.0f, 4.0f};
-    static const uint32_t source[] = {9, 7, 8, 6};
-    uint32_t count = 4, row[4], loaded = 0;
-    uint8_t mask[4];
-    reco_divisive_load args = {.cuts = RECO_DIVISIVE_CUTS_INIT, .out = {f->z, f->e, f->pt2, row, &loaded, 4}, .mask = mask};
+    f->load.count = 4;
+    for (uint32_t i = 0; i < 4; i++) {
+        f->load.pt[i] = ((const float[]){50.0f, 3.0f, 1.5f, 1.0f})[i];
+        f->load.source[i] = ((const uint32_t[]){9, 7, 8, 6})[i];
+        f->load.dz[i] = f->load.e[i] = (float)(i + 1);
+    }
+    reco_divisive_load args = {
+        .cuts = RECO_DIVISIVE_CUTS_INIT, .out = {f->z, f->e, f->pt2, f->load.row, &f->load.loaded, 4}, .mask = f->load.mask};
     args.tracks.head.rows = 4;
-    args.tracks.pt = pt;
-    args.tracks.dz = dz;
-    args.tracks.dz_error2 = e;
-    args.tracks.source = source;
-    args.tracks.count = &count;
+    args.tracks.pt = f->load.pt;
+    args.tracks.dz = f->load.dz;
+    args.tracks.dz_error2 = f->load.e;
+    args.tracks.source = f->load.source;
+    args.tracks.count = &f->load.count;
     assert_int_equal(reco_divisive_load_tracks(f->queue, &args, NULL), STOA_OK);
-    assert_int_equal(loaded, 3);
+    assert_int_equal(f->load.loaded, 3);
     assert_float_equal(f->pt2[0], 100.0f, 0.0f);
     assert_float_equal(f->pt2[1], 9.0f, 0.0f);
     assert_float_equal(f->z[2], 3.0f, 0.0f);
     assert_float_equal(f->e[2], 3.0f, 0.0f);
-    for (uint32_t i = 0; i < 3; i++) assert_int_equal(row[i], source[i]);
+    for (uint32_t i = 0; i < 3; i++) assert_int_equal(f->load.row[i], f->load.source[i]);
 }
 
 static void test_errors(void **state)
@@ -287,5 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
     };
+    require_device();
+    if (reco_kernels_register(NULL) != STOA_OK) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
