@@ -101,6 +101,13 @@ STOA_DEVICE float clue_folded(const clue_space *s, const reco_clue_options *o, u
 
 #define CLUE_NOWHERE UINT32_MAX
 
+/* The cell along an axis, the numbers wrapping around. */
+STOA_DEVICE uint32_t clue_cell(const clue_space *s, const reco_clue_options *o, const clue_axis *axis, float coordinate)
+{
+    const double u = floor(((double)clue_folded(s, o, axis->dimension, coordinate) - axis->origin) * axis->scale);
+    return (uint32_t)(int32_t)(u - axis->cells * floor(u / axis->cells));
+}
+
 /* The tile of each point of a sample; CLUE_NOWHERE for those that are not finite. */
 RECO_VECTOR_LEVELS void clue_find_tiles(const reco_clue *args, const clue_space *s, const clue_tiles *t, uint32_t first, uint32_t n)
 {
@@ -111,10 +118,7 @@ RECO_VECTOR_LEVELS void clue_find_tiles(const reco_clue *args, const clue_space 
         const clue_axis axis = t->axis[a];
         if (axis.cells == 1) continue;
         const float *x = args->coordinate[axis.dimension] + first;
-        for (uint32_t i = 0; i < n; i++) {
-            const double u = floor(((double)clue_folded(s, o, axis.dimension, x[i]) - axis.origin) * axis.scale);
-            tile[i] = tile[i] * axis.cells + (uint32_t)(int32_t)(u - axis.cells * floor(u / axis.cells));
-        }
+        for (uint32_t i = 0; i < n; i++) tile[i] = tile[i] * axis.cells + clue_cell(s, o, &axis, x[i]);
     }
     for (uint32_t k = 0; k <= o->dimensions; k++) {
         const float *x = (k < o->dimensions ? args->coordinate[k] : args->weight) + first;

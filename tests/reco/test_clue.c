@@ -10,16 +10,20 @@
 #include "reco/clustering/clue.h"
 #include "reco/generate/random.h"
 #include "reco/io/table.h"
-#include "stoa/memory.h"
+#include "reco/kernels.h"
+#include "unit/device_under_test.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { POINTS = 20000, SAMPLES = 400, DIMENSIONS = RECO_CLUE_DIMENSIONS_MAX };
 
+/* Lies in memory that the device reaches. */
 typedef struct fixture {
     stoa_device *device;
     stoa_queue *queue;
+    stoa_buffer *self, *workspace;
+    uint32_t one, single_offset[2], single_clusters[2], single_maps[2][POINTS + 1];
     float coordinate[DIMENSIONS][POINTS], weight[POINTS];
     uint32_t offset[SAMPLES + 1], samples;
     int32_t cluster_of[POINTS], single[POINTS];
@@ -36,35 +40,44 @@ static stoa_error err;
 
 static int set_up(void **state)
 {
-    static fixture f;
-    OK(stoa_device_open("host", &f.device, &err));
-    OK(stoa_queue_create(f.device, STOA_QUEUE_BLOCKING, &f.queue, &err));
+    stoa_device *device;
+    stoa_queue *queue;
+    OK(stoa_device_open(device_under_test(), &device, &err));
+    OK(stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err));
     const size_t bytes = reco_clue_workspace_bytes(POINTS, SAMPLES, DIMENSIONS);
-    f.args = (reco_clue){.weight = f.weight,
-                         .offset = f.offset,
-                         .samples = &f.samples,
-                         .point_capacity = POINTS,
-                         .sample_capacity = SAMPLES,
-                         .options = RECO_CLUE_OPTIONS_INIT,
-                         .cluster_of = f.cluster_of,
-                         .sample_clusters = f.sample_clusters,
-                         .cluster_points = f.cluster_points,
-                         .points = f.points,
-                         .seeds = f.seeds,
-                         .density = f.density,
-                         .workspace = stoa_alloc(bytes, 64),
-                         .workspace_bytes = bytes};
-    for (uint32_t k = 0; k < DIMENSIONS; k++) f.args.coordinate[k] = f.coordinate[k];
-    *state = &f;
-    return f.args.workspace == NULL;
+    stoa_buffer *self = make_shared(queue, sizeof(fixture)), *workspace = make_shared(queue, bytes);
+    fixture *f = *state = stoa_buffer_data(self);
+    f->device = device;
+    f->queue = queue;
+    f->self = self;
+    f->workspace = workspace;
+    f->args = (reco_clue){.weight = f->weight,
+                          .offset = f->offset,
+                          .samples = &f->samples,
+                          .point_capacity = POINTS,
+                          .sample_capacity = SAMPLES,
+                          .options = RECO_CLUE_OPTIONS_INIT,
+                          .cluster_of = f->cluster_of,
+                          .sample_clusters = f->sample_clusters,
+                          .cluster_points = f->cluster_points,
+                          .points = f->points,
+                          .seeds = f->seeds,
+                          .density = f->density,
+                          .workspace = stoa_buffer_data(workspace),
+                          .workspace_bytes = bytes};
+    for (uint32_t k = 0; k < DIMENSIONS; k++) f->args.coordinate[k] = f->coordinate[k];
+    return 0;
 }
 
 static int tear_down(void **state)
 {
     fixture *f = *state;
-    stoa_free(f->args.workspace, f->args.workspace_bytes);
-    stoa_queue_destroy(f->queue);
-    stoa_device_close(f->device);
+    stoa_device *device = f->device;
+    stoa_queue *queue = f->queue;
+    stoa_buffer_release(f->workspace);
+    stoa_buffer_release(f->self);
+    stoa_queue_destroy(queue);
+    stoa_device_close(device);
     return 0;
 }
 
@@ -204,12 +217,13 @@ static void fill(fixture *f, uint32_t round, bool grid)
 static void test_against_definition(void **state)
 {
     fixture *f = *state;
+    const uint32_t step = device_is_host() ? 1 : 4; /* the fake device is slow */
     uint32_t clusters = 0, round = 0;
     f->samples = 25;
     for (uint32_t s = 0; s < f->samples; s++) f->offset[s + 1] = f->offset[s] + (s == 12 ? 900 : s * 7 % 80);
     for (uint32_t metric = 0; metric < RECO_CLUE_METRIC_COUNT; metric++)
         for (uint32_t kernel = 0; kernel < RECO_CLUE_KERNEL_COUNT; kernel++)
-            for (uint32_t dimensions = 1; dimensions <= DIMENSIONS; dimensions++, round++) {
+            for (uint32_t dimensions = 1; dimensions <= DIMENSIONS; dimensions += step, round++) {
                 reco_clue_options *o = &f->args.options;
                 *o = (reco_clue_options)RECO_CLUE_OPTIONS_INIT;
                 o->dimensions = dimensions;
@@ -242,19 +256,20 @@ static void test_singles_equal_batch(void **state)
     fill(f, 77, false);
     run(f);
     for (uint32_t s = 0; s < f->samples; s++) {
-        const uint32_t first = f->offset[s], n = f->offset[s + 1] - first, offset[] = {0, n}, one = 1;
-        uint32_t clusters[2], maps[3 * 300];
+        const uint32_t first = f->offset[s], n = f->offset[s + 1] - first;
         reco_clue args = f->args;
+        f->one = 1;
+        f->single_offset[1] = n;
         for (uint32_t k = 0; k < 2; k++) args.coordinate[k] += first;
         args.weight += first;
-        args.offset = offset;
-        args.samples = &one;
+        args.offset = f->single_offset;
+        args.samples = &f->one;
         args.point_capacity = n;
         args.sample_capacity = 1;
         args.cluster_of = f->single;
-        args.sample_clusters = clusters;
-        args.cluster_points = maps;
-        args.points = maps + 300 + 1;
+        args.sample_clusters = f->single_clusters;
+        args.cluster_points = f->single_maps[0];
+        args.points = f->single_maps[1];
         args.seeds = NULL;
         args.density = NULL;
         OK(reco_clue_enqueue(f->queue, &args, &err));
@@ -446,5 +461,7 @@ int main(void)
         cmocka_unit_test(test_truth_files),        cmocka_unit_test(test_circle),
         cmocka_unit_test(test_few_and_absurd),     cmocka_unit_test(test_errors),
     };
+    require_device();
+    OK(reco_kernels_register(&err));
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
