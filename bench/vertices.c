@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The density vertex finder, and the divisive one beside it, on generated events: Poisson(mean) vertices, z normal with 3.5 cm, Poisson(10)
- * tracks each with an error flat in 0.005-0.025 cm, and 2 * Poisson(10) noise tracks (error 0.03 cm, z flat
- * in +-13 cm). A call is one event of many distinct ones, in turn: repeated events would be learnt by the
+/* The density vertex finder, and beside it the divisive one and Patatrack's, on generated events: Poisson(mean) vertices, z
+ * normal with 3.5 cm, Poisson(10) tracks each with an error flat in 0.005-0.025 cm, and 2 * Poisson(10) noise tracks (error
+ * 0.03 cm, z flat in +-13 cm). A call is one event of many distinct ones, in turn: repeated events would be learnt by the
  * branch predictor. */
 #include "bench_internal.h"
 
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "peer.h"
 #include "reco/vertexing/density.h"
 #include "reco/vertexing/divisive.h"
 
@@ -23,6 +24,10 @@ typedef struct event {
     float true_z[VERTICES_MAX];
 } event;
 
+/* Patatrack's kernels on an event's columns; writes the vertices' z [VERTICES_MAX] and returns how many (bench/README.md). */
+typedef uint32_t peer_vertices(const float *z, const float *z_error2, const float *pt2, uint32_t count, int32_t neighbours_min, float eps,
+                               float error_max, float chi2_max, float *vertex_z);
+
 typedef struct finder {
     stoa_device *device;
     stoa_queue *queue;
@@ -31,6 +36,7 @@ typedef struct finder {
     size_t workspace_bytes;
     vertices_soa vertices;
     vertex_tracks_soa tracks;
+    peer_vertices *patatrack; /* NULL: not here */
     bool failed;
     stoa_error err;
 } finder;
@@ -87,12 +93,23 @@ static stoa_status find_by_division(finder *f, event *e)
     return reco_divisive_vertices(f->queue, &find, &f->err);
 }
 
+static stoa_status find_by_patatrack(finder *f, event *e)
+{
+    const reco_vertex_options o = RECO_VERTEX_OPTIONS_INIT;
+    *f->vertices.nvFinal =
+        f->patatrack(e->z, e->z_error2, e->pt2, e->tracks, (int32_t)o.neighbours_min, o.eps, o.error_max, o.chi2_max, f->vertices.zv);
+    return STOA_OK;
+}
+
 /* The divisive finder cuts at gaps of 50 um, below the errors here, so it finds some vertices in pieces. */
 static const struct contender {
     const char *name;
     stoa_status (*find)(finder *f, event *e);
-} contenders[] = {{"native", find_by_density}, {"divisive", find_by_division}};
+} contenders[] = {{"native", find_by_density}, {"divisive", find_by_division}, {"patatrack", find_by_patatrack}};
 enum { CONTENDERS = sizeof contenders / sizeof *contenders };
+
+/* Those that are here: the peer is the last one. */
+static uint32_t present(const finder *f) { return f->patatrack ? CONTENDERS : CONTENDERS - 1; }
 
 static void find_event(finder *f, uint32_t contender, event *e)
 {
@@ -102,7 +119,7 @@ static void find_event(finder *f, uint32_t contender, event *e)
 static bool open_finder(finder *f)
 {
     size_t bytes[2] = {0, 0};
-    const size_t needed[CONTENDERS] = {reco_vertices_workspace_bytes(TRACKS_MAX), reco_divisive_workspace_bytes(TRACKS_MAX)};
+    const size_t needed[] = {reco_vertices_workspace_bytes(TRACKS_MAX), reco_divisive_workspace_bytes(TRACKS_MAX)};
     f->workspace_bytes = needed[0] > needed[1] ? needed[0] : needed[1];
     if (stoa_device_open("host", &f->device, &f->err) != STOA_OK ||
         stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, &f->err) != STOA_OK ||
@@ -148,7 +165,7 @@ static uint32_t matched(const finder *f, const event *e)
 static void time_mean(bench *run, finder *f, FILE *out, uint32_t mean)
 {
     double times[CONTENDERS][BENCH_ROUNDS_MAX], tracks = 0, generated = 0, found[CONTENDERS] = {0}, near[CONTENDERS] = {0};
-    const uint32_t passes = run->quick ? 3 : 15;
+    const uint32_t passes = run->quick ? 3 : 15, count = present(f);
     bench_rng rng = {mean};
     char name[32];
     snprintf(name, sizeof name, "vertices_%u", mean);
@@ -157,13 +174,13 @@ static void time_mean(bench *run, finder *f, FILE *out, uint32_t mean)
         event *e = &f->events[i];
         generate(e, mean, &rng);
         tracks += e->tracks, generated += e->vertices;
-        for (uint32_t c = 0; c < CONTENDERS; c++) {
+        for (uint32_t c = 0; c < count; c++) {
             find_event(f, c, e);
             found[c] += *f->vertices.nvFinal, near[c] += matched(f, e);
         }
     }
     for (uint32_t pass = 0; pass < passes; pass++)
-        for (uint32_t c = 0; c < CONTENDERS; c++) {
+        for (uint32_t c = 0; c < count; c++) {
             const double start = bench_now_ns();
             for (uint32_t i = 0; i < EVENTS; i++) find_event(f, c, &f->events[i]);
             times[c][pass] = (bench_now_ns() - start) / EVENTS;
@@ -173,7 +190,7 @@ static void time_mean(bench *run, finder *f, FILE *out, uint32_t mean)
         return;
     }
     double native_ns = 0;
-    for (uint32_t c = 0; c < CONTENDERS; c++) {
+    for (uint32_t c = 0; c < count; c++) {
         bench_result result = {.n = mean, .gflops = NAN, .peak_fraction = NAN};
         snprintf(result.name, sizeof result.name, "%s", name);
         snprintf(result.contender, sizeof result.contender, "%s", contenders[c].name);
@@ -200,6 +217,9 @@ void bench_vertices(bench *run, const char *name)
     fputs("name,contender,mean_vertices,tracks,median_us_per_event,min_us_per_event,ns_per_track,found,"
           "generated_found_fraction\n",
           out);
+    char why[500];
+    if (!bench_peer_find("STOA_PATATRACK", "stoa_peer_vertices", &f.patatrack, why, sizeof why))
+        bench_note("vertices: no patatrack: %s", why);
     if (!open_finder(&f)) bench_fail(run, "vertices: %s: %s", stoa_status_name(f.err.status), f.err.message);
     else
         for (size_t i = 0; i < sizeof means / sizeof *means; i++) time_mean(run, &f, out, means[i]);

@@ -8,7 +8,7 @@
 #include "reco/clustering/clue_pairs.h"
 #include "reco/clustering/clue_tiles.h"
 
-enum { CLUE_FEW_PLACES = CLUE_FEW_POINTS + CLUE_LANES };
+enum { CLUE_FEW_PLACES = CLUE_FEW_POINTS + RECO_LANES };
 
 /* The points that count, in the order of the input and then in that of rho. */
 typedef struct clue_few {
@@ -59,7 +59,7 @@ STOA_DEVICE void clue_few_load(const reco_clue *args, const clue_space *s, clue_
     f->count = n;
     if (odd) clue_few_drop(args, f, first, n);
     /* Lanes behind the last point take part in the loops, and nothing uses what they find. */
-    for (uint32_t l = f->count; l < f->count + CLUE_LANES; l++) {
+    for (uint32_t l = f->count; l < f->count + RECO_LANES; l++) {
         for (uint32_t k = 0; k < o->dimensions; k++) f->x[k][l] = f->sorted_x[k][l] = 0.0f;
         f->w[l] = f->rho[l] = f->sorted_rho[l] = 0.0f;
     }
@@ -68,8 +68,8 @@ STOA_DEVICE void clue_few_load(const reco_clue *args, const clue_space *s, clue_
 STOA_DEVICE void clue_few_densities(const clue_space *s, clue_form form, clue_few *f, float amplitude)
 {
     const clue_range all = {0, f->count};
-    for (uint32_t from = 0; from < f->count; from += CLUE_LANES) {
-        clue_floats at[RECO_CLUE_DIMENSIONS_MAX], sum, own;
+    for (uint32_t from = 0; from < f->count; from += RECO_LANES) {
+        lane_floats at[RECO_CLUE_DIMENSIONS_MAX], sum, own;
         for (uint32_t k = 0; k < form.dimensions; k++) memcpy(&at[k], &f->x[k][from], sizeof *at);
         clue_sum(s, form, at, &all, 1, &sum);
         memcpy(&own, f->w + from, sizeof own);
@@ -91,16 +91,16 @@ STOA_DEVICE void clue_few_sort(clue_few *f, uint32_t dimensions)
     static const int32_t lanes[] = {0, 1, 2, 3, 4, 5, 6, 7};
     int32_t order[CLUE_FEW_PLACES];
     const uint32_t n = f->count;
-    clue_ints lane;
+    lane_ints lane;
     memcpy(&lane, lanes, sizeof lane);
-    for (uint32_t i = 0; i < n + CLUE_LANES; i++) order[i] = clue_order(f->rho[i]);
-    for (uint32_t from = 0; from < n; from += CLUE_LANES) {
-        clue_ints own, rank = {0};
+    for (uint32_t i = 0; i < n + RECO_LANES; i++) order[i] = clue_order(f->rho[i]);
+    for (uint32_t from = 0; from < n; from += RECO_LANES) {
+        lane_ints own, rank = {0};
         memcpy(&own, order + from, sizeof own);
         for (uint32_t j = 0; j < from; j++) rank -= order[j] <= own;
-        for (uint32_t j = from; j < n && j < from + CLUE_LANES; j++)
+        for (uint32_t j = from; j < n && j < from + RECO_LANES; j++)
             rank -= (order[j] < own) | ((order[j] == own) & ((int32_t)(j - from) < lane));
-        for (uint32_t j = from + CLUE_LANES; j < n; j++) rank -= order[j] < own;
+        for (uint32_t j = from + RECO_LANES; j < n; j++) rank -= order[j] < own;
         memcpy(f->rank + from, &rank, sizeof rank);
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -109,30 +109,30 @@ STOA_DEVICE void clue_few_sort(clue_few *f, uint32_t dimensions)
         f->sorted_rho[to] = f->rho[i];
         f->sorted_source[to] = f->source[i];
     }
-    for (uint32_t i = 0; i < n + CLUE_LANES; i++) f->after[i] = (int32_t)i + 1;
+    for (uint32_t i = 0; i < n + RECO_LANES; i++) f->after[i] = (int32_t)i + 1;
     for (uint32_t i = n; i-- > 0;) /* at no density above 0 equal ones are not above each other */
         if (i + 1 < n && !(f->sorted_rho[i] > 0.0f) && !(f->sorted_rho[i + 1] > f->sorted_rho[i])) f->after[i] = f->after[i + 1];
 }
 
 STOA_DEVICE void clue_few_climb(const clue_space *s, clue_form form, clue_few *f, float density_min)
 {
-    for (uint32_t from = 0; from < f->count; from += CLUE_LANES) {
-        clue_floats at[RECO_CLUE_DIMENSIONS_MAX], rho, reach = s->outlier_reach + (clue_floats){0};
-        clue_ints after, above = CLUE_OUTLIER + (clue_ints){0};
+    for (uint32_t from = 0; from < f->count; from += RECO_LANES) {
+        lane_floats at[RECO_CLUE_DIMENSIONS_MAX], rho, reach = s->outlier_reach + (lane_floats){0};
+        lane_ints after, above = CLUE_OUTLIER + (lane_ints){0};
         for (uint32_t k = 0; k < form.dimensions; k++) memcpy(&at[k], &f->sorted_x[k][from], sizeof *at);
         memcpy(&rho, f->sorted_rho + from, sizeof rho);
         memcpy(&after, f->after + from, sizeof after);
-        const clue_ints dense = rho >= density_min;
-        CLUE_SET(reach, dense, s->seeding_reach + (clue_floats){0});
-        clue_floats best = reach;
-        if (form.metric == RECO_CLUE_BOX) best = HUGE_VALF + (clue_floats){0};
+        const lane_ints dense = rho >= density_min;
+        LANES_SET(reach, dense, s->seeding_reach + (lane_floats){0});
+        lane_floats best = reach;
+        if (form.metric == RECO_CLUE_BOX) best = HUGE_VALF + (lane_floats){0};
         for (uint32_t j = from + 1; j < f->count; j++) {
             clue_distance d;
             clue_measure(s, form, at, j, &d);
-            clue_ints take = (after <= (int32_t)j) & (d.rank <= best);
+            lane_ints take = (after <= (int32_t)j) & (d.rank <= best);
             if (form.metric == RECO_CLUE_BOX) take &= d.size <= reach;
-            CLUE_SET(best, take, d.rank);
-            CLUE_SET(above, take, (int32_t)j + (clue_ints){0});
+            LANES_SET(best, take, d.rank);
+            LANES_SET(above, take, (int32_t)j + (lane_ints){0});
         }
         memcpy(f->above + from, &above, sizeof above);
     }

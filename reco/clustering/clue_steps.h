@@ -7,7 +7,7 @@
 #include "reco/clustering/clue_pairs.h"
 #include "reco/clustering/clue_tiles.h"
 
-/* Up to CLUE_LANES places of one row of cells, and the ranges that they can reach. */
+/* Up to RECO_LANES places of one row of cells, and the ranges that they can reach. */
 typedef struct clue_block {
     uint32_t from, count;
     clue_range ranges[CLUE_RANGES_MAX];
@@ -17,7 +17,7 @@ typedef struct clue_block {
 STOA_DEVICE void clue_density(const reco_clue *args, const clue_space *s, const clue_block *b)
 {
     const float amplitude = args->options.kernel_amplitude;
-    float sum[CLUE_LANES];
+    float sum[RECO_LANES];
     clue_sum_block(s, b->from, b->ranges, b->range_count, sum);
     for (uint32_t l = 0; l < b->count; l++) {
         const uint32_t place = b->from + l;
@@ -29,9 +29,9 @@ STOA_DEVICE void clue_density(const reco_clue *args, const clue_space *s, const 
 STOA_DEVICE void clue_above(const reco_clue *args, const clue_space *s, const clue_block *b)
 {
     const float density_min = args->options.density_min;
-    float reach[CLUE_LANES];
-    int32_t above[CLUE_LANES];
-    for (uint32_t l = 0; l < CLUE_LANES; l++) reach[l] = s->rho[b->from + l] >= density_min ? s->seeding_reach : s->outlier_reach;
+    float reach[RECO_LANES];
+    int32_t above[RECO_LANES];
+    for (uint32_t l = 0; l < RECO_LANES; l++) reach[l] = s->rho[b->from + l] >= density_min ? s->seeding_reach : s->outlier_reach;
     clue_climb_block(s, b->from, b->ranges, b->range_count, reach, above);
     for (uint32_t l = 0; l < b->count; l++) {
         const uint32_t place = b->from + l;
@@ -59,7 +59,7 @@ STOA_DEVICE uint32_t clue_pass(const reco_clue *args, const clue_space *s, const
     const uint32_t cells = t->axis[CLUE_AXES - 1].cells;
     clue_block b;
     b.from = from;
-    b.count = end - from < CLUE_LANES ? end - from : CLUE_LANES;
+    b.count = end - from < RECO_LANES ? end - from : RECO_LANES;
     const uint32_t low = s->tile[s->source[from]], high = s->tile[s->source[from + b.count - 1]], row = low / cells;
     const uint32_t reach = climbing ? clue_reach_above(args, s, t, &b) : clue_reach(t, args->options.density_radius);
     b.range_count = clue_ranges_around(t, start, row, low - row * cells, high - row * cells, reach, b.ranges);

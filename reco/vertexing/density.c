@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tracks are sorted by z first. Everything compatible with a track then lies in one contiguous window around
- * it: counting neighbours is a branch-free loop over two arrays, and the closest track above is the first one
- * met on either side. */
+/* Tracks are sorted by z first. Everything compatible with a track then lies in one contiguous window around it; the tracks of a
+ * vertex are listed once, so that fits and splits read their own arrays from end to end. */
 #include "reco/vertexing/density.h"
 
 #include "reco/check.h"
@@ -17,16 +16,32 @@ STOA_KERNEL_BLOCK(reco_vertices_prepare, reco_vertex_find)
     vertex_clear(grid, &args->tracks, args->track_count ? *args->track_count : (int32_t)rows_below(args->in.count, args->in.capacity));
 }
 
+/* Steps 1 to 3, and the tracks of each vertex, have a form for one worker and one for many. */
 STOA_KERNEL_BLOCK(reco_vertices_search, reco_vertex_find)
 {
     const find_space s = find_layout(args->workspace, args->in.capacity);
+    const reco_vertex_options *o = &args->options;
     const uint32_t rows = *s.count;
     STOA_FOR (i, grid, rows) {
         s.z[i] = s.key[s.order[i]];
         s.e[i] = args->in.z_error2[s.source[s.order[i]]];
     }
-    if (STOA_ALONE) find_alone(&s, args, rows);
-    else find_together(&s, args, rows, grid);
+    STOA_FOR (i, grid, rows) s.w[i] = 1.0f / s.e[i];
+    STOA_BARRIER();
+    if (STOA_ALONE) {
+        find_neighbours(&s, rows, o);
+        find_above(&s, rows, o);
+        find_climb(&s, rows);
+    } else {
+        STOA_FOR (i, grid, rows) s.nn[i] = find_count_near(&s, i, rows, o);
+        STOA_BARRIER();
+        STOA_FOR (i, grid, rows) s.parent[i] = find_closest_above(&s, i, rows, o);
+        STOA_BARRIER();
+    }
+    const uint32_t found = find_tops(&s, args, rows, grid);
+    if (STOA_ALONE) find_members(&s, rows, found);
+    else find_members_together(&s, rows, found, grid);
+    find_output(&s, args, find_fit_all(&s, args, found, grid), grid);
 }
 
 /* The sort's indices are 32 bits wide, the format's 16. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Internal: what one worker (density_alone.h) and a block of them (density_block.h) share: the workspace, and the steps of
- * density.h for one track or one vertex. Sums have one order in both, so that they agree to the bit. */
+ * density.h from the tops on. A vertex is one worker's, who adds up its tracks by rising z: both agree to the bit. */
 #ifndef RECO_VERTEXING_DENSITY_STEPS_H
 #define RECO_VERTEXING_DENSITY_STEPS_H
 
 #include "reco/vertexing/collect.h"
 
 enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32 };
-enum { FIND_NOISE = -1, FIND_DROPPED = -2 };
+enum { FIND_NOISE = -1 };
 #define FIND_REFIT_CHI2_MAX 5000.0f
 
 /* The workspace: arrays of `in.capacity` 4-byte elements. Below, "place" is a track's place in z order. */
@@ -18,14 +18,16 @@ typedef struct find_space {
     uint32_t *order, *scratch;          /* of the sort; scratch is [2 * capacity] */
     float *z, *e, *w;                   /* by place: position, squared error, 1/e */
     int32_t *nn;                        /* by place: neighbours */
-    uint32_t *parent;                   /* by place: place of the closest above */
-    int32_t *vertex;                    /* by place: vertex, FIND_NOISE or FIND_DROPPED */
-    uint32_t *first, *member;           /* places of the tracks of each vertex */
-    int32_t *part;                      /* of each member in a split */
+    uint32_t *parent;                   /* by place: place of the closest above, then of the top */
+    int32_t *vertex;                    /* by place: vertex or FIND_NOISE */
+    uint32_t *begin, *end;              /* of each vertex's tracks in `member` */
+    uint32_t *member;                   /* places, vertex by vertex, by rising z in each */
+    /* Of these places once more, where the sort is done with its memory: */
+    float *member_z, *member_w;
+    int32_t *part;                      /* in a split */
 } find_space;
 
-/* Stride of the arrays: whole cache lines, with FIND_PAD elements to spare for the ends of `first` and of the
- * lanes. */
+/* Stride of the arrays: whole cache lines, with FIND_PAD elements to spare for the bin of the noise and the ends of the lanes. */
 STOA_DEVICE size_t find_stride(uint32_t capacity) { return ((size_t)capacity + 2 * FIND_PAD - 1) / FIND_PAD * FIND_PAD; }
 
 STOA_DEVICE find_space find_layout(void *workspace, uint32_t capacity)
@@ -45,9 +47,12 @@ STOA_DEVICE find_space find_layout(void *workspace, uint32_t capacity)
     s.nn = (int32_t *)(base + 8 * n);
     s.parent = base + 9 * n;
     s.vertex = (int32_t *)(base + 10 * n);
-    s.first = base + 11 * n;
-    s.member = base + 12 * n;
-    s.part = (int32_t *)(base + 13 * n);
+    s.begin = base + 11 * n;
+    s.end = base + 12 * n;
+    s.member = base + 13 * n;
+    s.member_z = (float *)s.scratch;
+    s.member_w = (float *)(s.scratch + n);
+    s.part = (int32_t *)s.key;
     return s;
 }
 
@@ -58,98 +63,176 @@ STOA_DEVICE uint32_t find_limit(const reco_vertex_find *args)
     return limit < FIND_VERTICES_MAX ? limit : FIND_VERTICES_MAX;
 }
 
-/* Steps 2 and 3 for the track at place i, outwards: the first compatible one above on the lower side is the closest there, and the
- * latest at its distance. On the upper side the walk ends behind the closest, so the last one taken is the latest too. */
-STOA_DEVICE uint32_t find_above(const find_space *s, uint32_t i, uint32_t rows, const reco_vertex_options *o)
+/* For all workers. Step 4: tops are numbered in input order, so `number` goes by input row. Returns the vertices kept. */
+STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args, uint32_t rows, stoa_grid grid)
 {
-    const float z = s->z[i], e = s->e[i];
-    const int32_t nn = s->nn[i];
-    float closest = o->eps;
-    uint32_t parent = i;
-    for (uint32_t j = i; j-- > 0;) {
-        const float d = z - s->z[j];
-        if (d > closest) break;
-        if ((s->nn[j] >= nn) & (d * d <= o->chi2_max * (e + s->e[j]))) {
-            closest = d;
-            parent = j;
-            break;
-        }
+    int32_t *number = (int32_t *)s->scratch;
+    const uint32_t limit = find_limit(args);
+    const int64_t least = args->options.neighbours_min;
+    uint32_t tops = 0;
+    STOA_FOR (i, grid, rows) number[s->order[i]] = (s->parent[i] == i) & (s->nn[i] >= least);
+    STOA_BARRIER();
+    for (uint32_t at = 0; at < rows; at += grid.size) {
+        const uint32_t r = at + grid.index, top = r < rows ? (uint32_t)number[r] : 0;
+        uint32_t found;
+        const uint32_t mine = tops + stoa_block_scan(grid, top, &found);
+        if (r < rows) number[r] = top & (mine < limit) ? (int32_t)mine : FIND_NOISE;
+        tops += found;
     }
-    for (uint32_t j = i + 1; j < rows; j++) {
-        const float d = s->z[j] - z;
-        if (d > closest) break;
-        if ((s->nn[j] > nn) & (d * d <= o->chi2_max * (e + s->e[j]))) {
-            closest = d;
-            parent = j;
-        }
+    STOA_BARRIER();
+    STOA_FOR (i, grid, rows) {
+        uint32_t top = s->parent[i];
+        while (s->parent[top] != top) top = s->parent[top];
+        s->vertex[i] = number[s->order[top]];
     }
-    return parent;
+    STOA_BARRIER();
+    if (grid.index == 0 && args->top_count) *args->top_count = tops;
+    return tops < limit ? tops : limit;
 }
 
-/* Whether nothing is above the track at place i, and it has neighbours enough to be a vertex. */
-STOA_DEVICE int find_is_top(const find_space *s, uint32_t i, const reco_vertex_options *o)
-{ return s->parent[i] == i && s->nn[i] >= 0 && (uint32_t)s->nn[i] >= o->neighbours_min; }
-
-/* Neighbours in z mostly share a vertex, and each addition would wait for the one before. So sums take the
- * tracks of four far places in turn: 0, q, 2 q, 3 q, 1, q + 1, ... for k = 0 to 4 q - 1. Places from `rows`
- * on are to be skipped. */
-STOA_DEVICE uint32_t find_spread(uint32_t k, uint32_t quarter) { return (k & 3u) * quarter + (k >> 2); }
-
-/* What the fit of vertex v left: z 0, weight 0, ndof -1 where no track stayed. */
-STOA_DEVICE void find_write(const reco_vertex_find *args, uint32_t v, float z, float w, float chi2, int32_t ndof)
+STOA_DEVICE void find_copy_members(const find_space *s, uint32_t begin, uint32_t end)
 {
+    for (uint32_t k = begin; k < end; k++) {
+        s->member_z[k] = s->z[s->member[k]];
+        s->member_w[k] = s->w[s->member[k]];
+    }
+}
+
+/* Moves what `part` marks behind the others of [begin, end), both in order. Returns where it begins. */
+STOA_DEVICE uint32_t find_partition(const find_space *s, uint32_t begin, uint32_t end)
+{
+    uint32_t *spare = s->parent + begin; /* done with */
+    uint32_t lower = begin, upper = 0;
+    for (uint32_t k = begin; k < end; k++) {
+        const uint32_t place = s->member[k];
+        if (s->part[k]) spare[upper++] = place;
+        else s->member[lower++] = place;
+    }
+    for (uint32_t k = 0; k < upper; k++) s->member[lower + k] = spare[k];
+    find_copy_members(s, begin, end);
+    return lower;
+}
+
+/* Of the k-th of the members, to a vertex at z. */
+STOA_DEVICE float find_chi2(const find_space *s, uint32_t k, float z)
+{
+    const float d = z - s->member_z[k];
+    return d * (d * s->member_w[k]);
+}
+
+/* Step 5 for one vertex: z 0, weight 0, ndof -1 where no track stays. Whether some are dropped. */
+STOA_DEVICE int find_fit(const find_space *s, const reco_vertex_find *args, uint32_t v, float chi2_max)
+{
+    const uint32_t begin = s->begin[v], end = s->end[v];
+    float sum = 0.0f, weight = 0.0f, chi2 = 0.0f;
+    int32_t ndof = -1;
+    for (uint32_t k = begin; k < end; k++) {
+        sum += s->member_z[k] * s->member_w[k];
+        weight += s->member_w[k];
+    }
+    const float z = weight > 0.0f ? sum / weight : 0.0f;
+    for (uint32_t k = begin; k < end; k++) {
+        const float c = find_chi2(s, k, z);
+        const int drop = c > chi2_max;
+        chi2 += drop ? 0.0f : c;
+        ndof += !drop;
+    }
     args->vertices.zv[v] = z;
-    args->vertices.wv[v] = ndof > 0 && chi2 > 0.0f ? w * ((float)ndof / chi2) : w;
+    args->vertices.wv[v] = ndof > 0 && chi2 > 0.0f ? weight * ((float)ndof / chi2) : weight;
     args->vertices.chi2[v] = chi2;
     args->tracks.ndof[v] = ndof;
-}
-
-/* Step 7 for the track at place i: its vertex. Returns where it stands in the input. */
-STOA_DEVICE uint32_t find_assign(const find_space *s, const reco_vertex_find *args, uint32_t i)
-{
-    const uint32_t source = s->source[s->order[i]];
-    const int32_t v = s->vertex[i];
-    args->tracks.idv[args->in.row ? args->in.row[source] : source] = (int16_t)(v < 0 ? -1 : v);
-    return source;
-}
-
-/* Whether step 6 looks at vertex v. */
-STOA_DEVICE int find_is_wide(const reco_vertex_find *args, uint32_t v)
-{
-    const reco_vertex_options *o = &args->options;
-    const int32_t ndof = args->tracks.ndof[v];
-    return ndof >= 4 && (uint32_t)ndof < o->split_ndof_end && args->vertices.chi2[v] >= o->split_chi2 * (float)ndof;
+    if ((uint32_t)(ndof + 1) == end - begin) return 0;
+    for (uint32_t k = begin; k < end; k++) s->part[k] = find_chi2(s, k, z) > chi2_max;
+    s->end[v] = find_partition(s, begin, end);
+    return 1;
 }
 
 /* Two means of one vertex. Leaves the parts in `part`; true when they are apart enough. */
-STOA_DEVICE int find_two_means(const find_space *s, const uint32_t *member, int32_t *part, uint32_t n, float center,
-                               const reco_vertex_options *o)
+STOA_DEVICE int find_two_means(const find_space *s, uint32_t begin, uint32_t end, float center, const reco_vertex_options *o)
 {
     float mean[2] = {0.0f, 0.0f}, weight[2] = {0.0f, 0.0f};
     uint32_t upper = 0, changed = 1;
-    for (uint32_t k = 0; k < n; k++) part[k] = !(s->z[member[k]] - center < 0.0f);
+    for (uint32_t k = begin; k < end; k++) s->part[k] = !(s->member_z[k] - center < 0.0f);
     for (uint32_t round = 0; changed && round < o->split_rounds; round++) {
         mean[0] = mean[1] = weight[0] = weight[1] = 0.0f;
-        for (uint32_t k = 0; k < n; k++) {
-            const uint32_t i = member[k];
-            mean[part[k]] += (s->z[i] - center) * s->w[i];
-            weight[part[k]] += s->w[i];
+        for (uint32_t k = begin; k < end; k++) {
+            mean[s->part[k]] += (s->member_z[k] - center) * s->member_w[k];
+            weight[s->part[k]] += s->member_w[k];
         }
         if (!(weight[0] > 0.0f) || !(weight[1] > 0.0f)) return 0;
         mean[0] /= weight[0];
         mean[1] /= weight[1];
         changed = upper = 0;
-        for (uint32_t k = 0; k < n; k++) {
-            const float z = s->z[member[k]] - center;
-            const int32_t side = !(fabsf(z - mean[0]) < fabsf(z - mean[1]));
-            changed |= side != part[k];
-            part[k] = side;
-            upper += (uint32_t)side;
+        for (uint32_t k = begin; k < end; k++) {
+            const float z = s->member_z[k] - center;
+            const int32_t part = !(fabsf(z - mean[0]) < fabsf(z - mean[1]));
+            changed |= part != s->part[k];
+            s->part[k] = part;
+            upper += (uint32_t)part;
         }
     }
     const float distance = mean[0] - mean[1];
-    if (upper == 0 || upper == n) return 0;
+    if (upper == 0 || upper == end - begin) return 0;
     return distance * distance >= o->split_distance2 * (1.0f / weight[0] + 1.0f / weight[1]);
+}
+
+/* Step 6 for one vertex: whether it is wide and in two parts, which `part` then tells. */
+STOA_DEVICE int find_is_double(const find_space *s, const reco_vertex_find *args, uint32_t v)
+{
+    const reco_vertex_options *o = &args->options;
+    const int32_t ndof = args->tracks.ndof[v];
+    if (ndof < 4 || (uint32_t)ndof >= o->split_ndof_end) return 0;
+    if (!(args->vertices.chi2[v] >= o->split_chi2 * (float)ndof)) return 0;
+    return find_two_means(s, s->begin[v], s->end[v], args->vertices.zv[v], o);
+}
+
+/* The upper part of vertex v becomes vertex `upper`. */
+STOA_DEVICE void find_divide(const find_space *s, uint32_t v, uint32_t upper)
+{
+    s->end[upper] = s->end[v];
+    s->begin[upper] = s->end[v] = find_partition(s, s->begin[v], s->end[v]);
+}
+
+/* For all workers. Steps 5 to 7: fit, split, and fit again what has other tracks than before or a narrower limit; the others would
+ * fit alike. Returns the vertices there are now. */
+STOA_DEVICE uint32_t find_fit_all(const find_space *s, const reco_vertex_find *args, uint32_t found, stoa_grid grid)
+{
+    const reco_vertex_options *o = &args->options;
+    const uint32_t limit = find_limit(args);
+    uint32_t vertices = found;
+    for (uint32_t at = 0; at < found; at += grid.size) {
+        const uint32_t v = at + grid.index;
+        const int dropped = v < found && find_fit(s, args, v, o->fit_chi2_max);
+        int again = v < found && (dropped || o->fit_chi2_max > FIND_REFIT_CHI2_MAX);
+        const uint32_t is_double = v < found && o->split && vertices < limit && find_is_double(s, args, v);
+        uint32_t parted;
+        const uint32_t upper = vertices + stoa_block_scan(grid, is_double, &parted);
+        if (is_double && upper < limit) {
+            find_divide(s, v, upper);
+            (void)find_fit(s, args, upper, FIND_REFIT_CHI2_MAX);
+            again = 1;
+        }
+        if (again && o->split) (void)find_fit(s, args, v, FIND_REFIT_CHI2_MAX);
+        vertices += parted;
+    }
+    STOA_BARRIER();
+    return vertices < limit ? vertices : limit;
+}
+
+/* For all workers. Step 7 behind the fit, and the vertex of each track. */
+STOA_DEVICE void find_output(const find_space *s, const reco_vertex_find *args, uint32_t vertices, stoa_grid grid)
+{
+    const reco_vertex_input *in = &args->in;
+    STOA_FOR (v, grid, vertices) {
+        float sum = 0.0f;
+        for (uint32_t k = s->begin[v]; k < s->end[v]; k++) {
+            const uint32_t source = s->source[s->order[s->member[k]]];
+            sum += in->pt2[source];
+            args->tracks.idv[in->row ? in->row[source] : source] = (int16_t)v;
+        }
+        args->vertices.ptv2[v] = sum;
+    }
+    if (grid.index == 0) *args->vertices.nvFinal = vertices;
 }
 
 #endif

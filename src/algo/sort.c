@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "algo_rows.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { SORT_INSERTION_ROWS = 48, SORT_WIDE_ROWS = 1000, SORT_BLOCK_DIGITS = 16 };
+enum { SORT_INSERTION_ROWS = 32, SORT_EVEN_ROWS = 1 << 16, SORT_WIDE_ROWS = 1000, SORT_BLOCK_DIGITS = 16 };
 
 /* Bits whose unsigned order is that of the floats: -0 before +0, every NaN last and equal, so that they keep
  * their order. */
@@ -13,6 +14,15 @@ STOA_DEVICE uint32_t sort_bits(float key)
     memcpy(&u, &key, sizeof u);
     const uint32_t ordered = u ^ (u >> 31 ? 0xFFFFFFFFu : 0x80000000u);
     return (u & 0x7FFFFFFFu) > 0x7F800000u ? 0xFFFFFFFFu : ordered;
+}
+
+/* The way back, but for the NaN. */
+STOA_DEVICE float sort_key(uint32_t bits)
+{
+    const uint32_t u = bits ^ (bits >> 31 ? 0x80000000u : 0xFFFFFFFFu);
+    float key;
+    memcpy(&key, &u, sizeof key);
+    return key;
 }
 
 /* A few rows: clearing and scanning the digit counts would cost more than all the comparisons. */
@@ -36,17 +46,15 @@ STOA_DEVICE void sort_pass(const uint32_t *bits, const uint32_t *from, uint32_t 
     }
 }
 
-/* Counts to first slots; false when one digit has all rows, so that the pass would change nothing. */
-STOA_DEVICE int sort_starts(uint32_t *count, uint32_t digits, uint32_t rows)
+/* Counts to first slots. */
+STOA_DEVICE void sort_starts(uint32_t *count, uint32_t digits)
 {
-    uint32_t sum = 0, most = 0;
+    uint32_t sum = 0;
     for (uint32_t d = 0; d < digits; d++) {
         const uint32_t n = count[d];
-        most = n > most ? n : most;
         count[d] = sum;
         sum += n;
     }
-    return most != rows;
 }
 
 /* Least significant digit first. `counts` has room for passes * digits. The keys stay where they are and only
@@ -59,11 +67,13 @@ STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *oth
     for (uint32_t i = 0; i < rows; i++)
         for (uint32_t p = 0; p < passes; p++) counts[p * digits + ((bits[i] >> (p * width)) & (digits - 1))]++;
     uint32_t todo = 0, left = 0;
-    for (uint32_t p = 0; p < passes; p++)
-        if (sort_starts(counts + p * digits, digits, rows)) {
-            todo |= 1u << p;
-            left++;
-        }
+    for (uint32_t p = 0; p < passes; p++) {
+        uint32_t *count = counts + p * digits;
+        if (count[bits[0] >> (p * width) & (digits - 1)] == rows) continue; /* one digit has all: nothing would move */
+        sort_starts(count, digits);
+        todo |= 1u << p;
+        left++;
+    }
     const uint32_t *from = 0;
     if (left == 0) sort_insert(bits, index, rows); /* all keys alike: linear, and gives the identity */
     for (uint32_t p = 0; p < passes; p++) {
@@ -74,11 +84,56 @@ STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *oth
     }
 }
 
+/* Put right what is nearly in order; false where that takes too many moves. */
+STOA_DEVICE int sort_mend(const uint32_t *bits, uint32_t *index, uint32_t rows)
+{
+    uint32_t moves = 0;
+    for (uint32_t i = 1; i < rows; i++) {
+        const uint32_t row = index[i], key = bits[row];
+        uint32_t slot = i;
+        for (; slot > 0 && bits[index[slot - 1]] > key; slot--) index[slot] = index[slot - 1];
+        index[slot] = row;
+        moves += i - slot;
+        if (moves > 4 * rows) return 0;
+    }
+    return 1;
+}
+
+/* Keys that are spread evenly, as far as 16 bits see: their place between the smallest and the largest goes into two passes,
+ * with the row in the other half of the word so that no pass has to look it up, and neighbours are mended. False, with any
+ * order, where keys are not finite or too many share a place. */
+STOA_DEVICE int sort_even(const float *key, const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows)
+{
+    enum { DIGITS = 256 };
+    uint32_t count[2 * DIGITS], low = bits[0], high = bits[0];
+    for (uint32_t i = 1; i < rows; i++) {
+        low = bits[i] < low ? bits[i] : low;
+        high = bits[i] > high ? bits[i] : high;
+    }
+    const float base = sort_key(low), width = sort_key(high) - base, scale = 65535.0f / width;
+    if (!(width < HUGE_VALF && width > 0.0f && scale < HUGE_VALF)) return 0;
+    memset(count, 0, sizeof count);
+    for (uint32_t i = 0; i < rows; i++) {
+        const int32_t place = (int32_t)((key[i] - base) * scale);
+        index[i] = (uint32_t)(place < 65535 ? place : 65535) << 16 | i;
+    }
+    for (uint32_t i = 0; i < rows; i++) {
+        count[index[i] >> 16 & (DIGITS - 1)]++;
+        count[DIGITS + (index[i] >> 24)]++;
+    }
+    sort_starts(count, DIGITS);
+    sort_starts(count + DIGITS, DIGITS);
+    for (uint32_t i = 0; i < rows; i++) other[count[index[i] >> 16 & (DIGITS - 1)]++] = index[i];
+    for (uint32_t i = 0; i < rows; i++) index[count[DIGITS + (other[i] >> 24)]++] = other[i] & 0xFFFFu;
+    return sort_mend(bits, index, rows);
+}
+
 /* One worker: the counts of all passes from one reading, the wider the digits the more rows there are. */
-STOA_DEVICE void sort_alone(const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows)
+STOA_DEVICE void sort_alone(const float *key, const uint32_t *bits, uint32_t *index, uint32_t *other, uint32_t rows)
 {
     uint32_t counts[3 * 2048];
     if (rows <= SORT_INSERTION_ROWS) sort_insert(bits, index, rows);
+    else if (rows <= SORT_EVEN_ROWS && sort_even(key, bits, index, other, rows)) return;
     else if (rows <= SORT_WIDE_ROWS) sort_radix(bits, index, other, rows, counts, 4, 8);
     else sort_radix(bits, index, other, rows, counts, 3, 11);
 }
@@ -121,7 +176,7 @@ STOA_KERNEL_BLOCK(stoa_algo_sort, stoa_sort)
     uint32_t *bits = args->scratch, *other = args->scratch + args->capacity;
     STOA_FOR (i, grid, rows) bits[i] = sort_bits(args->key[i]);
     if (STOA_ALONE) {
-        sort_alone(bits, args->index, other, rows);
+        sort_alone(args->key, bits, args->index, other, rows);
     } else {
         STOA_SHARED uint32_t counts[SORT_BLOCK_DIGITS * STOA_BLOCK_THREADS_MAX];
         STOA_BARRIER();

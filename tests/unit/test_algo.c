@@ -237,6 +237,9 @@ static void fill_keys(float *key, uint32_t rows, uint32_t kind)
         if (kind == 3) bits = 0x3F800000u + (bits & 255);                          /* one digit only */
         if (kind == 4) bits |= 0x7F800000u; /* infinity and NaN of both signs */
         memcpy(&key[i], &bits, sizeof bits);
+        if (kind >= 5) key[i] = (float)(int32_t)bits * 0x1p-30f; /* evenly spread */
+        if (kind == 6 && i == rows / 2) key[i] = 1e30f;          /* seen from here the others are all alike */
+        if (kind == 7) key[i] = floorf(8 * key[i]) * 0.25f;      /* many times the same */
     }
 }
 
@@ -244,7 +247,7 @@ static void test_sort(void **state)
 {
     fixture *f = *state;
     for (uint32_t s = 0; s < SIZES; s++)
-        for (uint32_t kind = 0; kind < 5; kind++) {
+        for (uint32_t kind = 0; kind < 8; kind++) {
             const uint32_t rows = f->rows = sizes[s];
             fill_keys(f->key, rows, kind);
             const stoa_sort args = {f->key, &f->rows, ROWS_MAX, f->a, f->scratch};
