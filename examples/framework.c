@@ -78,6 +78,7 @@ static void *work(void *unused)
 /* ---- What one stream needs, made once. ---- */
 
 typedef struct module {
+    stoa_host_executor executor; /* the queue's for as long as that lives */
     stoa_queue *queue;
     stoa_collection *event;
     stoa_session *session;
@@ -103,9 +104,9 @@ static void use(void *user)
 
 static stoa_status open_module(module *m, stoa_device *host, const stoa_model *model, stream *s, stoa_error *err)
 {
-    stoa_host_executor executor = {sizeof executor, take, s};
+    m->executor = (stoa_host_executor){sizeof m->executor, take, s};
     const stoa_block block = {"tracks", &tracks_layout, ROWS, 0, NULL};
-    STOA_TRY(stoa_queue_wrap(host, &executor, &m->queue, err));
+    STOA_TRY(stoa_queue_wrap(host, &m->executor, &m->queue, err));
     STOA_TRY(stoa_collection_create(m->queue, STOA_MEMORY_DEVICE, &block, 1, &m->event, err));
     STOA_TRY(stoa_collection_view(m->event, "tracks", &m->t.head, err));
     STOA_TRY(stoa_session_create(model, m->queue, ROWS, NULL, &m->session, err));
