@@ -12,11 +12,9 @@
 #include <ucontext.h>
 #include <vector>
 
-// Sanitizers are told about every change of stack.
+// The thread sanitizer is told about every change of stack.
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
-#elif defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
 #endif
 
 thread_local fake_index threadIdx, blockIdx, blockDim, gridDim;
@@ -44,7 +42,8 @@ struct block_run {
     uint32_t exchanged[block_threads_max];
 };
 
-std::mutex one_block; // __shared__ is static
+std::mutex one_block; // __shared__ is static, and so is the one block that runs
+block_run block;
 thread_local block_run *running;
 
 void change(fiber &from, fiber &to)
@@ -55,20 +54,23 @@ void change(fiber &from, fiber &to)
     swapcontext(&from.context, &to.context);
 }
 
+// Fibers stay and run one block after the other. They do not look at `running`: the next block may be another thread's.
 void enter()
 {
-    running->kernel->run(running->args);
-    running->fibers[running->current].done = true;
-    change(running->fibers[running->current], running->scheduler);
+    for (;;) {
+        block.kernel->run(block.args);
+        block.fibers[block.current].done = true;
+        change(block.fibers[block.current], block.scheduler);
+    }
 }
 
 void give_way() { change(running->fibers[running->current], running->scheduler); }
 
-void start(block_run &block, unsigned thread)
+void start(fiber &self)
 {
-    fiber &self = block.fibers[thread];
-    self.stack.resize(stack_bytes);
     self.done = false;
+    if (!self.stack.empty()) return;
+    self.stack.resize(stack_bytes);
     getcontext(&self.context);
     self.context.uc_stack.ss_sp = self.stack.data();
     self.context.uc_stack.ss_size = stack_bytes;
@@ -79,18 +81,8 @@ void start(block_run &block, unsigned thread)
 #endif
 }
 
-void finish(fiber &self)
-{
-#if defined(__SANITIZE_THREAD__)
-    __tsan_destroy_fiber(self.known);
-#elif defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(self.stack.data(), self.stack.size()); // its last frames never returned
-#endif
-    self.done = true;
-}
-
 // One turn: every thread up to its next barrier. All must stop there, or all must end.
-bool take_turn(block_run &block, bool descending)
+bool take_turn(bool descending)
 {
     unsigned done = 0;
     for (unsigned i = 0; i < block.threads; i++) {
@@ -134,7 +126,6 @@ struct block_memory {
 void run_block(const fake_launch &launch, const void *args)
 {
     std::lock_guard<std::mutex> only(one_block);
-    static block_run block;
     const block_memory memory(launch.shared_bytes);
     block.kernel = launch.kernel;
     block.args = args;
@@ -145,9 +136,8 @@ void run_block(const fake_launch &launch, const void *args)
 #if defined(__SANITIZE_THREAD__)
     block.scheduler.known = __tsan_get_current_fiber();
 #endif
-    for (unsigned t = 0; t < block.threads; t++) start(block, t);
-    for (bool descending = false; take_turn(block, descending); descending = !descending) continue;
-    for (unsigned t = 0; t < block.threads; t++) finish(block.fibers[t]);
+    for (unsigned t = 0; t < block.threads; t++) start(block.fibers[t]);
+    for (bool descending = false; take_turn(descending); descending = !descending) continue;
     running = nullptr;
 }
 
