@@ -15,10 +15,10 @@ from onnx.reference import ReferenceEvaluator
 
 import stoa
 
-GRAPHS, ROWS, OPSET = 100, 57, 20
+GRAPHS, ROWS, OPSET = 100, 57, 24
 ULPS = 16  # of float32 at the largest expected value of a column: what differently ordered sums may cost
-SMOOTH = ("Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Sin", "Cos", "Atan", "Mish", "Gelu")
-PIECEWISE = ("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Abs", "Neg", "ThresholdedRelu")
+SMOOTH = ("Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Sin", "Cos", "Atan", "Mish", "Gelu", "Swish")
+PIECEWISE = ("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Abs", "Neg", "ThresholdedRelu", "Shrink")
 
 
 class Graph:
@@ -145,8 +145,18 @@ def gather_slice(g):
 
 def reduce(g):
     name, width = g.pick()
-    op = str(g.rng.choice(["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceSumSquare", "ReduceLogSumExp"]))
+    op = str(g.rng.choice(["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+                           "ReduceProd", "ReduceLogSum", "ReduceLogSumExp"]))
+    if op == "ReduceProd":  # of values around one
+        name = g.emit("Add", [g.emit("Sigmoid", [name], width), g.constant(numpy.float32(0.5))], width)
+    elif op == "ReduceLogSum":
+        name = g.emit("Add", [g.emit("Abs", [name], width), g.constant(numpy.float32(0.5))], width)
     g.emit(op, [name, g.constant(numpy.array([1], numpy.int64))], 1, keepdims=1)
+
+
+def prelu(g):
+    name, width = g.pick()
+    g.emit("PRelu", [name, g.weights(width)], width)
 
 
 def where(g):
@@ -185,7 +195,7 @@ def attention(g):
     g.emit("Reshape", [y, g.constant(numpy.array([0, width], numpy.int64))], width)
 
 
-BLOCKS = (gemm, gemm, gemm, matmul_bias, batch_norm, unary, binary, binary, divide, root_log_exp, softmax, layer_norm,
+BLOCKS = (gemm, gemm, gemm, matmul_bias, batch_norm, unary, prelu, binary, binary, divide, root_log_exp, softmax, layer_norm,
           concat_split, gather_slice, reduce, where, deep_set, attention)
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Elementwise operators: one MAP step each, or a few. */
-#include <math.h>
+#include <float.h>
 #include <string.h>
 
 #include "runtime/native/graph.h"
@@ -144,10 +144,13 @@ static graph_tensor *lower_test(lowering *l)
     return stoai_emit_map(l, (native_op)stoai_lower_code(l), STOA_BOOL, &parameters, l->in[0], NULL, NULL);
 }
 
-/* One number that is known at load, or infinity with that sign where the bound is left out. */
-static bool clip_bound(const graph_tensor *bound, double sign, double *value)
+/* Where a bound is left out the standard clips to the largest finite value of the type: infinities become it. */
+static double largest_of(stoa_dtype dtype)
+{ return dtype == STOA_FLOAT64 ? DBL_MAX : dtype == STOA_FLOAT16 ? 65504.0 : dtype == STOA_BFLOAT16 ? 0x1.fep127 : (double)FLT_MAX; }
+
+/* One number that is known at load; where the bound is left out, the value that stands there already. */
+static bool clip_bound(const graph_tensor *bound, double *value)
 {
-    *value = sign * HUGE_VAL;
     if (!bound) return true;
     if (bound->count != 1 || bound->elements[0].column != GRAPH_CONSTANT) return false;
     *value = bound->elements[0].real;
@@ -157,11 +160,11 @@ static bool clip_bound(const graph_tensor *bound, double sign, double *value)
 static graph_tensor *lower_clip(lowering *l)
 {
     graph_tensor *t = l->in[0], *low = stoai_input(l, 1), *high = stoai_input(l, 2);
-    native_step p = {.op = NATIVE_CLIP};
+    native_step p = {.op = NATIVE_CLIP, .low = -largest_of(t->dtype), .high = largest_of(t->dtype)};
     if (l->model->opset < 11) {
-        p.low = stoai_attribute_float(l, "min", -HUGE_VAL);
-        p.high = stoai_attribute_float(l, "max", HUGE_VAL);
-    } else if (!stoai_is_float(t->dtype) || !clip_bound(low, -1.0, &p.low) || !clip_bound(high, 1.0, &p.high)) {
+        p.low = stoai_attribute_float(l, "min", p.low);
+        p.high = stoai_attribute_float(l, "max", p.high);
+    } else if (!stoai_is_float(t->dtype) || !clip_bound(low, &p.low) || !clip_bound(high, &p.high)) {
         if (low) t = stoai_emit(l, NATIVE_MAX, t, low);
         if (high) t = stoai_emit(l, NATIVE_MIN, t, high);
         return t;
