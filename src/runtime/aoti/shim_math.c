@@ -19,10 +19,27 @@ typedef double vd __attribute__((vector_size(VECTOR_BYTES)));
     X(log2, 10) \
     X(log10, 10) \
     X(sin, 10) \
-    X(cos, 10) X(tan, 10) X(asin, 10) X(acos, 10) X(atan, 10) X(sinh, 10) X(cosh, 10) X(asinh, 10) X(acosh, 10) X(atanh, 10) X(erfc, 15) \
-        X(lgamma, 10)
-#define UNARY_DOUBLE(X) X(exp, 10) X(log, 10) X(tanh, 10) X(erf, 10)
-#define BINARY(X) X(pow, 10) X(atan2, 10) X(hypot, 05)
+    X(cos, 10) \
+    X(tan, 10) \
+    X(asin, 10) \
+    X(acos, 10) \
+    X(atan, 10) \
+    X(sinh, 10) \
+    X(cosh, 10) \
+    X(asinh, 10) \
+    X(acosh, 10) \
+    X(atanh, 10) \
+    X(erfc, 15) \
+    X(lgamma, 10)
+#define UNARY_DOUBLE(X) \
+    X(exp, 10) \
+    X(log, 10) \
+    X(tanh, 10) \
+    X(erf, 10)
+#define BINARY(X) \
+    X(pow, 10) \
+    X(atan2, 10) \
+    X(hypot, 05)
 
 #define LANEWISE_1(name) \
     static vf name##_f(vf x) \

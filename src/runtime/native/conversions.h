@@ -100,8 +100,13 @@ NARROW_CONVERSIONS(BOOL, uint8_t, x != 0)
 
 /* Types that are narrower than the columns that hold them: name, C type of the column, what a value x becomes. */
 #define NARROW_MAP_i32(X) \
-    X(INT8, int32_t, (int8_t)x) X(INT16, int32_t, (int16_t)x) X(UINT8, int32_t, (uint8_t)x) X(UINT16, int32_t, (uint16_t)x)
+    X(INT8, int32_t, (int8_t)x) \
+    X(INT16, int32_t, (int16_t)x) \
+    X(UINT8, int32_t, (uint8_t)x) \
+    X(UINT16, int32_t, (uint16_t)x)
 #define NARROW_MAP_i64(X) X(UINT32, int64_t, (uint32_t)x)
-#define NARROW_MAP_f32(X) X(FLOAT16, float, half_to_f32(f32_to_half(x))) X(BFLOAT16, float, bfloat_to_f32(f32_to_bfloat(x)))
+#define NARROW_MAP_f32(X) \
+    X(FLOAT16, float, half_to_f32(f32_to_half(x))) \
+    X(BFLOAT16, float, bfloat_to_f32(f32_to_bfloat(x)))
 
 #endif

@@ -177,9 +177,18 @@ typedef void (*micro_kernel)(gemm_block *block);
     X(1, 4, source) \
     X(3, 2, source) \
     X(2, 2, source) \
-    X(1, 2, source) X(3, 1, source) X(2, 1, source) X(1, 1, source) X(3, 0, source) X(2, 0, source) X(1, 0, source) X(1, 8, source)
+    X(1, 2, source) \
+    X(3, 1, source) \
+    X(2, 1, source) \
+    X(1, 1, source) \
+    X(3, 0, source) \
+    X(2, 0, source) \
+    X(1, 0, source) \
+    X(1, 8, source)
 #if VECTOR_BYTES == 64
-#define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source) X(3, 8, source) X(2, 8, source)
+#define MICRO_MAP(X, source) \
+    MICRO_MAP_ALL(X, source) X(3, 8, source) \
+    X(2, 8, source)
 #else
 #define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source)
 #endif

@@ -22,22 +22,60 @@ static double clip(double x, double low, double high) { return x < low ? low : x
     X(DIV, a / b) \
     X(POW, pow(a, b)) \
     X(MOD, sign_mod(a, b)) \
-    X(FMOD, fmod(a, b)) X(MIN, a < b || a != a ? a : b) X(MAX, a > b || a != a ? a : b) X(PRELU, a < 0.0 ? a * b : a) X(COPY, a) \
-        X(NEG, -a) X(ABS, fabs(a)) X(RECIPROCAL, 1.0 / a) X(SIGN, a > 0.0   ? 1.0 \
-                                                                  : a < 0.0 ? -1.0 \
-                                                                            : a) X(SQRT, sqrt(a)) X(FLOOR, floor(a)) X(CEIL, ceil(a)) \
-            X(ROUND, nearbyint(a)) X(EXP, exp(a)) X(LOG, log(a)) X(ERF, erf(a)) X(SIGMOID, sigmoid(a)) X(TANH, tanh(a)) X(SIN, sin(a)) \
-                X(COS, cos(a)) X(TAN, tan(a)) X(ASIN, asin(a)) X(ACOS, acos(a)) X(ATAN, atan(a)) X(SINH, sinh(a)) X(COSH, cosh(a)) \
-                    X(ASINH, asinh(a)) X(ACOSH, acosh(a)) X(ATANH, atanh(a)) X(RELU, a < 0.0 ? 0.0 : a) X(LEAKY_RELU, a < 0.0 ? a * p : a) \
-                        X(ELU, elu(a, p)) X(SELU, q *elu(a, p)) X(CELU, a < 0.0 ? p * expm1(a / p) : a) \
-                            X(THRESHOLDED_RELU, a > p ? a : 0.0) X(HARD_SIGMOID, clip(p *a + q, 0.0, 1.0)) \
-                                X(HARD_SWISH, a *clip(a / 6.0 + 0.5, 0.0, 1.0)) X(SOFTPLUS, softplus(a)) X(SOFTSIGN, a / (1.0 + fabs(a))) \
-                                    X(MISH, a *tanh(softplus(a))) X(GELU, 0.5 * a * erfc(-a * 0.70710678118654752440)) \
-                                        X(GELU_TANH, a *sigmoid(1.5957691216057308 * (a + 0.044715 * a * a * a))) \
-                                            X(SWISH, a *sigmoid(p *a)) X(SHRINK, a<-p ? a + q : a> p ? a - q : 0.0) \
-                                                X(CLIP, clip(a, low, high))
-#define FOLD_TEST_MAP(X) X(EQUAL, a == b) X(LESS, a < b) X(LESS_EQUAL, a <= b) X(GREATER, a > b) X(GREATER_EQUAL, a >= b)
-#define FOLD_REAL_TEST_MAP(X) X(ISNAN, a != a) X(ISINF, (a == HUGE_VAL && q != 0.0) || (a == -HUGE_VAL && p != 0.0))
+    X(FMOD, fmod(a, b)) \
+    X(MIN, a < b || a != a ? a : b) \
+    X(MAX, a > b || a != a ? a : b) \
+    X(PRELU, a < 0.0 ? a * b : a) \
+    X(COPY, a) \
+    X(NEG, -a) \
+    X(ABS, fabs(a)) \
+    X(RECIPROCAL, 1.0 / a) \
+    X(SIGN, a > 0.0 ? 1.0 : a < 0.0 ? -1.0 : a) \
+    X(SQRT, sqrt(a)) \
+    X(FLOOR, floor(a)) \
+    X(CEIL, ceil(a)) \
+    X(ROUND, nearbyint(a)) \
+    X(EXP, exp(a)) \
+    X(LOG, log(a)) \
+    X(ERF, erf(a)) \
+    X(SIGMOID, sigmoid(a)) \
+    X(TANH, tanh(a)) \
+    X(SIN, sin(a)) \
+    X(COS, cos(a)) \
+    X(TAN, tan(a)) \
+    X(ASIN, asin(a)) \
+    X(ACOS, acos(a)) \
+    X(ATAN, atan(a)) \
+    X(SINH, sinh(a)) \
+    X(COSH, cosh(a)) \
+    X(ASINH, asinh(a)) \
+    X(ACOSH, acosh(a)) \
+    X(ATANH, atanh(a)) \
+    X(RELU, a < 0.0 ? 0.0 : a) \
+    X(LEAKY_RELU, a < 0.0 ? a * p : a) \
+    X(ELU, elu(a, p)) \
+    X(SELU, q *elu(a, p)) \
+    X(CELU, a < 0.0 ? p * expm1(a / p) : a) \
+    X(THRESHOLDED_RELU, a > p ? a : 0.0) \
+    X(HARD_SIGMOID, clip(p *a + q, 0.0, 1.0)) \
+    X(HARD_SWISH, a *clip(a / 6.0 + 0.5, 0.0, 1.0)) \
+    X(SOFTPLUS, softplus(a)) \
+    X(SOFTSIGN, a / (1.0 + fabs(a))) \
+    X(MISH, a *tanh(softplus(a))) \
+    X(GELU, 0.5 * a * erfc(-a * 0.70710678118654752440)) \
+    X(GELU_TANH, a *sigmoid(1.5957691216057308 * (a + 0.044715 * a * a * a))) \
+    X(SWISH, a *sigmoid(p *a)) \
+    X(SHRINK, a<-p ? a + q : a> p ? a - q : 0.0) \
+    X(CLIP, clip(a, low, high))
+#define FOLD_TEST_MAP(X) \
+    X(EQUAL, a == b) \
+    X(LESS, a < b) \
+    X(LESS_EQUAL, a <= b) \
+    X(GREATER, a > b) \
+    X(GREATER_EQUAL, a >= b)
+#define FOLD_REAL_TEST_MAP(X) \
+    X(ISNAN, a != a) \
+    X(ISINF, (a == HUGE_VAL && q != 0.0) || (a == -HUGE_VAL && p != 0.0))
 /* Wrapping arithmetic goes through unsigned; nothing here traps. */
 #define FOLD_INTEGER_MAP(X) \
     X(ADD, (int64_t)((uint64_t)a + (uint64_t)b)) \
@@ -46,10 +84,24 @@ static double clip(double x, double low, double high) { return x < low ? low : x
     X(DIV, b == 0 ? 0 : b == -1 ? wrap_neg(a) : a / b) \
     X(FMOD, b == 0 || b == -1 ? 0 : a % b) \
     X(MOD, integer_mod(a, b)) \
-    X(POW, integer_pow(a, b)) X(MIN, a < b ? a : b) X(MAX, a > b ? a : b) X(AND, a &&b) X(OR, a || b) X(XOR, !a != !b) X(BIT_AND, a &b) \
-        X(BIT_OR, a | b) X(BIT_XOR, a ^ b) X(COPY, a) X(NOT, !a) X(BIT_NOT, ~a) X(NEG, wrap_neg(a)) X(ABS, a < 0 ? wrap_neg(a) : a) \
-            X(SIGN, (a > 0) - (a < 0)) X(RELU, a < 0 ? 0 : a) X(PRELU, a < 0 ? (int64_t)((uint64_t)a * (uint64_t)b) : a) \
-                X(CLIP, (double)a<low ? to_integer(low) : (double)a> high ? to_integer(high) : a)
+    X(POW, integer_pow(a, b)) \
+    X(MIN, a < b ? a : b) \
+    X(MAX, a > b ? a : b) \
+    X(AND, a &&b) \
+    X(OR, a || b) \
+    X(XOR, !a != !b) \
+    X(BIT_AND, a &b) \
+    X(BIT_OR, a | b) \
+    X(BIT_XOR, a ^ b) \
+    X(COPY, a) \
+    X(NOT, !a) \
+    X(BIT_NOT, ~a) \
+    X(NEG, wrap_neg(a)) \
+    X(ABS, a < 0 ? wrap_neg(a) : a) \
+    X(SIGN, (a > 0) - (a < 0)) \
+    X(RELU, a < 0 ? 0 : a) \
+    X(PRELU, a < 0 ? (int64_t)((uint64_t)a * (uint64_t)b) : a) \
+    X(CLIP, (double)a<low ? to_integer(low) : (double)a> high ? to_integer(high) : a)
 
 static int64_t to_integer(double x) { return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : x >= 0x1p63 ? INT64_MAX : INT64_MIN; }
 static int64_t wrap_neg(int64_t a) { return (int64_t)(0 - (uint64_t)a); }

@@ -67,10 +67,28 @@ typedef struct strip {
 /* Sums: 24 of 32 registers, or 12 of 16. */
 #if VECTOR_BYTES == 64
 #define TILE_ROWS 12
-#define TILE_MAP(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#define TILE_MAP(X) \
+    X(1) \
+    X(2) \
+    X(3) \
+    X(4) \
+    X(5) \
+    X(6) \
+    X(7) \
+    X(8) \
+    X(9) \
+    X(10) \
+    X(11) \
+    X(12)
 #else
 #define TILE_ROWS 6
-#define TILE_MAP(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define TILE_MAP(X) \
+    X(1) \
+    X(2) \
+    X(3) \
+    X(4) \
+    X(5) \
+    X(6)
 #endif
 #define UNROLLED _Pragma("GCC unroll 12")
 

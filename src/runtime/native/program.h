@@ -34,13 +34,67 @@ typedef enum native_type { NATIVE_F32, NATIVE_F64, NATIVE_I32, NATIVE_I64 } nati
     X(DIV, 2) \
     X(POW, 2) \
     X(MOD, 2) \
-    X(FMOD, 2) X(MIN, 2) X(MAX, 2) X(PRELU, 2) X(EQUAL, 2) X(LESS, 2) X(LESS_EQUAL, 2) X(GREATER, 2) X(GREATER_EQUAL, 2) X(AND, 2) \
-        X(OR, 2) X(XOR, 2) X(BIT_AND, 2) X(BIT_OR, 2) X(BIT_XOR, 2) X(WHERE, 3) X(COPY, 1) X(NOT, 1) X(BIT_NOT, 1) X(NEG, 1) X(ABS, 1) \
-            X(SIGN, 1) X(RECIPROCAL, 1) X(SQRT, 1) X(FLOOR, 1) X(CEIL, 1) X(ROUND, 1) X(EXP, 1) X(LOG, 1) X(ERF, 1) X(SIGMOID, 1) \
-                X(TANH, 1) X(SIN, 1) X(COS, 1) X(TAN, 1) X(ASIN, 1) X(ACOS, 1) X(ATAN, 1) X(SINH, 1) X(COSH, 1) X(ASINH, 1) X(ACOSH, 1) \
-                    X(ATANH, 1) X(ISNAN, 1) X(ISINF, 1) X(RELU, 1) X(LEAKY_RELU, 1) X(ELU, 1) X(SELU, 1) X(CELU, 1) X(THRESHOLDED_RELU, 1) \
-                        X(HARD_SIGMOID, 1) X(HARD_SWISH, 1) X(SOFTPLUS, 1) X(SOFTSIGN, 1) X(MISH, 1) X(GELU, 1) X(GELU_TANH, 1) \
-                            X(SWISH, 1) X(SHRINK, 1) X(CLIP, 1)
+    X(FMOD, 2) \
+    X(MIN, 2) \
+    X(MAX, 2) \
+    X(PRELU, 2) \
+    X(EQUAL, 2) \
+    X(LESS, 2) \
+    X(LESS_EQUAL, 2) \
+    X(GREATER, 2) \
+    X(GREATER_EQUAL, 2) \
+    X(AND, 2) \
+    X(OR, 2) \
+    X(XOR, 2) \
+    X(BIT_AND, 2) \
+    X(BIT_OR, 2) \
+    X(BIT_XOR, 2) \
+    X(WHERE, 3) \
+    X(COPY, 1) \
+    X(NOT, 1) \
+    X(BIT_NOT, 1) \
+    X(NEG, 1) \
+    X(ABS, 1) \
+    X(SIGN, 1) \
+    X(RECIPROCAL, 1) \
+    X(SQRT, 1) \
+    X(FLOOR, 1) \
+    X(CEIL, 1) \
+    X(ROUND, 1) \
+    X(EXP, 1) \
+    X(LOG, 1) \
+    X(ERF, 1) \
+    X(SIGMOID, 1) \
+    X(TANH, 1) \
+    X(SIN, 1) \
+    X(COS, 1) \
+    X(TAN, 1) \
+    X(ASIN, 1) \
+    X(ACOS, 1) \
+    X(ATAN, 1) \
+    X(SINH, 1) \
+    X(COSH, 1) \
+    X(ASINH, 1) \
+    X(ACOSH, 1) \
+    X(ATANH, 1) \
+    X(ISNAN, 1) \
+    X(ISINF, 1) \
+    X(RELU, 1) \
+    X(LEAKY_RELU, 1) \
+    X(ELU, 1) \
+    X(SELU, 1) \
+    X(CELU, 1) \
+    X(THRESHOLDED_RELU, 1) \
+    X(HARD_SIGMOID, 1) \
+    X(HARD_SWISH, 1) \
+    X(SOFTPLUS, 1) \
+    X(SOFTSIGN, 1) \
+    X(MISH, 1) \
+    X(GELU, 1) \
+    X(GELU_TANH, 1) \
+    X(SWISH, 1) \
+    X(SHRINK, 1) \
+    X(CLIP, 1)
 typedef enum native_op {
 #define NATIVE_OP_ENUM(name, operands) NATIVE_##name,
     NATIVE_OP_MAP(NATIVE_OP_ENUM)
