@@ -259,9 +259,13 @@ static stoa_status write_set(const char *path, hid_t file, const reco_table *tab
     }
     size_t item = H5Tget_size(type), bytes = (size_t)dims[0] * count * item;
     char *values = gather(table, first, count, item);
+    if (!values) {
+        H5Tclose(type);
+        return STOA_FAIL(err, STOA_ENOMEM, "%s: data set '%s' of %zu bytes", path, name, bytes);
+    }
     hid_t space = H5Screate_simple(column->group[0] ? 2 : 1, dims, NULL);
     hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    int failed = !values || space < 0 || set < 0 || (dims[0] && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0);
+    int failed = space < 0 || set < 0 || (dims[0] && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0);
     if (set >= 0) H5Dclose(set);
     if (space >= 0) H5Sclose(space);
     H5Tclose(type);

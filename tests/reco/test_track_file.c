@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "failing_memory.h"
 #include "reco/io/track_file.h"
 
 #include <stdio.h>
@@ -147,12 +148,31 @@ static void test_broken(void **state)
     assert_int_equal(reco_track_file_open("/nonexistent.soa", &file, &err), STOA_EIO);
 }
 
+static stoa_status open_two(stoa_error *err)
+{
+    static unsigned char bytes[2 * EVENT];
+    reco_track_file *file = NULL;
+    put_event(bytes, 1, 1.0f);
+    put_event(bytes + EVENT, 2, 2.0f);
+    const stoa_status status = open_bytes(bytes, sizeof bytes, &file, err);
+    reco_track_file_close(file);
+    return status;
+}
+
+static void test_no_memory(void **state)
+{
+    assert_int_equal(install_failing_memory(state), 0);
+    assert_true(assert_memory_may_run_out(open_two) > 1);
+    assert_int_equal(remove_failing_memory(state), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_adopt),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

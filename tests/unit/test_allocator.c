@@ -11,59 +11,11 @@
 #include <stdatomic.h>
 #include "device_kernels.h"
 #include "device_under_test.h"
-#include "stoa/memory.h"
+#include "failing_memory.h"
 
 #define OK(call) assert_int_equal((call), STOA_OK)
 #define GIB ((size_t)1 << 30)
 #define MIB ((size_t)1 << 20)
-
-/* Counts what is taken through the hook and fails call number `fail_at`, or that one and all later ones. */
-static struct {
-    atomic_llong live_blocks, live_bytes;
-    atomic_ullong calls;
-    unsigned long long fail_at; /* 0: none */
-    bool persistent;
-} counter;
-
-static void *counting_alloc(void *user, size_t bytes, size_t align_bytes)
-{
-    (void)user;
-    unsigned long long call = atomic_fetch_add(&counter.calls, 1) + 1;
-    if (counter.fail_at && (call == counter.fail_at || (counter.persistent && call > counter.fail_at))) return NULL;
-    if (align_bytes < sizeof(void *)) align_bytes = sizeof(void *);
-    void *pointer = aligned_alloc(align_bytes, (bytes + align_bytes - 1) & ~(align_bytes - 1));
-    if (!pointer) return NULL;
-    atomic_fetch_add(&counter.live_blocks, 1);
-    atomic_fetch_add(&counter.live_bytes, (long long)bytes);
-    return pointer;
-}
-
-static void counting_free(void *user, void *pointer, size_t bytes)
-{
-    (void)user;
-    atomic_fetch_sub(&counter.live_blocks, 1);
-    atomic_fetch_sub(&counter.live_bytes, (long long)bytes);
-    free(pointer);
-}
-
-static int install_hook(void **state)
-{
-    (void)state;
-    static const stoa_allocator hook = {sizeof hook, counting_alloc, counting_free, NULL};
-    return stoa_allocator_set(&hook, NULL) == STOA_OK ? 0 : -1;
-}
-
-static int remove_hook(void **state)
-{
-    (void)state;
-    return stoa_allocator_set(NULL, NULL) == STOA_OK ? 0 : -1;
-}
-
-static void assert_nothing_left(void)
-{
-    assert_int_equal(atomic_load(&counter.live_blocks), 0);
-    assert_int_equal(atomic_load(&counter.live_bytes), 0);
-}
 
 typedef struct fixture {
     stoa_device *device;
@@ -486,25 +438,7 @@ static stoa_status scenario(stoa_error *err)
 static void memory_that_runs_out_leaks_nothing(void **state)
 {
     (void)state;
-    for (int persistent = 0; persistent < 2; persistent++) {
-        stoa_status status = STOA_ENOMEM;
-        unsigned long long k = 0;
-        counter.persistent = persistent;
-        while (status != STOA_OK) {
-            stoa_error err = {0};
-            atomic_store(&counter.calls, 0);
-            counter.fail_at = ++k;
-            status = scenario(&err);
-            counter.fail_at = 0;
-            assert_nothing_left();
-            assert_true(k < 100);
-            if (status == STOA_OK) break;
-            assert_int_equal(status, STOA_ENOMEM);
-            assert_int_equal(err.status, STOA_ENOMEM);
-            assert_non_null(strstr(err.message, "bytes"));
-        }
-        assert_true(k > 15);
-    }
+    assert_true(assert_memory_may_run_out(scenario) > 15);
 }
 
 /* When the back end has no more, what is idle in the cache goes back and the request is tried again. */
@@ -516,17 +450,17 @@ static void a_raw_failure_drops_the_cache_first(void **state)
     open_with(&self, NULL);
     stoa_buffer_release(make(self.blocking, 4096));
     assert_stats(&self, 0, 0, 4096);
-    atomic_store(&counter.calls, 0);
-    counter.fail_at = 3; /* block, event, memory */
-    counter.persistent = false;
+    atomic_store(&failing_memory.calls, 0);
+    failing_memory.fail_at = 3; /* block, event, memory */
+    failing_memory.persistent = false;
     stoa_buffer *buffer = make(self.blocking, 100000);
     assert_stats(&self, 131072, 100000, 0);
-    atomic_store(&counter.calls, 0);
-    counter.fail_at = 3;
+    atomic_store(&failing_memory.calls, 0);
+    failing_memory.fail_at = 3;
     stoa_buffer *none;
     stoa_error err;
     assert_int_equal(stoa_buffer_create(self.blocking, STOA_MEMORY_DEVICE, 300000, &none, &err), STOA_ENOMEM);
-    counter.fail_at = 0;
+    failing_memory.fail_at = 0;
     assert_non_null(strstr(err.message, "524288 bytes wanted, 131072 live, 0 cached"));
     assert_stats(&self, 131072, 100000, 0);
     stoa_buffer_release(buffer);
@@ -614,5 +548,5 @@ int main(void)
         cmocka_unit_test(threads_share_one_allocator),
     };
     require_device();
-    return cmocka_run_group_tests_name("allocator", tests, install_hook, remove_hook);
+    return cmocka_run_group_tests_name("allocator", tests, install_failing_memory, remove_failing_memory);
 }

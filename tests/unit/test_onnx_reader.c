@@ -4,15 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "failing_memory.h"
 #include "onnx_builder.h"
 #include "runtime/native/native.h"
 #include "runtime/native/onnx_reader.h"
-#include "stoa/memory.h"
 
 static onnx_builder model;
 
@@ -219,37 +218,17 @@ static void test_external_data(void **state)
     assert_non_null(strstr(err.message, "another file"));
 }
 
-static unsigned allocations_left;
-static void *failing_alloc(void *user, size_t bytes, size_t align)
+static stoa_status load_small_model(stoa_error *err)
 {
-    (void)user;
-    if (!allocations_left) return NULL;
-    allocations_left--;
-    return aligned_alloc(align < 16 ? 16 : align, (bytes + align + 15) / (align < 16 ? 16 : align) * (align < 16 ? 16 : align));
-}
-static void failing_free(void *user, void *pointer, size_t bytes)
-{
-    (void)user, (void)bytes;
-    free(pointer);
+    const builder *file = small_model();
+    return load(file->bytes, file->size, err);
 }
 
-/* Memory runs out at each allocation in turn: ENOMEM, nothing leaks, until there is enough. */
 static void test_no_memory(void **state)
 {
-    (void)state;
-    const stoa_allocator allocator = {sizeof allocator, failing_alloc, failing_free, NULL};
-    const builder *file = small_model();
-    stoa_error err;
-    assert_int_equal(stoa_allocator_set(&allocator, NULL), STOA_OK);
-    stoa_status status = STOA_ENOMEM;
-    unsigned tried = 0;
-    for (; status == STOA_ENOMEM && tried < 1000; tried++) {
-        allocations_left = tried;
-        status = load(file->bytes, file->size, &err);
-    }
-    assert_int_equal(stoa_allocator_set(NULL, NULL), STOA_OK);
-    assert_int_equal(status, STOA_OK);
-    assert_true(tried > 2);
+    assert_int_equal(install_failing_memory(state), 0);
+    assert_true(assert_memory_may_run_out(load_small_model) > 2);
+    assert_int_equal(remove_failing_memory(state), 0);
 }
 
 /* A graph in two pieces is one graph, as protobuf has it. */
