@@ -339,7 +339,7 @@ static void make_event(event *e, const reco_hlt_options *options, uint64_t numbe
     for (uint32_t i = 0; i < e->vertex_count; ++i) add_vertex_tracks(e, (int32_t)i, i == 0);
     uint32_t fakes = reco_random_poisson(r, fake_mean(e->track_count));
     for (uint32_t i = 0; i < fakes; ++i) add_fake(e);
-    qsort(e->tracks, e->track_count, sizeof *e->tracks, by_order);
+    if (e->track_count) qsort(e->tracks, e->track_count, sizeof *e->tracks, by_order);
 }
 
 /* ---- tables ---- */
