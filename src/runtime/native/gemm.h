@@ -289,54 +289,76 @@ INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32
         for (uint32_t r = 0; r < R; r++) v_store(out + r * apart + i * LANES, v_at_least(floor, sum[r][i]));
 }
 
-/* The sums of small steps are the lanes of two vectors. */
-typedef float v4 __attribute__((vector_size(16)));
-typedef float v4_memory __attribute__((vector_size(16), aligned(4), may_alias));
+/* The sums of a small step are the lanes of one vector, or of two. */
+#if VECTOR_BYTES >= 4 * NATIVE_CHAINS
+#define CHAIN_LANES ((uint32_t)NATIVE_CHAINS)
+typedef float chain_sums __attribute__((vector_size(4 * NATIVE_CHAINS)));
+typedef float chain_values __attribute__((vector_size(4 * NATIVE_CHAINS), aligned(4), may_alias));
+#else
+#define CHAIN_LANES ((uint32_t)NATIVE_CHAINS / 2)
+typedef float chain_sums __attribute__((vector_size(2 * NATIVE_CHAINS)));
+typedef float chain_values __attribute__((vector_size(2 * NATIVE_CHAINS), aligned(4), may_alias));
+#endif
+#define CHAIN_PARTS (CHAINS / CHAIN_LANES)
+#define CHAIN_OF(sums, c) (sums)[(c) / CHAIN_LANES][(c) % CHAIN_LANES]
 
-INLINE v4 four_inputs(const tile *t, const native_step *s, uint32_t row, uint32_t k, const gemm_source source)
-{
-    if (source == FROM_COLUMNS) return *(const v4_memory *)(input_at(t, s, k, source) + row * t->apart);
-    const size_t at = source == FROM_CALLER ? row : row * t->apart;
-    return (v4){input_at(t, s, k, source)[at], input_at(t, s, k + 1, source)[at], input_at(t, s, k + 2, source)[at],
-                input_at(t, s, k + 3, source)[at]};
-}
-
-INLINE float row_chain(const tile *t, const native_step *s, uint32_t row, uint32_t o, const gemm_source source)
+/* Neuron o of R rows, which do not wait for each other. R and source are constants where this is expanded. */
+INLINE void row_chain(const tile *t, const native_step *s, uint32_t row, uint32_t o, const uint32_t R, const gemm_source source,
+                      float *result)
 {
     const uint32_t length = s->length, whole = length / CHAINS * CHAINS;
-    const size_t at = source == FROM_CALLER ? row : row * t->apart;
-    const float *w = weights_at(s, o);
-    v4 low = {s->bias[o]}, high = {0};
-    for (uint32_t k = 0; k < whole; k += CHAINS) {
-        low += *(const v4_memory *)(w + k) * four_inputs(t, s, row, k, source);
-        high += *(const v4_memory *)(w + k + 4) * four_inputs(t, s, row, k + 4, source);
-    }
+    const size_t apart = t->apart, next = source == FROM_CALLER ? 1 : apart, at = row * next;
+    const float *w = weights_at(s, o), *column = input_at(t, s, 0, FROM_COLUMNS) + at;
+    chain_sums sum[ROWS_MOST][CHAIN_PARTS];
+#pragma GCC unroll 8
+    for (uint32_t r = 0; r < R; r++)
+#pragma GCC unroll 2
+        for (uint32_t p = 0; p < CHAIN_PARTS; p++) sum[r][p] = p == 0 ? (chain_sums){s->bias[o]} : (chain_sums){0};
+    for (uint32_t k = 0; k < whole; k += CHAINS)
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++)
+#pragma GCC unroll 2
+            for (uint32_t p = 0; p < CHAIN_PARTS; p++) {
+                const uint32_t from = k + p * CHAIN_LANES;
+                chain_sums x;
+                if (source == FROM_COLUMNS) x = *(const chain_values *)(column + r * apart + from);
+                else
+#pragma GCC unroll 8
+                    for (uint32_t c = 0; c < CHAIN_LANES; c++) x[c] = input_at(t, s, from + c, source)[at + r * next];
+                sum[r][p] += *(const chain_values *)(w + from) * x;
+            }
 #pragma GCC unroll 8
     for (uint32_t c = 0; c < CHAINS; c++)
-        if (whole + c < length) {
-            const float term = input_at(t, s, whole + c, source)[at];
-            if (c < 4) low[c] += w[whole + c] * term;
-            else high[c - 4] += w[whole + c] * term;
-        }
-    const v4 half = low + high;
-    return (half[0] + half[2]) + (half[1] + half[3]);
+        if (whole + c < length)
+#pragma GCC unroll 8
+            for (uint32_t r = 0; r < R; r++) CHAIN_OF(sum[r], c) += w[whole + c] * input_at(t, s, whole + c, source)[at + r * next];
+#pragma GCC unroll 8
+    for (uint32_t r = 0; r < R; r++) {
+        float half[CHAINS / 2];
+#pragma GCC unroll 4
+        for (uint32_t c = 0; c < CHAINS / 2; c++) half[c] = CHAIN_OF(sum[r], c) + CHAIN_OF(sum[r], c + CHAINS / 2);
+        result[r] = (half[0] + half[2]) + (half[1] + half[3]);
+    }
 }
 
-/* Stored as a whole vector, which the activation's load then finds in the store buffer. */
-INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const gemm_source source)
+/* Stored as whole vectors, which the activation's load then finds in the store buffer. */
+INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const gemm_source source)
 {
-    float sum[NATIVE_CHAIN_BELOW] = {0};
+    const vf floor = v_splat(floor_of(s));
+    float sum[NATIVE_CHAIN_BELOW][ROWS_MOST] = {{0}};
 #pragma GCC unroll 4
     for (uint32_t o = 0; o < NATIVE_CHAIN_BELOW; o++)
-        if (o < s->count) sum[o] = row_chain(t, s, row, o, source);
-    v_store(tile_column(t, s->out) + row * t->apart, v_at_least(v_splat(floor_of(s)), (vf){sum[0], sum[1], sum[2], sum[3]}));
+        if (o < s->count) row_chain(t, s, row, o, R, source, sum[o]);
+#pragma GCC unroll 8
+    for (uint32_t r = 0; r < R; r++)
+        v_store(tile_column(t, s->out) + (row + r) * t->apart, v_at_least(floor, (vf){sum[0][r], sum[1][r], sum[2][r], sum[3][r]}));
 }
 
 /* R and source are constants where this is expanded. */
 INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const gemm_source source)
 {
     if (s->count < NATIVE_CHAIN_BELOW) {
-        for (uint32_t r = 0; r < R; r++) row_chains(t, s, row + r, source);
+        row_chains(t, s, row, R, source);
         return;
     }
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;

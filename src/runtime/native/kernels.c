@@ -13,9 +13,6 @@
 #include "runtime/native/tile.h"
 #include "runtime/native/vmath.h"
 
-/* From so many rows on a tile is faster than a few rows, each with the neurons in the lanes. */
-#define BATCH_FROM (LANES > 8 ? LANES * 3 / 4 : LANES)
-
 /* ------------------------------------------------------------------------------------------------ load, store */
 
 /* The usual case: floats without gaps. Reads rows of them and no more; the rest of the last vector is zero. */
@@ -242,14 +239,12 @@ static void run_step(const tile *t, const native_step *s)
     }
 }
 
-/* Loads, matrices and stores take all rows alone at once, the other steps one after the other. */
 static void run_steps(const tile *t, const native_program *program)
 {
     const native_step *const end = program->steps + program->step_count;
     for (const native_step *s = program->steps; s < end; s++) {
         if (t->streams && s->streamed && s->kind == NATIVE_STEP_LOAD) continue;
-        const bool at_once = s->kind == NATIVE_STEP_LOAD || s->kind == NATIVE_STEP_GEMM || s->kind == NATIVE_STEP_STORE;
-        if (t->alone <= 1 || at_once) {
+        if (t->alone <= 1 || stoai_native_at_once(s)) {
             run_step(t, s);
             continue;
         }
@@ -267,8 +262,9 @@ static bool can_stream(const native_program *program, const native_call *call)
         const native_step *s = &program->steps[i];
         if (!s->streamed || s->kind != NATIVE_STEP_LOAD) continue;
         const stoa_bound *b = &call->bounds[s->space][s->first_value];
-        for (uint32_t k = 0; k < s->count; k++)
-            if (b[k].row_stride != 1 || b[k].dtype != STOA_FLOAT32) return false;
+        uint64_t odd = 0; /* no branch for each */
+        for (uint32_t k = 0; k < s->count; k++) odd |= (uint64_t)(b[k].row_stride ^ 1) | (b[k].dtype ^ STOA_FLOAT32);
+        if (odd != 0) return false;
     }
     return true;
 }
@@ -286,24 +282,32 @@ static uint32_t lines_per_block(const native_program *program)
     return blocks > 0 ? lines / blocks + 1 : 0;
 }
 
+/* The next rows of those that are left: as many whole vectors as a tile has. The rest goes alone, with the neurons in the lanes, if
+ * that is faster than a vector with gaps: always, where all of it goes through every step at once. */
+static void next_tile(tile *t, const native_program *program, uint32_t left)
+{
+    const uint32_t most = left < program->tile_rows ? left : program->tile_rows, rest = most % (uint32_t)LANES;
+    const uint32_t few = (uint32_t)(program->at_once ? LANES : LANES * 3 / 4);
+    if (most < few) {
+        t->rows = 1;
+        t->pitch = t->vectors = 1;
+        t->alone = most;
+        return;
+    }
+    t->rows = most > rest && rest < few ? most - rest : most;
+    t->vectors = (t->rows + LANES - 1) / LANES;
+    t->pitch = t->vectors * LANES;
+}
+
 static void run(const native_program *program, native_call *call)
 {
     fetcher fetch = {.rows = 0};
     uint32_t rows = call->rows[program->axis];
     tile t = {.base = call->workspace, .call = call, .first = call->first, .fetch = &fetch, .apart = (program->ref_count + 15) / 16 * 16};
-    const uint32_t tile_rows = program->tile_rows;
     const bool streams = can_stream(program, call);
-    if (rows > tile_rows) fetch.lines = lines_per_block(program);
+    if (rows > program->tile_rows) fetch.lines = lines_per_block(program);
     while (rows > 0) {
-        if (rows < BATCH_FROM) {
-            t.rows = 1;
-            t.pitch = t.vectors = 1;
-            t.alone = rows;
-        } else {
-            t.rows = rows < tile_rows ? rows : tile_rows;
-            t.vectors = (t.rows + LANES - 1) / LANES;
-            t.pitch = t.vectors * LANES;
-        }
+        next_tile(&t, program, rows);
         const uint32_t done = t.alone > 0 ? t.alone : t.rows;
         t.streams = streams && (t.alone > 0 || t.rows % LANES == 0); /* nothing is read behind the last row */
         rows -= done;

@@ -184,12 +184,17 @@ typedef struct native_step {
     const char *text; /* for plans: "gemm 30 -> 64, relu" */
 } native_step;
 
+/* Whether rows alone go through a step all at once, and not one after the other. */
+static inline bool stoai_native_at_once(const native_step *s)
+{ return s->kind == NATIVE_STEP_LOAD || s->kind == NATIVE_STEP_GEMM || s->kind == NATIVE_STEP_STORE; }
+
 typedef struct native_program {
     native_step *steps;
     uint32_t step_count;
     uint32_t axis; /* its rows are those of this axis of the schema */
     uint32_t ref_count; /* columns of the workspace, in units of 4 bytes x lanes */
     uint32_t tile_rows; /* a multiple of 48, or the largest that keeps the tile in cache */
+    bool at_once; /* LOAD, GEMM and STORE only: what takes all rows alone at once */
 } native_program;
 
 /* A column that is kept between programs. */
