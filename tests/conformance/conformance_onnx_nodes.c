@@ -19,7 +19,7 @@
 #include "stoa/session.h"
 #include "unit/device_under_test.h"
 
-#define TESTS_FLOOR 480      /* 490 ran when this was written */
+#define TESTS_FLOOR 490      /* 496 ran when this was written */
 #define INPUTS_MAX 16
 #define REASONS_MAX 400
 #define SKIPPED 77

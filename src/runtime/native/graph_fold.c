@@ -15,10 +15,12 @@ static double elu(double x, double alpha) { return x < 0.0 ? alpha * expm1(x) : 
 static double clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
 /* a, b: operands; p, q: alpha and beta; low, high: bounds of CLIP. */
+/* clang-format takes the products of these lists for pointers. */
+// clang-format off
 #define FOLD_REAL_MAP(X) \
     X(ADD, a + b) \
     X(SUB, a - b) \
-    X(MUL, a *b) \
+    X(MUL, a * b) \
     X(DIV, a / b) \
     X(POW, pow(a, b)) \
     X(MOD, sign_mod(a, b)) \
@@ -54,18 +56,18 @@ static double clip(double x, double low, double high) { return x < low ? low : x
     X(RELU, a < 0.0 ? 0.0 : a) \
     X(LEAKY_RELU, a < 0.0 ? a * p : a) \
     X(ELU, elu(a, p)) \
-    X(SELU, q *elu(a, p)) \
+    X(SELU, q * elu(a, p)) \
     X(CELU, a < 0.0 ? p * expm1(a / p) : a) \
     X(THRESHOLDED_RELU, a > p ? a : 0.0) \
-    X(HARD_SIGMOID, clip(p *a + q, 0.0, 1.0)) \
-    X(HARD_SWISH, a *clip(a / 6.0 + 0.5, 0.0, 1.0)) \
+    X(HARD_SIGMOID, clip(p * a + q, 0.0, 1.0)) \
+    X(HARD_SWISH, a * clip(a / 6.0 + 0.5, 0.0, 1.0)) \
     X(SOFTPLUS, softplus(a)) \
     X(SOFTSIGN, a / (1.0 + fabs(a))) \
-    X(MISH, a *tanh(softplus(a))) \
+    X(MISH, a * tanh(softplus(a))) \
     X(GELU, 0.5 * a * erfc(-a * 0.70710678118654752440)) \
-    X(GELU_TANH, a *sigmoid(1.5957691216057308 * (a + 0.044715 * a * a * a))) \
-    X(SWISH, a *sigmoid(p *a)) \
-    X(SHRINK, a<-p ? a + q : a> p ? a - q : 0.0) \
+    X(GELU_TANH, a * sigmoid(1.5957691216057308 * (a + 0.044715 * a * a * a))) \
+    X(SWISH, a * sigmoid(p * a)) \
+    X(SHRINK, a < -p ? a + q : a > p ? a - q : 0.0) \
     X(CLIP, clip(a, low, high))
 #define FOLD_TEST_MAP(X) \
     X(EQUAL, a == b) \
@@ -87,12 +89,14 @@ static double clip(double x, double low, double high) { return x < low ? low : x
     X(POW, integer_pow(a, b)) \
     X(MIN, a < b ? a : b) \
     X(MAX, a > b ? a : b) \
-    X(AND, a &&b) \
+    X(AND, a && b) \
     X(OR, a || b) \
     X(XOR, !a != !b) \
-    X(BIT_AND, a &b) \
+    X(BIT_AND, a & b) \
     X(BIT_OR, a | b) \
     X(BIT_XOR, a ^ b) \
+    X(SHIFT_LEFT, (uint64_t)b < 64 ? (int64_t)((uint64_t)a << b) : 0) \
+    X(SHIFT_RIGHT, (uint64_t)b < 64 ? (int64_t)((uint64_t)a >> b) : 0) \
     X(COPY, a) \
     X(NOT, !a) \
     X(BIT_NOT, ~a) \
@@ -101,7 +105,8 @@ static double clip(double x, double low, double high) { return x < low ? low : x
     X(SIGN, (a > 0) - (a < 0)) \
     X(RELU, a < 0 ? 0 : a) \
     X(PRELU, a < 0 ? (int64_t)((uint64_t)a * (uint64_t)b) : a) \
-    X(CLIP, (double)a<low ? to_integer(low) : (double)a> high ? to_integer(high) : a)
+    X(CLIP, (double)a < low ? to_integer(low) : (double)a > high ? to_integer(high) : a)
+// clang-format on
 
 static int64_t to_integer(double x) { return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : x >= 0x1p63 ? INT64_MAX : INT64_MIN; }
 static int64_t wrap_neg(int64_t a) { return (int64_t)(0 - (uint64_t)a); }

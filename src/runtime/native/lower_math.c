@@ -47,6 +47,14 @@ static graph_tensor *lower_bitwise(lowering *l)
     return l->in_count < 2 ? lower_unary(l) : lower_binary(l);
 }
 
+static graph_tensor *lower_shift(lowering *l)
+{
+    const onnx_attribute *a = stoai_attribute(l, "direction", ONNX_ATTRIBUTE_STRING);
+    const bool left = a && strcmp(a->string, "LEFT") == 0;
+    if (!left && (!a || strcmp(a->string, "RIGHT") != 0)) return stoai_graph_refuse(l, "direction '%s'", a ? a->string : "");
+    return same_types(l, l->in[0], l->in[1]) ? stoai_emit(l, left ? NATIVE_SHIFT_LEFT : NATIVE_SHIFT_RIGHT, l->in[0], l->in[1]) : NULL;
+}
+
 /* Max, Min, Sum, Mean of any number. */
 static graph_tensor *lower_variadic(lowering *l)
 {
@@ -236,6 +244,7 @@ const lower_operator stoai_lower_math[] = {
     {"BitwiseOr", 2, 2, lower_bitwise, NATIVE_BIT_OR},
     {"BitwiseXor", 2, 2, lower_bitwise, NATIVE_BIT_XOR},
     {"BitwiseNot", 1, 1, lower_bitwise, NATIVE_BIT_NOT},
+    {"BitShift", 2, 2, lower_shift, 0},
     {"Where", 3, 3, lower_where, 0},
     {"Cast", 1, 1, lower_cast, 0},
     {"CastLike", 2, 2, lower_cast, 0},

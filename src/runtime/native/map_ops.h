@@ -74,10 +74,12 @@ INLINE vf v_max(vf a, vf b) { return v_select((a > b) | (a != a), a, b); }
 INLINE vf v_min(vf a, vf b) { return v_select((a < b) | (a != a), a, b); }
 
 /* Name, result from vectors a, b, c and the step's alpha and beta. Comparisons give I32 lanes. */
+/* clang-format takes the products of these lists for pointers. */
+// clang-format off
 #define F32_MAP(X) \
     X(ADD, a + b) \
     X(SUB, a - b) \
-    X(MUL, a *b) \
+    X(MUL, a * b) \
     X(DIV, a / b) \
     X(POW, v_pow(a, b)) \
     X(MOD, v_mod(a, b)) \
@@ -121,17 +123,17 @@ INLINE vf v_min(vf a, vf b) { return v_select((a < b) | (a != a), a, b); }
     X(RELU, v_relu(a)) \
     X(LEAKY_RELU, v_select(a < 0.0f, a * alpha, a)) \
     X(ELU, v_elu(a, alpha)) \
-    X(SELU, beta *v_elu(a, alpha)) \
+    X(SELU, beta * v_elu(a, alpha)) \
     X(CELU, v_celu(a, alpha)) \
     X(THRESHOLDED_RELU, v_select(a > alpha, a, v_splat(0.0f))) \
     X(HARD_SIGMOID, v_hard_sigmoid(a, alpha, beta)) \
-    X(HARD_SWISH, a *v_hard_sigmoid(a, 1.0f / 6.0f, 0.5f)) \
+    X(HARD_SWISH, a * v_hard_sigmoid(a, 1.0f / 6.0f, 0.5f)) \
     X(SOFTPLUS, v_softplus(a)) \
     X(SOFTSIGN, a / (1.0f + v_abs(a))) \
     X(MISH, v_mish(a)) \
     X(GELU, v_gelu(a)) \
     X(GELU_TANH, v_gelu_tanh(a)) \
-    X(SWISH, a *v_sigmoid(a *alpha)) \
+    X(SWISH, a * v_sigmoid(a * alpha)) \
     X(SHRINK, v_shrink(a, alpha, beta)) \
     X(CLIP, v_clamp(a, v_splat(alpha), v_splat(beta)))
 
@@ -161,7 +163,7 @@ F64_FUNCTIONS(F64_DEFINE)
 #define F64_MAP(X) \
     X(ADD, a + b) \
     X(SUB, a - b) \
-    X(MUL, a *b) \
+    X(MUL, a * b) \
     X(DIV, a / b) \
     X(POW, pow(a, b)) \
     X(MOD, f64_mod(a, b)) \
@@ -197,18 +199,18 @@ F64_FUNCTIONS(F64_DEFINE)
     X(RELU, a < 0.0 ? 0.0 : a) \
     X(LEAKY_RELU, a < 0.0 ? a * s->alpha : a) \
     X(ELU, f64_elu(a, s->alpha)) \
-    X(SELU, s->beta *f64_elu(a, s->alpha)) \
+    X(SELU, s->beta * f64_elu(a, s->alpha)) \
     X(CELU, a < 0.0 ? s->alpha * expm1(a / s->alpha) : a) \
     X(THRESHOLDED_RELU, a > s->alpha ? a : 0.0) \
     X(HARD_SIGMOID, f64_hard_sigmoid(a, s->alpha, s->beta)) \
-    X(HARD_SWISH, a *f64_hard_sigmoid(a, 1.0 / 6.0, 0.5)) \
+    X(HARD_SWISH, a * f64_hard_sigmoid(a, 1.0 / 6.0, 0.5)) \
     X(SOFTPLUS, f64_softplus(a)) \
     X(SOFTSIGN, a / (1.0 + fabs(a))) \
-    X(MISH, a *tanh(f64_softplus(a))) \
+    X(MISH, a * tanh(f64_softplus(a))) \
     X(GELU, 0.5 * a * erfc(-a * 0.70710678118654752)) \
-    X(GELU_TANH, a *f64_sigmoid(1.5957691216057308 * a * (1.0 + 0.044715 * (a * a)))) \
-    X(SWISH, a *f64_sigmoid(a * s->alpha)) \
-    X(SHRINK, a<-s->alpha ? a + s->beta : a> s->alpha ? a - s->beta : 0.0) \
+    X(GELU_TANH, a * f64_sigmoid(1.5957691216057308 * a * (1.0 + 0.044715 * (a * a)))) \
+    X(SWISH, a * f64_sigmoid(a * s->alpha)) \
+    X(SHRINK, a < -s->alpha ? a + s->beta : a > s->alpha ? a - s->beta : 0.0) \
     X(CLIP, f64_clip(a, s->low, s->high))
 #define F64_TO_I32_MAP(X) \
     X(EQUAL, a == b) \
@@ -220,7 +222,8 @@ F64_FUNCTIONS(F64_DEFINE)
     X(ISINF, (a == INFINITY && s->beta != 0.0f) || (a == -INFINITY && s->alpha != 0.0f))
 
 /* Integers wrap; division by zero gives 0 and the smallest by -1 itself, where the instruction would trap. T, U: the
- * signed and unsigned type. MOD has the divisor's sign, FMOD the dividend's. */
+ * signed and unsigned type. MOD has the divisor's sign, FMOD the dividend's.
+ * Shifts are of unsigned types and leave nothing when they are too far. */
 #define INT_MAP(X) \
     X(ADD, (T)((U)a + (U)b)) \
     X(SUB, (T)((U)a - (U)b)) \
@@ -232,9 +235,11 @@ F64_FUNCTIONS(F64_DEFINE)
     X(MIN, a < b ? a : b) \
     X(MAX, a > b ? a : b) \
     X(PRELU, a < 0 ? (T)((U)a * (U)b) : a) \
-    X(BIT_AND, a &b) \
+    X(BIT_AND, a & b) \
     X(BIT_OR, a | b) \
     X(BIT_XOR, a ^ b) \
+    X(SHIFT_LEFT, (U)b < 8 * sizeof(T) ? (T)((U)a << b) : 0) \
+    X(SHIFT_RIGHT, (U)b < 8 * sizeof(T) ? (T)((U)a >> b) : 0) \
     X(AND, (a != 0) & (b != 0)) \
     X(OR, (a != 0) | (b != 0)) \
     X(XOR, (a != 0) ^ (b != 0)) \
@@ -251,5 +256,6 @@ F64_FUNCTIONS(F64_DEFINE)
     X(LESS_EQUAL, a <= b) \
     X(GREATER, a > b) \
     X(GREATER_EQUAL, a >= b)
+// clang-format on
 
 #endif

@@ -49,6 +49,8 @@ typedef enum native_type { NATIVE_F32, NATIVE_F64, NATIVE_I32, NATIVE_I64 } nati
     X(BIT_AND, 2) \
     X(BIT_OR, 2) \
     X(BIT_XOR, 2) \
+    X(SHIFT_LEFT, 2) \
+    X(SHIFT_RIGHT, 2) \
     X(WHERE, 3) \
     X(COPY, 1) \
     X(NOT, 1) \
