@@ -2,155 +2,17 @@
 #include "reco/scouting/unpack.h"
 
 #include "reco/check.h"
-#include "reco/scouting/words.h"
-#include "reco/vector_levels.h"
+#ifdef __CUDACC__
+#include "reco/scouting/decode.h"
+#else
+#include "reco/scouting/decode_forms.h"
+#endif
 #include "stoa/algo.h"
 
 #include <float.h>
-#include <string.h>
-#if defined(__SSE2__) && !defined(__CUDACC__)
-#include <emmintrin.h>
-#endif
 
 enum { ROW_BYTES = 6 * 4 + 2 + 1 };
 #define LARGE_BYTES ((size_t)16 << 20) /* beyond what a core has of the last cache */
-
-/* Words that a worker decodes together: on the host several at once, a vector of the compiler's each, on a GPU each thread has one
- * candidate. Comparisons of vectors and of numbers give different truths, so that masks are made of bits. */
-#if defined(__GNUC__) && !defined(__CUDACC__)
-enum { LANES = 16, BLOCK = 512 };
-typedef uint64_t words64 __attribute__((vector_size(128)));
-typedef uint32_t lanes32 __attribute__((vector_size(64)));
-typedef int32_t signed32 __attribute__((vector_size(64)));
-typedef float reals __attribute__((vector_size(64)));
-typedef int16_t kinds __attribute__((vector_size(32)));
-typedef uint8_t qualities __attribute__((vector_size(16)));
-#define CONVERT(x, type) __builtin_convertvector((x), type)
-#else
-enum { LANES = 1, BLOCK = 1 };
-typedef uint64_t words64;
-typedef uint32_t lanes32;
-typedef int32_t signed32;
-typedef float reals;
-typedef int16_t kinds;
-typedef uint8_t qualities;
-#define CONVERT(x, type) ((type)(x))
-#endif
-
-/* Fields as numbers; every one lies in one half of the word but phi, which lies across. */
-#define FIELD(half, first, width) ((signed32)(((half) >> (first)) & ((1u << (width)) - 1u)))
-#define SIGNED_FIELD(half, first, width) ((signed32)((half) << (32 - (first) - (width))) >> (32 - (width)))
-#define PUT(column, row, value) memcpy((column) + (row), &(value), sizeof(value))
-
-STOA_DEVICE void decode_kinematics(const words64 *words, const puppi_soa *out, uint32_t row)
-{
-    const lanes32 low = CONVERT(*words, lanes32), middle = CONVERT(*words >> 26, lanes32);
-    const reals pt = 0.25f * CONVERT(FIELD(low, 0, 14), reals);
-    const reals eta = RECO_SCOUT_ANGLE * CONVERT(SIGNED_FIELD(low, 14, 12), reals);
-    const reals phi = RECO_SCOUT_ANGLE * CONVERT(SIGNED_FIELD(middle, 0, 11), reals);
-    PUT(out->pt, row, pt);
-    PUT(out->eta, row, eta);
-    PUT(out->phi, row, phi);
-}
-
-/* Charged and neutral candidates use the same bits differently: both are decoded, a mask takes one. Charged are those whose
- * particle has one of the upper bits, leptons those with the highest. The particle number comes from four bytes for each
- * half of the particles, 130, 22, 211, 211 and 11, 11, 13, 13; it is negative for particles 2, 5 and 7. */
-STOA_DEVICE void decode_particle(const words64 *words, const puppi_soa *out, uint32_t row)
-{
-    const lanes32 high = CONVERT(*words >> 32, lanes32);
-    const signed32 pid = FIELD(high, 5, 3), lepton = -(pid >> 2), charged = -((pid >> 2 | pid >> 1) & 1);
-    const reals z0 = 0.05f * CONVERT(SIGNED_FIELD(high, 8, 10) & charged, reals);
-    const reals dxy = 0.05f * CONVERT(SIGNED_FIELD(high, 18, 8) & charged, reals);
-    const reals puppiw = 0x1p-8f * CONVERT((FIELD(high, 8, 10) & ~charged) | (256 & charged), reals);
-    const lanes32 sizes = 0xd3d31682u ^ ((lanes32)lepton & (0xd3d31682u ^ 0x0d0d0b0bu));
-    const signed32 size = (signed32)(sizes >> (lanes32)((pid & 3) << 3) & 255u), negative = -(signed32)(0xa4u >> (lanes32)pid & 1u);
-    const kinds pdgid = CONVERT((size ^ negative) - negative, kinds);
-    const qualities quality = CONVERT((FIELD(high, 26, 3) & charged) | (FIELD(high, 18, 6) & ~charged), qualities);
-    PUT(out->z0, row, z0);
-    PUT(out->dxy, row, dxy);
-    PUT(out->puppiw, row, puppiw);
-    PUT(out->pdgid, row, pdgid);
-    PUT(out->quality, row, quality);
-}
-
-/* Whole vectors: up to LANES - 1 words behind the last are read, and as many rows written. */
-RECO_VECTOR_LEVELS void decode(const uint64_t *words, uint32_t n, const puppi_soa *out, uint32_t row)
-{
-    for (uint32_t i = 0; i < n; i += LANES) {
-        words64 together;
-        memcpy(&together, words + i, sizeof together);
-        decode_kinematics(&together, out, row + i);
-        decode_particle(&together, out, row + i);
-    }
-}
-
-/* A few words are copied in whole vectors, too, where so many may be read: a call for each crossing costs more. */
-RECO_VECTOR_LEVELS void lay_behind(uint64_t *to, const uint64_t *from, uint32_t n, size_t readable)
-{
-    if (n + LANES > readable) {
-        memcpy(to, from, n * sizeof *to);
-        return;
-    }
-    for (uint32_t i = 0; i < n; i += LANES) memcpy(to + i, from + i, sizeof(words64));
-}
-
-/* ---- Blocks of rows. ---- */
-
-/* A block's words end to end, and its rows before they go out: room for what whole vectors write behind them. */
-typedef struct staging {
-    uint64_t words[BLOCK + LANES];
-    float real[6][BLOCK + LANES];
-    int16_t pdgid[BLOCK + LANES];
-    uint8_t quality[BLOCK + LANES];
-} staging;
-
-STOA_DEVICE puppi_soa staged(staging *s)
-{
-    puppi_soa out;
-    memset(&out, 0, sizeof out);
-    out.pt = s->real[0];
-    out.eta = s->real[1];
-    out.phi = s->real[2];
-    out.z0 = s->real[3];
-    out.dxy = s->real[4];
-    out.puppiw = s->real[5];
-    out.pdgid = s->pdgid;
-    out.quality = s->quality;
-    return out;
-}
-
-/* Columns far larger than the caches go past them: a plain store would read each line before it writes it. */
-STOA_DEVICE void put_column(void *to, const void *from, size_t bytes, bool past_caches)
-{
-    size_t at = 0;
-#if defined(__SSE2__) && !defined(__CUDACC__)
-    if (past_caches && (uintptr_t)to % sizeof(__m128i) == 0)
-        for (; at + sizeof(__m128i) <= bytes; at += sizeof(__m128i))
-            _mm_stream_si128((__m128i *)(void *)((char *)to + at),
-                             _mm_loadu_si128((const __m128i *)(const void *)((const char *)from + at)));
-#else
-    (void)past_caches;
-#endif
-    memcpy((char *)to + at, (const char *)from + at, bytes - at);
-}
-
-/* Such stores are not in order with others: before another thread is told, they have to be done. */
-STOA_DEVICE void end_past_caches(void)
-{
-#if defined(__SSE2__) && !defined(__CUDACC__)
-    _mm_sfence();
-#endif
-}
-
-STOA_DEVICE void put_rows(const staging *s, uint32_t n, const puppi_soa *out, uint32_t row, bool past_caches)
-{
-    float *const columns[] = {out->pt, out->eta, out->phi, out->z0, out->dxy, out->puppiw};
-    for (uint32_t c = 0; c < sizeof columns / sizeof *columns; c++)
-        put_column(columns[c] + row, s->real[c], n * sizeof(float), past_caches);
-    put_column(out->pdgid + row, s->pdgid, n * sizeof *s->pdgid, past_caches);
-    put_column(out->quality + row, s->quality, n * sizeof *s->quality, past_caches);
-}
 
 /* ---- Look-up. ---- */
 
@@ -178,48 +40,42 @@ STOA_KERNEL(reco_scout_lookup, reco_scout_unpack)
     *out->candidates = args->slots > 0 ? args->crossings * args->slots : args->candidates;
 }
 
-/* The crossing of a candidate: the last one that begins at or before it and is not empty. */
-STOA_DEVICE uint32_t find_crossing(const uint32_t *offset, uint32_t crossings, uint32_t candidate)
+/* ---- Rows. ---- */
+
+#ifdef __CUDACC__
+enum { BLOCK = 1 }; /* rows of a worker at a time */
+STOA_DEVICE void decode_rows(const word_source *from, const puppi_soa *out, uint32_t first, uint32_t end, bool past_caches)
 {
-    uint32_t low = 0, high = crossings;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (offset[middle] <= candidate) low = middle;
-        else high = middle;
-    }
-    return low;
+    (void)past_caches;
+    decode_words(from, out, first, end);
+}
+#else
+enum { BLOCK = 1 << 16 };
+static void decode_rows(const word_source *from, const puppi_soa *out, uint32_t first, uint32_t end, bool past_caches)
+{
+    const decode_form *form = decode_forms;
+    while (!form->runs()) form++;
+    form->decode(from, out, first, end, past_caches);
+}
+#endif
+
+/* To whole lines of the caches, which columns that go past them have to be. */
+STOA_DEVICE bool is_aligned(const puppi_soa *p)
+{
+    const uintptr_t all = (uintptr_t)p->pt | (uintptr_t)p->eta | (uintptr_t)p->phi | (uintptr_t)p->z0 | (uintptr_t)p->dxy |
+                          (uintptr_t)p->puppiw | (uintptr_t)p->pdgid | (uintptr_t)p->quality;
+    return all % 64 == 0;
 }
 
-/* The words of rows [first, first + n), crossing by crossing. */
-STOA_DEVICE void gather_words(const reco_scout_unpack *args, uint32_t first, uint32_t n, uint64_t *to)
-{
-    const uint32_t *offset = args->crossings_out.offset, last = args->crossings - 1;
-    const size_t end = args->header[last] + (size_t)args->crossings_out.count[last] + 1; /* of all words, at least */
-    uint32_t crossing = find_crossing(offset, args->crossings, first);
-    for (uint32_t done = 0; done < n; crossing++) {
-        const uint32_t skip = first + done - offset[crossing], have = offset[crossing + 1] - offset[crossing] - skip;
-        const uint32_t take = have < n - done ? have : n - done;
-        const size_t word = (size_t)args->header[crossing] + 1 + skip;
-        lay_behind(to + done, args->words + word, take, word < end ? end - word : 0);
-        done += take;
-    }
-}
-
-/* What whole vectors write behind a block is the next block's, and written by it later. The last block has none behind it, and large
- * columns go out in whole lines: those are staged. A GPU's blocks are single rows. */
+/* Columns far larger than the caches go past them: a plain store would read each line before it writes it. */
 STOA_KERNEL(reco_scout_decode, reco_scout_unpack)
 {
-    const bool is_large = LANES > 1 && (size_t)args->candidates * ROW_BYTES > LARGE_BYTES;
+    const word_source from = {args->words, args->header, args->crossings_out.offset, args->crossings};
+    const bool past_caches = (size_t)args->candidates * ROW_BYTES > LARGE_BYTES && is_aligned(&args->puppi);
     STOA_FOR (block, grid, (args->candidates + BLOCK - 1) / BLOCK) {
-        staging s;
-        const uint32_t first = block * BLOCK, left = args->candidates - first, n = left < BLOCK ? left : BLOCK;
-        const bool is_staged = LANES > 1 && (is_large || n + LANES > left);
-        const puppi_soa rows = is_staged ? staged(&s) : args->puppi;
-        gather_words(args, first, n, s.words);
-        decode(s.words, n, &rows, is_staged ? 0 : first);
-        if (is_staged) put_rows(&s, n, &args->puppi, first, is_large);
+        const uint32_t first = block * BLOCK, left = args->candidates - first;
+        decode_rows(&from, &args->puppi, first, first + (left < BLOCK ? left : BLOCK), past_caches);
     }
-    if (is_large) end_past_caches();
 }
 
 /* ---- Padded form: the same number of rows for each crossing. ---- */
@@ -239,14 +95,9 @@ STOA_KERNEL(reco_scout_decode_padded, reco_scout_unpack)
 {
     STOA_FOR (i, grid, args->crossings) {
         const uint32_t first = i * args->slots, count = args->crossings_out.count[i];
-        for (uint32_t done = 0; done < count; done += BLOCK) {
-            staging s;
-            const puppi_soa rows = staged(&s);
-            const uint32_t left = count - done, n = left < BLOCK ? left : BLOCK;
-            memcpy(s.words, args->words + args->header[i] + 1 + done, n * sizeof *s.words);
-            decode(s.words, n, &rows, 0);
-            put_rows(&s, n, &args->puppi, first + done, false);
-        }
+        const uint32_t offset[2] = {first, first + count};
+        const word_source from = {args->words, args->header + i, offset, 1};
+        decode_rows(&from, &args->puppi, first, first + count, false);
         fill_unused(&args->puppi, first + count, first + args->slots);
     }
 }

@@ -22,7 +22,7 @@ STOA_BEGIN_DECLS
 /** What to unpack, and where to. */
 typedef struct reco_scout_unpack {
     const uint64_t *words;
-    const uint32_t *header; /**< [crossings] places of the event headers; their candidates follow */
+    const uint32_t *header; /**< [crossings] places of the event headers, ascending; their candidates follow */
     uint32_t crossings, candidates;
     uint32_t slots;          /**< 0: dense. Otherwise the rows of each crossing: unused ones are filled with FLT_MAX and the
                                   largest integers, candidates beyond are left out of the crossing's count */

@@ -29,6 +29,13 @@ enum {
     RECO_PID_MUPLUS
 };
 
+/** The particle number: 130, 22, -211, 211, 11, -11, 13, -13. Sizes are a byte each, signs a bit. */
+STOA_DEVICE int32_t reco_puppi_pdgid(uint32_t pid)
+{
+    const int32_t size = (int32_t)(UINT64_C(0x0d0d0b0bd3d31682) >> (8u * pid) & 0xffu);
+    return 0xa4u >> pid & 1u ? -size : size;
+}
+
 /** What bits 63-62 say; candidates have bit 63 clear. */
 enum { RECO_SCOUT_EVENT = 2, RECO_SCOUT_TRUNCATED_ORBIT = 3 };
 

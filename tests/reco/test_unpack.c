@@ -9,6 +9,7 @@
 #include "data_file.h"
 #include "reco/io/table.h"
 #include "reco/puppi_fixture.h"
+#include "reco/scouting/decode_forms.h"
 #include "reco/scouting_words.h"
 
 #include <float.h>
@@ -178,6 +179,59 @@ static void test_kinds_and_padding(void **state)
     }
 }
 
+/* Every form that this processor has against decoding one by one, from random words: all bits of all rows, and none behind them. */
+enum { FORM_ROWS = 3000, FORM_ROOM = 3072, FORM_ROW_BYTES = 27 };
+
+static puppi_soa form_columns(char *memory)
+{
+    puppi_soa p = {.head = {.rows = FORM_ROOM}};
+    float **const columns[] = {&p.pt, &p.eta, &p.phi, &p.z0, &p.dxy, &p.puppiw};
+    for (size_t c = 0; c < 6; c++) *columns[c] = (float *)(void *)(memory + c * FORM_ROOM * sizeof(float));
+    p.pdgid = (int16_t *)(void *)(memory + 6 * FORM_ROOM * sizeof(float));
+    p.quality = (uint8_t *)(memory + 6 * FORM_ROOM * sizeof(float) + FORM_ROOM * sizeof(int16_t));
+    return p;
+}
+
+static void compare_form(const decode_form *form, const word_source *from, uint32_t first, uint32_t end, bool past_caches)
+{
+    static _Alignas(64) char want[FORM_ROOM * FORM_ROW_BYTES], got[FORM_ROOM * FORM_ROW_BYTES];
+    memset(want, 0x5a, sizeof want);
+    memset(got, 0x5a, sizeof got);
+    const puppi_soa wanted = form_columns(want), gotten = form_columns(got);
+    decode_words(from, &wanted, first, end);
+    form->decode(from, &gotten, first, end, past_caches);
+    if (memcmp(want, got, sizeof want) != 0) fail_msg("%s: rows [%u, %u), past caches %d", form->name, first, end, past_caches);
+}
+
+static void test_forms(void **state)
+{
+    (void)state;
+    enum { CROSSINGS = 400 };
+    static uint64_t words[FORM_ROWS + CROSSINGS];
+    static uint32_t header[CROSSINGS], offset[CROSSINGS + 1];
+    uint64_t random = 88172645463325252u;
+    uint32_t at = 0;
+    for (uint32_t e = 0; e < CROSSINGS; e++) {
+        const uint32_t left = FORM_ROWS - offset[e], kind = e % 5;
+        const uint32_t wish = e + 1 == CROSSINGS ? left : kind == 0 ? 0 : kind == 1 ? e % 4 : kind == 2 ? e % 16 : kind == 3 ? 8 : e % 40;
+        header[e] = at++;
+        offset[e + 1] = offset[e] + (wish < left ? wish : left);
+        for (uint32_t i = offset[e]; i < offset[e + 1]; i++, random ^= random << 13, random ^= random >> 7, random ^= random << 17)
+            words[at++] = random;
+        words[header[e]] = UINT64_MAX; /* of a header nothing may be seen */
+    }
+    const word_source from = {words, header, offset, CROSSINGS};
+    for (size_t f = 0; f < DECODE_FORMS; f++) {
+        if (!decode_forms[f].runs()) {
+            print_message("%s: not on this processor\n", decode_forms[f].name);
+            continue;
+        }
+        for (uint32_t first = 0; first < FORM_ROWS; first += 37)
+            for (uint32_t n = 0; n < 70 && first + n <= FORM_ROWS; n += 3) compare_form(&decode_forms[f], &from, first, first + n, false);
+        for (uint32_t first = 0; first < FORM_ROWS; first += 64) compare_form(&decode_forms[f], &from, first, FORM_ROWS, true);
+    }
+}
+
 static void test_errors(void **state)
 {
     puppi_fixture *f = *state;
@@ -237,8 +291,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_real_puppi), cmocka_unit_test(test_kinds_and_padding),
-        cmocka_unit_test(test_large),      cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_muons),
+        cmocka_unit_test(test_large),      cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_errors),     cmocka_unit_test(test_muons),
     };
     return cmocka_run_group_tests(tests, puppi_set_up_state, puppi_tear_down_state);
 }
