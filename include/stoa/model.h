@@ -42,7 +42,7 @@ typedef struct stoa_schema {
     uint32_t axis_count;     /**< 1 for most models; 2 for nodes and edges */
     uint32_t reserved;
     uint64_t parameters;     /**< numbers in the weights */
-    uint64_t flop_per_row;   /**< multiply-adds count two; 0 when not known */
+    uint64_t flop_per_row;   /**< multiply-adds count two; of one row of each axis; 0 when not known */
 } stoa_schema;
 
 /** How the values of a tensor may lie for a runtime to take them in place. All but ANY want one dtype in a tensor. */

@@ -159,6 +159,5 @@ stoa_status stoai_graph_plan(lowering *l, native_plan *plan, uint64_t *flop_per_
     plan->crosses_rows = p.crosses_rows;
     for (uint32_t pass = p.pass_count; pass-- > 0;)
         for (uint32_t axis = 0; axis < l->axis_count; axis++) STOA_TRY(write_program(&p, pass, axis + 1, plan, flop_per_row));
-    if (l->axis_count > 1) *flop_per_row = 0; /* rows of which axis? */
     return STOA_OK;
 }
