@@ -3,41 +3,25 @@
  * host's own (map_ops.h, conversions.h, rows.h); what differs is who does what: the values of a step, value by value and row by
  * row, are shared among the threads of a block, so that neighbouring threads have neighbouring rows. A sum starts from the bias and
  * adds in order of k by fma, as on the host's levels that have one. */
-#include "runtime/native/native_device.h"
-
+#include "runtime/native/device_gemm.h"
 #include "runtime/native/map_ops.h"
 #include "runtime/native/rows.h"
 
 namespace
 {
 
-/* The rows of a tile, and the columns that hold them. */
-struct place {
-    float *base;
-    uint32_t shift;       /* 1 << shift rows */
-    uint32_t first, rows; /* of the caller's columns */
-
-    __device__ float *column(uint32_t ref) const { return base + ((size_t)ref << shift); }
-    template <class T> __device__ T *cell(uint32_t ref, uint32_t row) const { return reinterpret_cast<T *>(column(ref)) + row; }
-};
-
 /* What the host's parts of steps take; only the rarer steps do, as its address goes to functions. */
 __device__ tile tile_of(const place &p)
 {
     tile t = {};
     t.base = p.base;
-    t.pitch = (size_t)1 << p.shift;
+    t.pitch = p.pitch;
     t.rows = p.rows;
     return t;
 }
 
 __device__ void *cell_of(const place &p, native_type type, uint32_t first, uint32_t i, uint32_t row)
 { return type_bytes(type) == 8 ? (void *)p.cell<int64_t>(first + 2 * i, row) : (void *)p.cell<int32_t>(first + i, row); }
-
-/* Values i and rows of this thread's share of `count` values. */
-#define FOR_CELLS(i, row, p, grid, count) \
-    for (uint32_t cell_ = (grid).index, i, row; \
-         i = cell_ >> (p).shift, row = cell_ & ((1u << (p).shift) - 1), cell_ < (uint32_t)(count) << (p).shift; cell_ += (grid).size)
 
 /* ---- load and store ------------------------------------------------------------------------------------------------------ */
 
@@ -118,9 +102,8 @@ STOA_DEVICE void load_part(const place &p, const native_step *s, const native_de
     const bool gather = s->kind == NATIVE_STEP_GATHER;
     const uint32_t out = s->out + from.at * (type_bytes(s->type) / 4);
     if (!gather && s->type == NATIVE_F32 && from.span.dtype == STOA_FLOAT32) {
-#pragma unroll 8
         FOR_CELLS (i, row, p, grid, from.count)
-            *p.cell<float>(out + i, row) = row < p.rows ? __ldg((const float *)from.address(i, p.first + row)) : 0.0f;
+            copy_begin(p, p.cell<float>(out + i, row), (const float *)from.address(i, p.first + row), row < p.rows);
         return;
     }
     FOR_CELLS (i, row, p, grid, from.count) {
@@ -364,95 +347,22 @@ STOA_DEVICE void step_cast(const place &p, const native_step *s, stoa_grid grid)
 
 /* ---- matrices ------------------------------------------------------------------------------------------------------------ */
 
-enum { ROWS_AT_ONCE = 4 };
-
-/* What one instruction moves. */
-struct alignas(16) four {
-    float v[ROWS_AT_ONCE];
-};
-
-STOA_DEVICE float activated(const native_step *s, float x)
-{
-    if (s->op == NATIVE_COPY) return x;
-    return s->op == NATIVE_RELU ? v_relu(x) : map_f32(s, x, x, x);
-}
-
-STOA_DEVICE four read_four(const four *from)
-{
-#if defined(__CUDA_ARCH__)
-    const float4 x = __ldg((const float4 *)from);
-    return {{x.x, x.y, x.z, x.w}};
-#else
-    return *from;
-#endif
-}
-
-/* Four rows of a group of neurons: 64 sums in registers, each input and each weight of a step of k read once. */
-STOA_DEVICE void gemm_group(const place &p, const native_step *s, uint32_t group, uint32_t row)
-{
-    const native_operand *in = &s->in[0];
-    const four *w = (const four *)(s->weights + (size_t)group * NATIVE_GROUP * s->length);
-    const float *bias = s->bias + group * NATIVE_GROUP;
-    float sum[NATIVE_GROUP][ROWS_AT_ONCE];
-#pragma unroll
-    for (int n = 0; n < NATIVE_GROUP; n++)
-#pragma unroll
-        for (int r = 0; r < ROWS_AT_ONCE; r++) sum[n][r] = __ldg(bias + n);
-#pragma unroll 2
-    for (uint32_t k = 0; k < s->length; k++, w += NATIVE_GROUP / 4) {
-        const four x = *(const four *)p.cell<float>(in->refs ? __ldg(in->refs + k) : in->first + k, row);
-#pragma unroll
-        for (int q = 0; q < NATIVE_GROUP / 4; q++) {
-            const four weight = read_four(w + q);
-#pragma unroll
-            for (int n = 0; n < 4; n++)
-#pragma unroll
-                for (int r = 0; r < ROWS_AT_ONCE; r++) sum[q * 4 + n][r] = fmaf(weight.v[n], x.v[r], sum[q * 4 + n][r]);
-        }
-    }
-    const uint32_t out = s->out + group * NATIVE_GROUP;
-#pragma unroll
-    for (int n = 0; n < NATIVE_GROUP; n++) {
-        four y;
-#pragma unroll
-        for (int r = 0; r < ROWS_AT_ONCE; r++) y.v[r] = s->op == NATIVE_RELU ? v_relu(sum[n][r]) : sum[n][r];
-        *(four *)p.cell<float>(out + n, row) = y;
-    }
-    if (s->op == NATIVE_COPY || s->op == NATIVE_RELU) return;
-    for (uint32_t n = 0; n < NATIVE_GROUP; n++)
-        for (uint32_t r = 0; r < ROWS_AT_ONCE; r++) {
-            float *y = p.cell<float>(out + n, row + r);
-            *y = map_f32(s, *y, *y, *y);
-        }
-}
-
-/* One neuron of a few: several sums, as on the host. */
-STOA_DEVICE float gemm_chain(const place &p, const native_step *s, uint32_t neuron, uint32_t row)
-{
-    const native_operand *in = &s->in[0];
-    const float *w = s->weights + (size_t)neuron * s->length;
-    float sum[NATIVE_CHAINS] = {__ldg(s->bias + neuron)};
-    for (uint32_t k = 0; k < s->length; k += NATIVE_CHAINS)
-#pragma unroll
-        for (uint32_t c = 0; c < NATIVE_CHAINS; c++)
-            if (k + c < s->length)
-                sum[c] = fmaf(*p.cell<float>(in->refs ? __ldg(in->refs + k + c) : in->first + k + c, row), __ldg(w + k + c), sum[c]);
-#pragma unroll
-    for (uint32_t half = NATIVE_CHAINS / 2; half > 0; half /= 2)
-#pragma unroll
-        for (uint32_t c = 0; c < half; c++) sum[c] += sum[c + half];
-    return sum[0];
-}
-
 STOA_DEVICE void step_gemm(const place &p, const native_step *s, stoa_grid grid)
 {
     if (s->count < NATIVE_CHAIN_BELOW) {
-        FOR_CELLS (i, row, p, grid, s->count) *p.cell<float>(s->out + i, row) = activated(s, gemm_chain(p, s, i, row));
+        FOR_CELLS (i, row, p, grid, s->count) {
+            const float x = gemm_chain(p, s, i, row);
+            *p.cell<float>(s->out + i, row) = s->op == NATIVE_COPY ? x : map_f32(s, x, x, x);
+        }
         return;
     }
-    const uint32_t groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP, shift = p.shift - 2; /* of ROWS_AT_ONCE */
-    for (uint32_t item = grid.index; item < groups << shift; item += grid.size)
-        gemm_group(p, s, item >> shift, (item & ((1u << shift) - 1)) * ROWS_AT_ONCE);
+    gemm_float32(p, s, grid);
+    if (s->op == NATIVE_COPY || s->op == NATIVE_RELU) return;
+    STOA_BARRIER();
+    FOR_CELLS (i, row, p, grid, s->count) {
+        float *y = p.cell<float>(s->out + i, row);
+        *y = map_f32(s, *y, *y, *y);
+    }
 }
 
 /* ---- groups of columns --------------------------------------------------------------------------------------------------- */
@@ -487,14 +397,44 @@ STOA_DEVICE void run_step(const place &p, const native_step *s, const native_dev
     }
 }
 
-STOA_DEVICE void run_tiles(float *base, const native_device_args *args, stoa_grid grid)
+enum { LINE_BYTES = 128, PREFETCH_BYTES_MAX = 32 * 1024 };
+
+STOA_DEVICE void prefetch(const void *from, size_t bytes, stoa_grid grid)
+{
+    const size_t end = bytes < PREFETCH_BYTES_MAX ? bytes : PREFETCH_BYTES_MAX;
+    for (size_t at = grid.index * LINE_BYTES; at < end; at += grid.size * LINE_BYTES) prefetch_line((const char *)from + at);
+}
+
+/* The first tile would wait for each line of the steps and of their weights when it gets there. */
+STOA_DEVICE void prefetch_program(const native_device_args *args, stoa_grid grid)
+{
+    prefetch(args->steps, args->step_count * sizeof *args->steps, grid);
+    for (uint32_t i = 0; i < args->step_count; i++) {
+        const native_step *s = args->steps + i;
+        if (s->kind == NATIVE_STEP_GEMM) prefetch(s->weights, (size_t)s->count * s->length * sizeof(float), grid);
+    }
+}
+
+/* Loads that follow one another write columns of their own, so one wait is enough for all of them. */
+STOA_DEVICE void finish_step(const native_step *s, bool last)
+{
+    if (s->kind == NATIVE_STEP_LOAD) {
+        if (!last && s[1].kind == NATIVE_STEP_LOAD) return;
+        copies_wait();
+    }
+    STOA_BARRIER();
+}
+
+STOA_DEVICE void run_tiles(float *base, bool shared, const native_device_args *args, stoa_grid grid)
 {
     const uint32_t rows = rows_of(args, args->axis), tile_rows = 1u << args->tile_shift;
+    if (grid.block * tile_rows < rows) prefetch_program(args, grid);
     for (uint32_t done = grid.block * tile_rows; done < rows; done += grid.blocks * tile_rows) {
-        const place p = {base, args->tile_shift, args->first + done, rows - done < tile_rows ? rows - done : tile_rows};
+        const uint32_t left = rows - done;
+        const place p = {base, args->pitch, args->tile_shift, args->first + done, left < tile_rows ? left : tile_rows, shared};
         for (uint32_t i = 0; i < args->step_count; i++) {
             run_step(p, args->steps + i, args, grid);
-            STOA_BARRIER();
+            finish_step(args->steps + i, i + 1 == args->step_count);
         }
     }
 }
@@ -502,7 +442,7 @@ STOA_DEVICE void run_tiles(float *base, const native_device_args *args, stoa_gri
 }  // namespace
 
 /* Two kernels, so that the compiler knows which memory the tiles are in. */
-STOA_KERNEL_TILES(stoai_native_tiles, native_device_args) { run_tiles(reinterpret_cast<float *>(STOA_BLOCK_MEMORY()), args, grid); }
+STOA_KERNEL_TILES(stoai_native_tiles, native_device_args) { run_tiles(reinterpret_cast<float *>(STOA_BLOCK_MEMORY()), true, args, grid); }
 
 STOA_KERNEL_TILES(stoai_native_wide, native_device_args)
-{ run_tiles(args->wide + ((size_t)grid.block * args->ref_count << args->tile_shift), args, grid); }
+{ run_tiles(args->wide + (size_t)grid.block * args->ref_count * args->pitch, false, args, grid); }

@@ -6,8 +6,9 @@
 #include "stoa/buffer.h"
 #include "stoa/memory.h"
 
-/* Rows of a tile: as many as leave room for two blocks on a multiprocessor. Tiles in plain memory keep the weights' traffic low. */
-enum { SHIFT_LEAST = 5, SHIFT_MOST = 7, SHIFT_WIDE = 6, WIDE_BLOCKS = 256 };
+/* Rows of a tile: as many as leave room for two blocks on a multiprocessor, and as few as give each multiprocessor of a large GPU a
+ * tile. Tiles in plain memory keep the weights' traffic low. */
+enum { SHIFT_LEAST = 5, SHIFT_MOST = 7, SHIFT_WIDE = 6, WIDE_BLOCKS = 256, FEW_TILES = 128 };
 
 _Static_assert(sizeof(native_device_args) <= STOA_KERNEL_ARGS_MAX_BYTES, "spans fit into a launch");
 
@@ -104,14 +105,16 @@ static bool has_scatter(const native_program *program)
 
 static size_t tile_bytes(const native_program *program, uint32_t shift) { return (size_t)program->ref_count * sizeof(float) << shift; }
 
+static uint32_t tiles_of(uint32_t rows, uint32_t shift) { return (rows >> shift) + ((rows & ((1u << shift) - 1)) != 0); }
+
 static launch_shape shape_of(const native_program *program, uint32_t rows)
 {
+    const size_t room = STOA_KERNEL_SHARED_MAX_BYTES;
     launch_shape shape = {.shift = SHIFT_MOST};
-    while (shape.shift > SHIFT_LEAST && tile_bytes(program, shape.shift) > STOA_KERNEL_SHARED_MAX_BYTES) shape.shift--;
-    shape.wide = tile_bytes(program, shape.shift) > STOA_KERNEL_SHARED_MAX_BYTES;
+    while (shape.shift > SHIFT_LEAST && (tile_bytes(program, shape.shift) > room || tiles_of(rows, shape.shift) < FEW_TILES)) shape.shift--;
+    shape.wide = tile_bytes(program, shape.shift) > room;
     if (shape.wide) shape.shift = SHIFT_WIDE;
-    const uint32_t tile_rows = 1u << shape.shift, tiles = rows / tile_rows + (rows % tile_rows != 0);
-    const uint32_t most = has_scatter(program) ? 1 : shape.wide ? WIDE_BLOCKS : UINT32_MAX;
+    const uint32_t tiles = tiles_of(rows, shape.shift), most = has_scatter(program) ? 1 : shape.wide ? WIDE_BLOCKS : UINT32_MAX;
     shape.blocks_max = tiles < most ? tiles : most;
     return shape;
 }
@@ -215,6 +218,7 @@ static stoa_status launch(const native_device *device, const native_program *pro
     args->step_count = program->step_count;
     args->ref_count = program->ref_count;
     args->tile_shift = shape.shift;
+    args->pitch = 1u << shape.shift;
     return stoa_queue_launch(device->queue, &kernel, args, err);
 }
 

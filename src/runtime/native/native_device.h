@@ -25,7 +25,8 @@ typedef struct native_device_args {
     uint32_t rows[NATIVE_AXES_MAX]; /* of each axis, at most */
     uint32_t axis; /* of this program's rows */
     uint32_t step_count, ref_count;
-    uint32_t tile_shift; /* rows of a tile: 1 << tile_shift, at least 4 */
+    uint32_t tile_shift; /* rows of a tile: 1 << tile_shift, at least 32 */
+    uint32_t pitch; /* floats from a column of a tile to the next */
     uint32_t first;
     uint32_t span_end[NATIVE_SPACE_COUNT]; /* the spans of one space behind those of the other */
     void *data[NATIVE_SPANS_MAX];
