@@ -3,9 +3,11 @@
 
 #include "reco/check.h"
 #include "reco/scouting/kinematics.h"
+#include "reco/scouting/words.h"
 #include "reco/vector_levels.h"
 #include "stoa/algo.h"
 
+#include <math.h>
 #include <string.h>
 
 STOA_DEVICE bool can_seed(const puppi_soa *p, const reco_tau_options *o, uint32_t row)
@@ -70,6 +72,41 @@ STOA_DEVICE tau_crossing crossing_of(const reco_puppi_taus *args, uint32_t cross
     return c;
 }
 
+/* A row's angle in the word's units, of which the firmware has the integer. */
+STOA_DEVICE int32_t angle_units(float angle) { return (int32_t)floorf(angle / RECO_SCOUT_ANGLE + 0.5f); }
+
+/* What decides between candidates of equal pt: low bits of seed minus candidate, eta's above phi's. */
+STOA_DEVICE uint32_t tie_key(const puppi_soa *p, uint32_t seed, uint32_t row)
+{
+    const int32_t eta = angle_units(p->eta[seed]) - angle_units(p->eta[row]), phi = angle_units(p->phi[seed]) - angle_units(p->phi[row]);
+    return ((uint32_t)eta & 7u) << 3 | ((uint32_t)phi & 7u);
+}
+
+/* Behind `count` rows, which are not of lower pt; among those of the same pt before the ones whose key is lower. Of more rows than a tau has
+ * the last is dropped. Returns how many there are then. */
+STOA_DEVICE uint32_t insert_candidate(const puppi_soa *p, uint32_t seed, uint32_t row, uint32_t *rows, uint32_t count)
+{
+    uint32_t at = count;
+    for (; at > 0 && p->pt[rows[at - 1]] <= p->pt[row] && tie_key(p, seed, rows[at - 1]) < tie_key(p, seed, row); at--)
+        rows[at] = rows[at - 1];
+    rows[at] = row;
+    return count < RECO_TAU_CANDIDATES ? count + 1 : count;
+}
+
+/* Rows that were found in order of pt, now with ties in order, too; where no more fit there may be others that go before the last. */
+STOA_DEVICE uint32_t order_ties(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows, uint32_t found)
+{
+    const float radius2 = args->options.cone * args->options.cone;
+    uint32_t count = 0;
+    if (found < RECO_TAU_CANDIDATES) {
+        while (count < found) count = insert_candidate(&args->puppi, seed, rows[count], rows, count);
+        return count;
+    }
+    for (uint32_t i = 0; i < c.count; i++)
+        if (c.distance2[c.order[i] - c.first] < radius2) count = insert_candidate(&args->puppi, seed, c.order[i], rows, count);
+    return count;
+}
+
 /* The leading candidates of a seed's cone into `rows`, which has room for one more than RECO_TAU_CANDIDATES; the cone's pt. */
 STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows, uint32_t *count)
 {
@@ -83,7 +120,7 @@ STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, ui
         rows[found] = row;
         found += inside & (found < RECO_TAU_CANDIDATES);
     }
-    *count = found;
+    *count = order_ties(args, c, seed, rows, found);
     return pt;
 }
 

@@ -10,7 +10,9 @@
  *      stoa_session_run_counted(session, taus.taus, &err);
  *
  *  Seeds: charged hadrons and electrons (photons if asked for) in order of pt, of equal ones the earlier first, within
- *  eta_max, none closer than `separation` to an earlier seed. Features of the r-th candidate of the cone: pt, seed minus
+ *  eta_max, none closer than `separation` to an earlier seed. The candidates of a cone in order of pt, which is a multiple of
+ *  0.25 GeV and often equal: then as the firmware has them since 2026, the largest key first, low three bits each of seed minus
+ *  candidate in eta and in phi, in units of pi/720; the earlier of equal keys. Features of the r-th candidate: pt, seed minus
  *  candidate in eta and phi, then 1 for its kind and 0 for the others; zero beyond the last. */
 #ifndef RECO_SCOUTING_PUPPI_TAUS_H
 #define RECO_SCOUTING_PUPPI_TAUS_H

@@ -249,7 +249,34 @@ static void test_leading_ten(void **state)
     static const float pt[] = {12, 11, 10, 9, 7, 6, 5, 5, 4, 3};
     assert_int_equal(*f->taus.taus, 1);
     for (uint32_t r = 0; r < 10; r++) assert_true(fabsf(feature(f, 0, r, 0) - pt[r]) < 1e-6f);
-    assert_true(feature(f, 0, 6, 1) > feature(f, 0, 7, 1)); /* the earlier of the equal ones is nearer to the first in eta */
+    /* Units of eta: the seed 50, the equal ones 18 and 32, so that their low bits are 0 and 2: the later one goes first. */
+    assert_true(feature(f, 0, 6, 1) < feature(f, 0, 7, 1));
+}
+
+/* A seed and fifteen candidates of one pt: the firmware's key decides which nine follow, and how. */
+static void test_equal_pt(void **state)
+{
+    fixture *f = *state;
+    enum { COUNT = 16, UNIT_SEED = 3 };
+    candidate list[COUNT] = {{9, UNIT_SEED * (double)RECO_SCOUT_ANGLE, 0, RECO_PID_PIPLUS}};
+    int key[COUNT], order[COUNT];
+    for (int i = 1; i < COUNT; i++) {
+        const int eta = UNIT_SEED + i % 5 * 3 - 6, phi = i * i % 11 - 5;
+        list[i] = (candidate){4, eta * (double)RECO_SCOUT_ANGLE, phi * (double)RECO_SCOUT_ANGLE, RECO_PID_PIPLUS};
+        key[i] = ((UNIT_SEED - eta) & 7) * 8 + (-phi & 7);
+        int at = i; /* a stable sort, largest first */
+        for (; at > 1 && key[order[at - 1]] < key[i]; at--) order[at] = order[at - 1];
+        order[at] = i;
+    }
+    load(f, list, COUNT);
+    find_taus(f, (reco_tau_options)RECO_TAU_OPTIONS_INIT);
+    assert_int_equal(*f->taus.taus, 1);
+    assert_true(f->taus.cone_pt[0] > 68.9f && f->taus.cone_pt[0] < 69.1f);
+    for (uint32_t r = 1; r < 10; r++) {
+        const double eta = list[0].eta - list[order[r]].eta, phi = -list[order[r]].phi;
+        if (fabs((double)feature(f, 0, r, 1) - eta) > 1e-5 || fabs((double)feature(f, 0, r, 2) - phi) > 1e-5)
+            fail_msg("candidate %u: (%g, %g), (%g, %g) expected", r, (double)feature(f, 0, r, 1), (double)feature(f, 0, r, 2), eta, phi);
+    }
 }
 
 /* Three pions of 20 GeV at 120 degrees at eta 0: mass 60 GeV and a little. */
@@ -294,8 +321,9 @@ static void test_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_real_taus),   cmocka_unit_test(test_real_w),    cmocka_unit_test(test_seeds),
-        cmocka_unit_test(test_leading_ten), cmocka_unit_test(test_w_by_hand), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_real_taus),   cmocka_unit_test(test_real_w),   cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_leading_ten), cmocka_unit_test(test_equal_pt), cmocka_unit_test(test_w_by_hand),
+        cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
