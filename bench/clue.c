@@ -10,9 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clue_peer.h"
+#include "peer.h"
 #include "reco/clustering/clue.h"
 
 #define CROSSINGS_IN_TURN 10000u
+
+#define PEER_VARIABLE "STOA_CLUESTERING"
+#define PEER_CROSSINGS_MAX 10000u /* in one call; memory of CLUEstering grows as their square */
 
 typedef struct clue_run {
     stoa_device *device;
@@ -24,7 +29,24 @@ typedef struct clue_run {
     uint32_t memory_count;
     bool failed;
     stoa_error err;
+    char name[40];   /* of the benchmark */
+    bool in_turn;    /* a sample a call */
+    const clue_peer *peer;
+    void *peer_self; /* these points in the other library */
+    uint32_t peer_next;
 } clue_run;
+
+/* NULL and one line where there is none. */
+static const clue_peer *find_peer(void)
+{
+    const clue_peer *(*get)(uint32_t) = NULL;
+    char why[512];
+    if (!bench_peer_find(PEER_VARIABLE, "stoa_peer_clue", &get, why, sizeof why)) bench_note("clue without a peer: %s", why);
+    else if (!get(CLUE_PEER_ABI))
+        bench_note("clue without a peer: %s is of another interface than %u", getenv(PEER_VARIABLE), CLUE_PEER_ABI);
+    else return get(CLUE_PEER_ABI);
+    return NULL;
+}
 
 static void *take(clue_run *r, size_t count)
 {
@@ -65,6 +87,7 @@ static bool clue_open(clue_run *r, uint32_t points, uint32_t samples)
 static void clue_close(clue_run *r)
 {
     for (uint32_t i = 0; i < r->memory_count; i++) free(r->memory[i]);
+    if (r->peer_self) r->peer->close(r->peer_self);
     stoa_queue_destroy(r->queue);
     stoa_device_close(r->device);
 }
@@ -87,6 +110,13 @@ static void run_next_crossing(void *self)
     one.samples = &r->one;
     if (reco_clue_enqueue(r->queue, &one, &r->err) != STOA_OK) r->failed = true;
     r->next = (r->next + 1) % r->samples;
+}
+
+static void run_peer(void *self)
+{
+    clue_run *r = self;
+    if (r->peer->run(r->peer_self, r->peer_next) != 0) r->failed = true;
+    r->peer_next = (r->peer_next + 1) % r->samples;
 }
 
 /* Clumps of `clump` points in squares of 45 by 45, as many as the points ask for. */
@@ -124,57 +154,91 @@ static uint32_t make_crossings(clue_run *r, uint32_t capacity)
     return n;
 }
 
-static void time_clue(bench *run, FILE *out, clue_run *r, const char *name, uint64_t n, uint32_t points, void (*call)(void *))
+/* The points go to the peer, and one call of both has to find as many clusters, but for distances that fall on a limit. */
+static bool open_peer(clue_run *r)
 {
-    bench_task task = {.contender = "native", .run = call, .self = r};
-    bench_progress(run, name, n);
-    bench_measure(run, &task, 1, bench_rounds(run, points));
+    if (!r->peer || (!r->in_turn && r->samples > PEER_CROSSINGS_MAX)) return false;
+    const clue_peer_points points = {r->x,
+                                     r->y,
+                                     r->weight,
+                                     r->offset,
+                                     r->samples,
+                                     r->clue.options.density_radius,
+                                     r->clue.options.density_min,
+                                     r->clue.options.outlier_distance};
+    r->peer_self = r->peer->open(&points, r->in_turn);
+    if (!r->peer_self || r->peer->run(r->peer_self, 0) != 0) {
+        bench_note("%s without its peer: it fails", r->name);
+        return false;
+    }
+    (r->in_turn ? run_next_crossing : run_all_samples)(r);
+    const uint32_t own = r->clue.sample_clusters[r->in_turn ? 1 : r->samples];
+    const uint64_t others = r->peer->clusters(r->peer_self);
+    r->next = 0;
+    if (others != own) bench_note("%s: %u clusters, the peer finds %llu", r->name, own, (unsigned long long)others);
+    return true;
+}
+
+static void time_clue(bench *run, FILE *out, clue_run *r, uint64_t n, uint32_t points)
+{
+    bench_task tasks[] = {{"native", r->in_turn ? run_next_crossing : run_all_samples, r, 0, 0}, {"cluestering", run_peer, r, 0, 0}};
+    bench_progress(run, r->name, n);
+    const uint32_t count = open_peer(r) ? 2 : 1;
+    bench_measure(run, tasks, count, bench_rounds(run, points));
     if (r->failed) {
-        bench_fail(run, "%s: %s: %s", name, stoa_status_name(r->err.status), r->err.message);
+        bench_fail(run, "%s: %s: %s", r->name, stoa_status_name(r->err.status), r->err.message);
         return;
     }
-    bench_add_tasks(run, name, n, &task, 1, 0);
-    fprintf(out, "%s,native,%llu,%u,%.3f,%.3f,%.4f\n", name, (unsigned long long)n, points, 1e-3 * task.median_ns, 1e-3 * task.min_ns,
-            1e-3 * task.median_ns / points);
+    bench_add_tasks(run, r->name, n, tasks, count, 0);
+    for (uint32_t t = 0; t < count; t++)
+        fprintf(out, "%s,%s,%llu,%u,%.3f,%.3f,%.4f,%.2f\n", r->name, tasks[t].contender, (unsigned long long)n, points,
+                1e-3 * tasks[t].median_ns, 1e-3 * tasks[t].min_ns, 1e-3 * tasks[t].median_ns / points,
+                tasks[t].median_ns / tasks[0].median_ns);
 }
 
-static void points_of(bench *run, FILE *out, clue_run *r, uint32_t points, uint32_t clump)
+static void fail_open(bench *run, const clue_run *r, const char *name)
+{ bench_fail(run, "%s: %s: %s", name, stoa_status_name(r->err.status), r->err.message); }
+
+static void points_of(bench *run, FILE *out, const clue_peer *peer, uint32_t points, uint32_t clump)
 {
-    char name[40];
-    snprintf(name, sizeof name, "clue_%u", points);
-    if (clue_open(r, points, 1)) {
-        make_clumps(r, points, clump);
-        time_clue(run, out, r, name, points, points, run_all_samples);
-    } else bench_fail(run, "%s: %s: %s", name, stoa_status_name(r->err.status), r->err.message);
-    clue_close(r);
+    static clue_run r; /* its error record is large */
+    if (clue_open(&r, points, 1)) {
+        snprintf(r.name, sizeof r.name, "clue_%u", points);
+        r.peer = peer;
+        make_clumps(&r, points, clump);
+        time_clue(run, out, &r, points, points);
+    } else fail_open(run, &r, "clue");
+    clue_close(&r);
 }
 
-static void crossings_of(bench *run, FILE *out, clue_run *r, uint32_t crossings, bool in_turn)
+static void crossings_of(bench *run, FILE *out, const clue_peer *peer, uint32_t crossings, bool in_turn)
 {
-    const char *name = in_turn ? "clue_crossing" : "clue_crossings";
+    static clue_run r;
     const uint32_t capacity = 30 * crossings + 100;
-    if (clue_open(r, capacity, crossings)) {
-        const uint32_t points = make_crossings(r, capacity);
-        if (in_turn) time_clue(run, out, r, name, 1, points / crossings, run_next_crossing);
-        else time_clue(run, out, r, name, crossings, points, run_all_samples);
-    } else bench_fail(run, "%s: %s: %s", name, stoa_status_name(r->err.status), r->err.message);
-    clue_close(r);
+    if (clue_open(&r, capacity, crossings)) {
+        snprintf(r.name, sizeof r.name, in_turn ? "clue_crossing" : "clue_crossings");
+        r.peer = peer;
+        r.in_turn = in_turn;
+        const uint32_t points = make_crossings(&r, capacity);
+        time_clue(run, out, &r, in_turn ? 1 : crossings, in_turn ? points / crossings : points);
+    } else fail_open(run, &r, "clue_crossings");
+    clue_close(&r);
 }
 
 void bench_clue(bench *run, const char *name)
 {
-    static clue_run r; /* its error record is large */
     (void)name;
     FILE *out = bench_create(run, "clue.csv");
     if (!out) return;
-    fputs("name,contender,n,points,median_us_per_call,min_us_per_call,us_per_point\n", out);
-    points_of(run, out, &r, 1024, 46);
-    points_of(run, out, &r, 4096, 185);
-    points_of(run, out, &r, 16384, 740);
-    if (!run->quick) points_of(run, out, &r, 1000000, 740);
-    crossings_of(run, out, &r, CROSSINGS_IN_TURN, true);
-    crossings_of(run, out, &r, 100, false);
-    crossings_of(run, out, &r, 10000, false);
-    if (!run->quick) crossings_of(run, out, &r, 1000000, false);
+    const clue_peer *peer = find_peer();
+    fputs("name,contender,n,points,median_us_per_call,min_us_per_call,us_per_point,ratio\n", out);
+    points_of(run, out, peer, 1024, 46);
+    points_of(run, out, peer, 4096, 185);
+    points_of(run, out, peer, 16384, 740);
+    if (!run->quick) points_of(run, out, peer, 1000000, 740);
+    crossings_of(run, out, peer, CROSSINGS_IN_TURN, true);
+    crossings_of(run, out, peer, 100, false);
+    crossings_of(run, out, peer, 10000, false);
+    if (!run->quick) crossings_of(run, out, peer, 1000000, false);
     if (fclose(out) != 0) bench_fail(run, "clue.csv: %s", strerror(errno));
 }
