@@ -11,11 +11,12 @@
 static bool fits_as_it_lies(const stoa_capabilities *can)
 { return can->inputs == STOA_RULE_ANY && can->outputs == STOA_RULE_ANY && can->outputs_in_place && can->const_inputs; }
 
-/* Rows that one call of the runtime gets: its own wish, or the staging tile where copies may be made, or all. */
+/* Rows that one call of the runtime gets: its own wish, or the staging tile where copies may be made, or all. Tiles are for the
+ * caches of the host; on other devices each would cost a launch. */
 static uint32_t tile_rows(const stoa_session *session)
 {
     const stoa_capabilities *can = session->model->capabilities;
-    if (!can->row_independent || session->axis_count != 1) return UINT32_MAX;
+    if (!can->row_independent || session->axis_count != 1 || session->place.type != STOA_PLACE_HOST) return UINT32_MAX;
     if (can->tile_rows) return can->tile_rows;
     return session->allow_copies && !fits_as_it_lies(can) ? STAGING_TILE_ROWS : UINT32_MAX;
 }
@@ -231,6 +232,7 @@ stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tens
     const char *staged = stoai_bind_staging_reason(&target, tensor, session->scratch);
     const bool own_memory = target.is_output && !target.capabilities->outputs_in_place;
     const bool one_dtype = !staged || tensor.columns[0].dtype == tensor.columns[tensor.column_count - 1].dtype;
+    if (staged) STOA_TRY(stoai_staging_check(session, index, err));
     if ((staged || own_memory) && !(session->allow_copies && one_dtype))
         return STOA_FAIL(err, STOA_ECOPY, "tensor '%s': %s (%s); bind other columns or set allow_copies", name,
                          staged ? staged : "the runtime stores outputs in memory of its own", session->model->api->name);

@@ -95,7 +95,12 @@ size_t stoai_staging_pitch(const stoa_session *session, uint32_t tensor);
 /* Point the staged tensors of a generation at their tiles, moved back by `first` rows, which the runtime adds. */
 void stoai_staging_point(const stoa_session *session, generation *g, uint32_t first);
 
-/* Gather the inputs into the tiles, or scatter the outputs out of them; counts what the runtime copies by itself too. */
-void stoai_staging_copy(stoa_session *session, const generation *g, bool outputs, uint32_t first, const uint32_t *rows);
+/* Whether the queue can copy the values that bind has put into `scratch`.   errors ECOPY naming column and stride */
+stoa_status stoai_staging_check(const stoa_session *session, uint32_t tensor, stoa_error *err);
+
+/* Gather the inputs into the tiles, or scatter the outputs out of them: on the host now, on other devices in the order of the queue.
+ * Counts what the runtime copies by itself too.   errors EDEVICE */
+stoa_status stoai_staging_copy(stoa_session *session, const generation *g, bool outputs, uint32_t first, const uint32_t *rows,
+                               stoa_error *err);
 
 #endif

@@ -21,16 +21,20 @@ static void keep_failure(stoa_session *session, const stoa_error *error)
     atomic_store_explicit(&session->failed.state, FAILURE_FULL, memory_order_release);
 }
 
+static stoa_status call_runtime(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows, stoa_error *err)
+{
+    if (g->copies) {
+        stoai_staging_point(session, g, first);
+        STOA_TRY(stoai_staging_copy(session, g, false, first, rows, err));
+    }
+    STOA_TRY(session->model->api->run(session->instance, g->staged, g->staged + session->input_values, first, rows, err));
+    return g->copies ? stoai_staging_copy(session, g, true, first, rows, err) : STOA_OK;
+}
+
 static void run_call(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
 {
     stoa_error error;
-    if (g->copies) {
-        stoai_staging_point(session, g, first);
-        stoai_staging_copy(session, g, false, first, rows);
-    }
-    if (session->model->api->run(session->instance, g->staged, g->staged + session->input_values, first, rows, &error) != STOA_OK)
-        keep_failure(session, &error);
-    if (g->copies) stoai_staging_copy(session, g, true, first, rows);
+    if (call_runtime(session, g, first, rows, &error) != STOA_OK) keep_failure(session, &error);
 }
 
 static void run_rows(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
@@ -192,6 +196,9 @@ stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t
                          on_host ? "the host" : "this device");
     STOA_TRY(check_bound(session, err));
     generation *g = &session->generations[session->current];
+    if (g->copies && !on_host)
+        return STOA_FAIL(err, STOA_ECOPY, "session run: a tensor is copied, for which the host must know how many rows; the count is on the "
+                                          "device");
     run_args args = {.session = session, .bindings = g};
     for (uint32_t i = 0; i < axis_count; i++) {
         if (!rows[i]) return STOA_FAIL(err, STOA_EINVAL, "session run: row count of axis '%s' is NULL", session->model->schema->axes[i]);

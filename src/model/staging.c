@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies that the caller allowed: between the columns as they lie and a tile in the form that the runtime's rule asks for. */
+/* Copies that the caller allowed: between the columns as they lie and a tile in the form that the runtime's rule asks for. The host
+ * copies them itself, other devices by their queue. */
 #include <string.h>
 
 #include "model/block.h"
@@ -45,8 +46,33 @@ static void copy_value(char *to, int64_t to_stride, const char *from, int64_t fr
 #undef COPY_LOOP
 }
 
+/* Values of a column become one line each of a copy in two dimensions, for which lines must not overlap. */
+stoa_status stoai_staging_check(const stoa_session *session, uint32_t tensor, stoa_error *err)
+{
+    const stoa_tensor_schema *schema = session_schema(session, tensor);
+    if (session->place.type == STOA_PLACE_HOST || schema->axis == STOA_AXIS_ONE) return STOA_OK;
+    for (uint32_t k = 0; k < schema->width; k++)
+        if (session->scratch[k].row_stride < 1)
+            return STOA_FAIL(err, STOA_ECOPY, "tensor '%s': value %u has row stride %lld, a device's copies take 1 or more", schema->name, k,
+                             (long long)session->scratch[k].row_stride);
+    return STOA_OK;
+}
+
+/* One value of the rows. */
+static stoa_status copy_rows(stoa_session *session, const stoa_bound *to, const stoa_bound *from, uint32_t rows, stoa_error *err)
+{
+    const size_t bytes = stoa_dtype_bytes((stoa_dtype)to->dtype);
+    if (session->place.type == STOA_PLACE_HOST) {
+        copy_value(to->data, to->row_stride, from->data, from->row_stride, rows, bytes);
+        return STOA_OK;
+    }
+    const size_t to_pitch = rows > 1 ? (size_t)to->row_stride * bytes : bytes, from_pitch = rows > 1 ? (size_t)from->row_stride * bytes : bytes;
+    return stoa_queue_copy_2d(session->queue, to->data, to_pitch, from->data, from_pitch, bytes, rows, err);
+}
+
 /* Between the caller's columns and the staging tile, one value after another; counts what the runtime copies by itself too. */
-void stoai_staging_copy(stoa_session *session, const generation *g, bool outputs, uint32_t first, const uint32_t *rows)
+stoa_status stoai_staging_copy(stoa_session *session, const generation *g, bool outputs, uint32_t first, const uint32_t *rows,
+                               stoa_error *err)
 {
     for (uint32_t t = 0; t < session->tensor_count; t++) {
         const binding *bound = &g->tensors[t];
@@ -54,15 +80,16 @@ void stoai_staging_copy(stoa_session *session, const generation *g, bool outputs
         const uint32_t begin = session->first_value[t], width = session_schema(session, t)->width;
         const uint32_t count = session_rows_of(session, t, rows), skip = session_skips(session, t, first);
         const size_t bytes = stoa_dtype_bytes((stoa_dtype)g->values[begin].dtype);
-        for (uint32_t k = 0; bound->staged && k < width; k++) {
-            const stoa_bound *lies = &g->values[begin + k], tile = staged_value(session, t, k, lies->dtype);
-            char *data = (char *)lies->data + skip * lies->row_stride * (int64_t)bytes;
-            if (outputs) copy_value(data, lies->row_stride, tile.data, tile.row_stride, count, bytes);
-            else copy_value(tile.data, tile.row_stride, data, lies->row_stride, count, bytes);
+        for (uint32_t k = 0; bound->staged && count && k < width; k++) {
+            stoa_bound lies = g->values[begin + k];
+            const stoa_bound tile = staged_value(session, t, k, lies.dtype);
+            lies.data = (char *)lies.data + skip * lies.row_stride * (int64_t)bytes;
+            STOA_TRY(copy_rows(session, outputs ? &lies : &tile, outputs ? &tile : &lies, count, err));
         }
         if (bound->staged) count_copy(session, (uint64_t)width * count * bytes);
         if (bound->own_memory) count_copy(session, (uint64_t)width * count * bytes);
     }
+    return STOA_OK;
 }
 
 /* The runtime sees rows [first, first + rows) of everything: the tile's address is moved back by `first` rows. */

@@ -30,6 +30,9 @@ void fake_cuda_fail(const char *symbol, unsigned nth, CUresult result, bool pers
 /** While held, streams do nothing unless somebody waits. */
 void fake_cuda_hold(bool hold);
 
+/** Enqueue code of this program in the place of a kernel of another library's: it may touch device memory. */
+CUresult fake_cuda_play(CUstream stream, CUhostFn code, void *user);
+
 /** Objects that are alive: contexts retained, modules, streams, events, blocks of memory. */
 unsigned fake_cuda_live(void);
 /** What was done wrong so far, and the first such thing in words. */

@@ -13,7 +13,7 @@ typedef struct point {
     bool passed;
 } point;
 
-typedef enum work_kind { WORK_KERNEL, WORK_TASK, WORK_COPY, WORK_FILL, WORK_RECORD, WORK_WAIT, WORK_STOP } work_kind;
+typedef enum work_kind { WORK_KERNEL, WORK_CODE, WORK_TASK, WORK_COPY, WORK_FILL, WORK_RECORD, WORK_WAIT, WORK_STOP } work_kind;
 
 typedef struct work {
     struct work *next;
@@ -154,12 +154,13 @@ static void pass_point(point *reached)
 /* After a failure nothing more touches memory, as on a GPU; order is kept, so that nobody waits for ever. */
 static void run(const fake_stream *stream, work *item)
 {
-    const bool touches = item->kind == WORK_KERNEL || item->kind == WORK_COPY || item->kind == WORK_FILL;
+    const bool touches = item->kind == WORK_KERNEL || item->kind == WORK_CODE || item->kind == WORK_COPY || item->kind == WORK_FILL;
     bool fine = true;
     if (touches && fake_failure(stream->context)) return;
     if (touches) fake_memory_open();
     switch (item->kind) {
     case WORK_KERNEL: fine = run_kernel(item, stream->context->ordinal); break;
+    case WORK_CODE:
     case WORK_TASK: item->as.task.run(item->as.task.user); break;
     case WORK_COPY: fine = run_copy(item); break;
     case WORK_FILL: fine = run_fill(item); break;
@@ -450,6 +451,14 @@ CUresult cuLaunchHostFunc(CUstream stream, CUhostFn run_it, void *user)
     item.as.task.run = run_it;
     item.as.task.user = user;
     return enqueue(stream, WORK_TASK, &item, offsetof(work, as) + sizeof item.as.task);
+}
+
+CUresult fake_cuda_play(CUstream stream, CUhostFn code, void *user)
+{
+    work item;
+    item.as.task.run = code;
+    item.as.task.user = user;
+    return enqueue(stream, WORK_CODE, &item, offsetof(work, as) + sizeof item.as.task);
 }
 
 CUresult cuEventCreate(CUevent *event, unsigned flags)

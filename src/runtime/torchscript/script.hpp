@@ -2,14 +2,17 @@
 // Between the files of the torchscript runtime. The only C++ of the project: libtorch's JIT has no C interface.
 #pragma once
 
+#include <c10/core/Device.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/jit/api/module.h>
 
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "runtime/package/package.h"
+#include "stoa/queue.h"
 #include "stoa/runtime.h"
 
 namespace stoai
@@ -18,7 +21,10 @@ namespace stoai
 struct script_model {
     stoai_package package{};      // the file's manifest, or the caller's signature
     bool in_place = false;        // the manifest's calling convention: output columns are arguments
-    torch::jit::Module module;
+    torch::jit::Module module;    // on the host, frozen
+    std::string file;             // where libtorch has CUDA: a frozen module cannot be moved, so each device loads it anew
+    std::mutex lock;              // of what follows
+    std::vector<std::pair<at::Device, torch::jit::Module>> on_devices; // frozen, for all sessions there
     stoa_capabilities capabilities{};
     std::string summary;
 
@@ -59,9 +65,33 @@ private:
     int threads_, mkl_threads_ = 0; // before: inside it is one
 };
 
+// ---- CUDA ----
+
+bool has_cuda();  // this libtorch does
+void need_cuda(); // or it is thrown why not
+
+// PyTorch's current stream and device of this thread are the queue's, and are put back. Nothing on the host.
+class stream_scope
+{
+public:
+    stream_scope(stoa_queue *queue, at::Device device);
+    ~stream_scope();
+    stream_scope(const stream_scope &) = delete;
+    stream_scope &operator=(const stream_scope &) = delete;
+
+private:
+    void *guard_ = nullptr;
+};
+
+// ---- models and calls ----
+
 void load(const void *data, size_t bytes, const stoa_model_options *options, script_model &model);
 
-// One call of forward; results of files without a manifest are copied into the outputs.
-void call(const script_model &model, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows);
+// The module on a device; the first time weights are loaded there, by the current stream, and waited for.
+torch::jit::Module module_on(script_model &model, at::Device device);
+
+// One call of forward on the device of `module`; results of files without a manifest are copied into the outputs.
+void call(const script_model &model, const torch::jit::Module &module, at::Device device, const stoa_bound *inputs, const stoa_bound *outputs,
+          uint32_t first, const uint32_t *rows);
 
 }  // namespace stoai

@@ -116,8 +116,13 @@ void strides_of(const stoa_tensor_schema &tensor, const stoa_bound *values, int6
     }
 }
 
+// Which device it is memory of is said, not looked up: that would be a call of the driver that a capture forbids.
+at::Tensor view(void *data, at::IntArrayRef sizes, at::IntArrayRef strides, at::ScalarType type, at::Device device)
+{ return at::for_blob(data, sizes).strides(strides).target_device(device).options(at::dtype(type).device(device)).make_tensor(); }
+
 // The bound tensor where it lies: [rows, *shape], or with the rows last, in the order of memory, as the manifest's convention has it.
-at::Tensor view_of(const stoa_tensor_schema &tensor, const stoa_bound *values, uint32_t first, const uint32_t *rows, bool rows_last)
+at::Tensor view_of(const stoa_tensor_schema &tensor, at::Device device, const stoa_bound *values, uint32_t first, const uint32_t *rows,
+                   bool rows_last)
 {
     int64_t sizes[STOA_SHAPE_RANK_MAX + 1], strides[STOA_SHAPE_RANK_MAX + 1];
     const uint32_t rank = tensor.rank, shape_at = rows_last ? 0 : 1, rows_at = rows_last ? rank : 0;
@@ -129,34 +134,33 @@ at::Tensor view_of(const stoa_tensor_schema &tensor, const stoa_bound *values, u
     }
     sizes[rows_at] = rows_of(tensor, rows);
     strides[rows_at] = values->row_stride;
-    return at::from_blob(row_address(tensor, *values, first), at::IntArrayRef(sizes, rank + 1), at::IntArrayRef(strides, rank + 1),
-                         type_of(tensor.dtype));
+    return view(row_address(tensor, *values, first), at::IntArrayRef(sizes, rank + 1), at::IntArrayRef(strides, rank + 1),
+                type_of(tensor.dtype), device);
 }
 
-std::vector<c10::IValue> input_views(const script_model &model, const stoa_bound *inputs, uint32_t first, const uint32_t *rows)
+std::vector<c10::IValue> input_views(const script_model &model, at::Device device, const stoa_bound *inputs, uint32_t first, const uint32_t *rows)
 {
     const stoa_schema &schema = model.package.schema;
     std::vector<c10::IValue> arguments;
     for (uint32_t i = 0; i < schema.input_count; inputs += schema.inputs[i++].width)
-        arguments.emplace_back(view_of(schema.inputs[i], inputs, first, rows, model.in_place));
+        arguments.emplace_back(view_of(schema.inputs[i], device, inputs, first, rows, model.in_place));
     return arguments;
 }
 
 // ---- calls --------------------------------------------------------------------------------------------------------------------
 
 // The convention of stoa.export: what tells the rows of an axis without outputs, then each output column.
-void add_outputs(const script_model &model, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
+void add_outputs(const script_model &model, at::Device device, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
                  std::vector<c10::IValue> &arguments)
 {
     const stoa_schema &schema = model.package.schema;
     for (uint32_t axis = 0; axis < schema.axis_count; axis++)
         if (model.package.carriers[axis] == PACKAGE_CARRIER_EXTRA)
-            arguments.emplace_back(at::from_blob(nothing, at::IntArrayRef(int64_t{rows[axis]}), at::IntArrayRef(int64_t{0}), at::kByte));
+            arguments.emplace_back(view(nothing, int64_t{rows[axis]}, int64_t{0}, at::kByte, device));
     for (uint32_t i = 0; i < schema.output_count; i++)
         for (uint32_t k = 0; k < schema.outputs[i].width; k++, outputs++)
-            arguments.emplace_back(at::from_blob(row_address(schema.outputs[i], *outputs, first),
-                                                 at::IntArrayRef(rows_of(schema.outputs[i], rows)), at::IntArrayRef(outputs->row_stride),
-                                                 type_of(schema.outputs[i].dtype)));
+            arguments.emplace_back(view(row_address(schema.outputs[i], *outputs, first), rows_of(schema.outputs[i], rows),
+                                        outputs->row_stride, type_of(schema.outputs[i].dtype), device));
 }
 
 std::string text_of(at::IntArrayRef sizes)
@@ -166,20 +170,25 @@ std::string text_of(at::IntArrayRef sizes)
     return text + "]";
 }
 
-void store(const stoa_tensor_schema &tensor, const at::Tensor &result, const stoa_bound *outputs, uint32_t first, const uint32_t *rows)
+void store(const stoa_tensor_schema &tensor, at::Device device, const at::Tensor &result, const stoa_bound *outputs, uint32_t first,
+           const uint32_t *rows)
 {
     const int64_t count = rows_of(tensor, rows);
-    const at::Tensor column = view_of(tensor, outputs, first, rows, false);
+    const at::Tensor column = view_of(tensor, device, outputs, first, rows, false);
     if (result.scalar_type() != type_of(tensor.dtype))
         fail(STOA_EDTYPE, "output '%s': the model gives %s, the signature says %s", tensor.name, c10::toString(result.scalar_type()),
              stoa_dtype_name(tensor.dtype));
+    if (result.device() != device)
+        fail(STOA_EPLACE, "output '%s': the model gives it on %s, the queue is on %s", tensor.name, result.device().str().c_str(),
+             device.str().c_str());
     if (result.numel() != column.numel() || (count != 1 && (result.dim() == 0 || result.size(0) != count)))
         fail(STOA_ESHAPE, "output '%s': the model gives %s, the signature says %s", tensor.name, text_of(result.sizes()).c_str(),
              text_of(column.sizes()).c_str());
     column.copy_(result.reshape(column.sizes()));
 }
 
-void store_all(const script_model &model, const c10::IValue &result, const stoa_bound *outputs, uint32_t first, const uint32_t *rows)
+void store_all(const script_model &model, at::Device device, const c10::IValue &result, const stoa_bound *outputs, uint32_t first,
+               const uint32_t *rows)
 {
     const stoa_schema &schema = model.package.schema;
     std::vector<c10::IValue> results;
@@ -191,21 +200,22 @@ void store_all(const script_model &model, const c10::IValue &result, const stoa_
     for (uint32_t i = 0; i < schema.output_count; outputs += schema.outputs[i++].width) {
         if (!results[i].isTensor())
             fail(STOA_EDTYPE, "output '%s': the model gives a %s, no tensor", schema.outputs[i].name, results[i].tagKind().c_str());
-        store(schema.outputs[i], results[i].toTensor(), outputs, first, rows);
+        store(schema.outputs[i], device, results[i].toTensor(), outputs, first, rows);
     }
 }
 
 }  // namespace
 
-void call(const script_model &model, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows)
+void call(const script_model &model, const torch::jit::Module &module, at::Device device, const stoa_bound *inputs, const stoa_bound *outputs,
+          uint32_t first, const uint32_t *rows)
 {
-    std::vector<c10::IValue> arguments = input_views(model, inputs, first, rows);
-    if (model.in_place) add_outputs(model, outputs, first, rows, arguments);
+    std::vector<c10::IValue> arguments = input_views(model, device, inputs, first, rows);
+    if (model.in_place) add_outputs(model, device, outputs, first, rows, arguments);
     // The plain executor interprets the graph as it was frozen. The profiling one would record the first run and compile in the second,
     // under a process-wide lock, and again for new shapes; a queue's first events must cost what all others cost.
     const torch::jit::GraphOptimizerEnabledGuard plain(false); // of this thread
-    const c10::IValue result = model.module.get_method("forward")(std::move(arguments));
-    if (!model.in_place) store_all(model, result, outputs, first, rows);
+    const c10::IValue result = module.get_method("forward")(std::move(arguments));
+    if (!model.in_place) store_all(model, device, result, outputs, first, rows);
 }
 
 }  // namespace stoai

@@ -3,6 +3,8 @@
 #include "runtime/torchscript/script.hpp"
 
 #include <caffe2/serialize/read_adapter_interface.h>
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/version.h>
 
@@ -89,12 +91,48 @@ void describe(script_model &model)
 
 }  // namespace
 
+namespace
+{
+
+// Tracing leaves the device that it ran on in the graph, where tensors are made: they belong on the one that the module runs on.
+void move_constants(torch::jit::Block *block, at::Device device)
+{
+    for (torch::jit::Node *node : block->nodes()) {
+        if (node->kind() == torch::jit::prim::Constant && node->output()->type()->kind() == c10::TypeKind::DeviceObjType)
+            node->s_(torch::jit::attr::value, device.str());
+        for (torch::jit::Block *inner : node->blocks()) move_constants(inner, device);
+    }
+}
+
+torch::jit::Module load_on(const std::string &file, at::Device device)
+{
+    torch::jit::Module module = torch::jit::load(std::make_shared<memory_reader>(file.data(), file.size()), device);
+    module.eval();
+    for (const torch::jit::Module &part : module.modules())
+        for (const torch::jit::Method &method : part.get_methods())
+            move_constants(torch::jit::toGraphFunction(method.function()).graph()->block(), device);
+    return torch::jit::freeze(module);
+}
+
+}  // namespace
+
+torch::jit::Module module_on(script_model &model, at::Device device)
+{
+    if (!device.is_cuda()) return model.module;
+    const std::lock_guard<std::mutex> alone(model.lock);
+    for (const auto &[where, module] : model.on_devices)
+        if (where == device) return module;
+    model.on_devices.emplace_back(device, load_on(model.file, device));
+    return model.on_devices.back().second;
+}
+
 void load(const void *data, size_t bytes, const stoa_model_options *options, script_model &model)
 {
     if (!has_directory(data, bytes))
         fail(STOA_EFORMAT, "model: %zu bytes without the directory of a zip archive: not a TorchScript file, or cut short", bytes);
     torch::jit::ExtraFilesMap extra{{"stoa.json", ""}};
     model.module = torch::jit::load(std::make_shared<memory_reader>(data, bytes), at::kCPU, extra);
+    if (has_cuda()) model.file.assign(static_cast<const char *>(data), bytes);
     stoa_error err;
     if (read_description(extra["stoa.json"], options, model, &err) != STOA_OK) throw failure{err.status, err.message};
     model.in_place = model.package.manifest != nullptr;

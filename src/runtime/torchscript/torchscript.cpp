@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,8 @@
 #include <memory>
 
 #include "plugin/plugin_host.h"
+#include "stoa/buffer.h"
+#include "stoa/device.h"
 #include "stoa/memory.h"
 
 namespace stoai
@@ -24,6 +27,9 @@ namespace
 
 struct script_instance {
     const script_model *model;
+    torch::jit::Module module; // the model's, on `device`
+    at::Device device{at::kCPU};
+    stoa_queue *queue = nullptr;
     uint64_t allocations_per_call = 0, calls = 0;
 };
 
@@ -90,8 +96,15 @@ stoa_status workspace(const void *, stoa_place place, const uint32_t *, size_t *
 {
     *bytes = 0;
     if (place.type == STOA_PLACE_HOST) return STOA_OK;
-    return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'torchscript': the model is loaded for cpu, the queue's device has type %d",
-                     static_cast<int>(place.type));
+    if (place.type != STOA_PLACE_CUDA)
+        return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'torchscript': for cpu and cuda, the queue's device has type %d",
+                         static_cast<int>(place.type));
+    try {
+        need_cuda();
+        return STOA_OK;
+    } catch (...) {
+        return caught(STOA_ENOTSUP, "session", err);
+    }
 }
 
 stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows, stoa_error *err)
@@ -99,7 +112,8 @@ stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound *output
     auto *instance = static_cast<script_instance *>(handle);
     try {
         const scope inside;
-        call(*instance->model, inputs, outputs, first, rows);
+        const stream_scope stream(instance->queue, instance->device);
+        call(*instance->model, instance->module, instance->device, inputs, outputs, first, rows);
     } catch (...) {
         return caught(STOA_ERUNTIME, "run", err);
     }
@@ -114,41 +128,79 @@ struct counter final : c10::MemoryReportingInfoBase {
     bool memoryProfilingEnabled() const override { return true; }
 };
 
+// Zeros where the calls of an instance can read and write: the host's at once, a device's in the order of the queue.
+class zeros
+{
+public:
+    zeros(const script_instance &instance, size_t bytes)
+    {
+        if (!instance.device.is_cuda()) {
+            host_.resize(bytes / sizeof(double) + 1);
+            return;
+        }
+        stoa_error err;
+        stoa_status status = stoa_buffer_create(instance.queue, STOA_MEMORY_DEVICE, bytes, &buffer_, &err);
+        if (status == STOA_OK) status = stoa_queue_fill(instance.queue, stoa_buffer_data(buffer_), 0, bytes, &err);
+        if (status == STOA_OK) return;
+        stoa_buffer_release(buffer_);
+        throw failure{status, err.message};
+    }
+    ~zeros() { stoa_buffer_release(buffer_); }
+    zeros(const zeros &) = delete;
+    zeros &operator=(const zeros &) = delete;
+    char *data() { return static_cast<char *>(buffer_ ? stoa_buffer_data(buffer_) : host_.data()); }
+
+private:
+    std::vector<double> host_;
+    stoa_buffer *buffer_ = nullptr;
+};
+
+constexpr size_t warm_rows = 2, warm_bytes = warm_rows * sizeof(double); // of one value, whatever its type
+
 // A call on zeros: the interpreter's plan is made here and not in the first event, and the blocks of a call are counted.
 stoa_status warm(script_instance *instance, const uint32_t *max_rows, stoa_error *err)
 {
     const script_model &model = *instance->model;
     const stoa_schema &all = model.package.schema;
     uint32_t rows[PACKAGE_AXES_MAX];
-    for (uint32_t i = 0; i < all.axis_count; i++) rows[i] = max_rows[i] < 2 ? max_rows[i] : 2;
-    stoa_bound none{};
-    std::vector<double> zeros;
+    for (uint32_t i = 0; i < all.axis_count; i++) rows[i] = std::min<uint32_t>(max_rows[i], warm_rows);
+    const uint32_t count = all.input_count + all.output_count, input_values = stoai_package_values(all.inputs, all.input_count);
+    zeros memory(*instance, warm_bytes * stoai_package_values(model.package.tensors, count));
     std::vector<stoa_bound> values;
-    const uint32_t count = all.input_count + all.output_count;
-    zeros.resize(2 * size_t{stoai_package_values(model.package.tensors, count)});
     for (uint32_t t = 0; t < count; t++)
-        for (uint32_t k = 0; k < model.package.tensors[t].width; k++) {
-            none.data = &zeros[2 * values.size()];
-            none.row_stride = 1;
-            none.dtype = static_cast<uint32_t>(model.package.tensors[t].dtype);
-            values.push_back(none);
-        }
-    const stoa_bound *outputs = values.data() + stoai_package_values(all.inputs, all.input_count);
-    STOA_TRY(run(instance, values.data(), outputs, 0, rows, err)); // plans
+        for (uint32_t k = 0; k < model.package.tensors[t].width; k++)
+            values.push_back({memory.data() + warm_bytes * values.size(), 1, static_cast<uint32_t>(model.package.tensors[t].dtype), 0});
+    STOA_TRY(run(instance, values.data(), values.data() + input_values, 0, rows, err)); // plans
     const auto heard = std::make_shared<counter>();
     const c10::DebugInfoGuard listening(c10::DebugInfoKind::PROFILER_STATE, heard);
-    STOA_TRY(run(instance, values.data(), outputs, 0, rows, err));
+    STOA_TRY(run(instance, values.data(), values.data() + input_values, 0, rows, err));
     instance->allocations_per_call = heard->blocks;
     instance->calls = 0;
     return STOA_OK;
 }
 
-stoa_status open_instance(const void *handle, stoa_queue *, void *, size_t, const uint32_t *max_rows, void **result, stoa_error *err)
+at::Device device_of(const stoa_queue *queue) // NULL: of a check of the file, on the host
 {
+    if (!queue) return at::kCPU;
+    const stoa_place place = stoa_device_place(stoa_queue_device(queue));
+    if (place.type == STOA_PLACE_HOST) return at::kCPU;
+    return {at::kCUDA, static_cast<c10::DeviceIndex>(place.index)};
+}
+
+stoa_status open_instance(const void *handle, stoa_queue *queue, void *, size_t, const uint32_t *max_rows, void **result, stoa_error *err)
+{
+    auto *model = const_cast<script_model *>(static_cast<const script_model *>(handle)); // const but for its list of devices
     *result = nullptr;
     try {
         auto instance = std::make_unique<script_instance>();
-        instance->model = static_cast<const script_model *>(handle);
+        instance->model = model;
+        instance->queue = queue;
+        instance->device = device_of(queue);
+        {
+            const scope inside;
+            const stream_scope stream(queue, instance->device);
+            instance->module = module_on(*model, instance->device);
+        }
         STOA_TRY(warm(instance.get(), max_rows, err));
         *result = instance.release();
     } catch (...) {
@@ -157,7 +209,14 @@ stoa_status open_instance(const void *handle, stoa_queue *, void *, size_t, cons
     return STOA_OK;
 }
 
-void close_instance(void *handle) { delete static_cast<script_instance *>(handle); }
+// On a device PyTorch gives the weights' memory back looking at no other stream than the one that loaded them.
+void close_instance(void *handle)
+{
+    auto *instance = static_cast<script_instance *>(handle);
+    const bool waited = !instance->device.is_cuda() || stoa_queue_wait(instance->queue, nullptr) == STOA_OK;
+    (void)waited; // if not, the device is lost, and its memory with it
+    delete instance;
+}
 
 uint64_t run_allocations(const void *handle)
 {
