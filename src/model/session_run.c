@@ -197,8 +197,9 @@ stoa_status stoa_session_run_sizes_counted(stoa_session *session, const uint32_t
     STOA_TRY(check_bound(session, err));
     generation *g = &session->generations[session->current];
     if (g->copies && !on_host)
-        return STOA_FAIL(err, STOA_ECOPY, "session run: a tensor is copied, for which the host must know how many rows; the count is on the "
-                                          "device");
+        return STOA_FAIL(err, STOA_ECOPY,
+                         "session run: a tensor is copied, for which the host must know how many rows; the count is on the "
+                         "device");
     run_args args = {.session = session, .bindings = g};
     for (uint32_t i = 0; i < axis_count; i++) {
         if (!rows[i]) return STOA_FAIL(err, STOA_EINVAL, "session run: row count of axis '%s' is NULL", session->model->schema->axes[i]);

@@ -53,8 +53,8 @@ stoa_status stoai_staging_check(const stoa_session *session, uint32_t tensor, st
     if (session->place.type == STOA_PLACE_HOST || schema->axis == STOA_AXIS_ONE) return STOA_OK;
     for (uint32_t k = 0; k < schema->width; k++)
         if (session->scratch[k].row_stride < 1)
-            return STOA_FAIL(err, STOA_ECOPY, "tensor '%s': value %u has row stride %lld, a device's copies take 1 or more", schema->name, k,
-                             (long long)session->scratch[k].row_stride);
+            return STOA_FAIL(err, STOA_ECOPY, "tensor '%s': value %u has row stride %lld, a device's copies take 1 or more", schema->name,
+                             k, (long long)session->scratch[k].row_stride);
     return STOA_OK;
 }
 
@@ -66,7 +66,8 @@ static stoa_status copy_rows(stoa_session *session, const stoa_bound *to, const 
         copy_value(to->data, to->row_stride, from->data, from->row_stride, rows, bytes);
         return STOA_OK;
     }
-    const size_t to_pitch = rows > 1 ? (size_t)to->row_stride * bytes : bytes, from_pitch = rows > 1 ? (size_t)from->row_stride * bytes : bytes;
+    const size_t to_pitch = rows > 1 ? (size_t)to->row_stride * bytes : bytes,
+                 from_pitch = rows > 1 ? (size_t)from->row_stride * bytes : bytes;
     return stoa_queue_copy_2d(session->queue, to->data, to_pitch, from->data, from_pitch, bytes, rows, err);
 }
 

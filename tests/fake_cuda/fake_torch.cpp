@@ -4,6 +4,7 @@
 // so that what runs has had its stream set. The guards are the C interface of libtorch, as its real library has it.
 #include <ATen/EmptyTensor.h>
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/native/CPUFallback.h>
 #include <ATen/ops/_reshape_alias_native.h>
 #include <ATen/ops/as_strided_native.h>
@@ -90,9 +91,7 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef strides, std::opt
 
 at::Tensor empty(at::IntArrayRef size, std::optional<at::ScalarType> type, std::optional<at::Layout>, std::optional<at::Device>,
                  std::optional<bool>, std::optional<at::MemoryFormat> format)
-{
-    return at::detail::empty_generic(size, &allocator, c10::DispatchKeySet(c10::DispatchKey::CUDA), type.value_or(at::kFloat), format);
-}
+{ return at::detail::empty_generic(size, &allocator, c10::DispatchKeySet(c10::DispatchKey::CUDA), type.value_or(at::kFloat), format); }
 
 struct copy_task {
     at::Tensor to, from;
@@ -102,6 +101,7 @@ struct copy_task {
 void run_copy(void *user)
 {
     const c10::InferenceMode inference(true);
+    if (at::get_num_threads() > 1) at::set_num_threads(1); // of this thread
     const auto *task = static_cast<copy_task *>(user);
     task->to.copy_(task->from);
 }
@@ -134,7 +134,7 @@ at::Tensor copy_and_resize(const at::Tensor &from, const at::Tensor &to)
 
 void compute_on_host(const c10::OperatorHandle &operation, torch::jit::Stack *stack) { at::native::cpu_fallback(operation, stack); }
 
-}  // namespace
+} // namespace
 
 C10_REGISTER_GUARD_IMPL(CUDA, c10::impl::FakeGuardImpl<c10::DeviceType::CUDA>)
 

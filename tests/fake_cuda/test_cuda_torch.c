@@ -72,8 +72,8 @@ static stoa_session *make_session(const stoa_model *model, bool scattered)
     if (stoa_session_create(model, self.queue, ROWS, &options, &session, &err) != STOA_OK) fail_msg("%s", err.message);
     for (uint32_t k = 0; k < INPUTS + OUTPUTS; k++) {
         const uint32_t at = scattered && k < INPUTS ? INPUTS - 1 - k : k;
-        columns[k] = stoa_column_over((float *)stoa_buffer_data(self.columns) + at * PITCH, STOA_FLOAT32, PITCH, 1,
-                                      stoa_device_place(self.device));
+        columns[k] =
+            stoa_column_over((float *)stoa_buffer_data(self.columns) + at * PITCH, STOA_FLOAT32, PITCH, 1, stoa_device_place(self.device));
     }
     OK(stoa_session_bind(session, "x", stoa_tensor_of(columns, INPUTS), NULL));
     OK(stoa_session_bind(session, "y", stoa_tensor_of(columns + INPUTS, OUTPUTS), NULL));

@@ -91,7 +91,7 @@ void load(const void *data, size_t bytes, const stoa_model_options *options, scr
 torch::jit::Module module_on(script_model &model, at::Device device);
 
 // One call of forward on the device of `module`; results of files without a manifest are copied into the outputs.
-void call(const script_model &model, const torch::jit::Module &module, at::Device device, const stoa_bound *inputs, const stoa_bound *outputs,
-          uint32_t first, const uint32_t *rows);
+void call(const script_model &model, const torch::jit::Module &module, at::Device device, const stoa_bound *inputs,
+          const stoa_bound *outputs, uint32_t first, const uint32_t *rows);
 
 }  // namespace stoai

@@ -138,7 +138,8 @@ at::Tensor view_of(const stoa_tensor_schema &tensor, at::Device device, const st
                 type_of(tensor.dtype), device);
 }
 
-std::vector<c10::IValue> input_views(const script_model &model, at::Device device, const stoa_bound *inputs, uint32_t first, const uint32_t *rows)
+std::vector<c10::IValue> input_views(const script_model &model, at::Device device, const stoa_bound *inputs, uint32_t first,
+                                     const uint32_t *rows)
 {
     const stoa_schema &schema = model.package.schema;
     std::vector<c10::IValue> arguments;
@@ -206,8 +207,8 @@ void store_all(const script_model &model, at::Device device, const c10::IValue &
 
 }  // namespace
 
-void call(const script_model &model, const torch::jit::Module &module, at::Device device, const stoa_bound *inputs, const stoa_bound *outputs,
-          uint32_t first, const uint32_t *rows)
+void call(const script_model &model, const torch::jit::Module &module, at::Device device, const stoa_bound *inputs,
+          const stoa_bound *outputs, uint32_t first, const uint32_t *rows)
 {
     std::vector<c10::IValue> arguments = input_views(model, device, inputs, first, rows);
     if (model.in_place) add_outputs(model, device, outputs, first, rows, arguments);

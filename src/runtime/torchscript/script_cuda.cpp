@@ -42,13 +42,14 @@ const cuda_library &library()
     return cuda;
 }
 
-}  // namespace
+} // namespace
 
 bool has_cuda() { return library().reason.empty(); }
 
 void need_cuda()
 {
-    if (!has_cuda()) fail(STOA_ENOTSUP, "runtime 'torchscript': this libtorch (" TORCH_VERSION ") has no CUDA: %s", library().reason.c_str());
+    if (!has_cuda())
+        fail(STOA_ENOTSUP, "runtime 'torchscript': this libtorch (" TORCH_VERSION ") has no CUDA: %s", library().reason.c_str());
 }
 
 stream_scope::stream_scope(stoa_queue *queue, at::Device device)
@@ -63,4 +64,4 @@ stream_scope::~stream_scope()
     if (guard_) library().delete_guard(guard_);
 }
 
-}  // namespace stoai
+} // namespace stoai
