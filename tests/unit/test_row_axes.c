@@ -77,12 +77,13 @@ static void bind_columns(stoa_session *session, const char *name, void *data, st
 
 /* ---- a net of nodes and edges ---------------------------------------------------------------------------------------- */
 
-/* Two rounds of messages: m = relu(W (x[from] - x[to])), x = tanh(x + sum of m over the edges that end there); the output on the
- * edges takes values of both rounds, so that columns of every pass are read by a later one. */
+/* Rounds of messages: m = relu(W (x[from] - x[to])), x = tanh(x + sum of m over the edges that end there); the output on the
+ * edges takes values of the first and the last round, so that what is kept of a row lives for different times. */
 static const float weights[WIDTH * WIDTH] = {0.5f, -1.25f, 0.75f, 2.0f};
 
-static void make_graph_net(void)
+static void make_graph_net(int rounds)
 {
+    char in[64] = "x", last[64];
     model.graph.size = 0;
     add_input_of(&model, "nodes", "x", ONNX_FLOAT, DIMS(WIDTH));
     add_input_of(&model, "edges", "from", ONNX_INT64, DIMS(-1));
@@ -93,9 +94,8 @@ static void make_graph_net(void)
     add_node(&model, "Squeeze", "to last", "to_row", (char *)NULL);
     add_node(&model, "Shape", "x", "shape", (char *)NULL);
     add_node(&model, "ConstantOfShape", "shape", "none", (char *)NULL);
-    const char *in = "x";
-    for (int round = 1; round <= 2; round++) {
-        char text[64], name[64];
+    for (int round = 1; round <= rounds; round++) {
+        char text[96], name[64];
 #define NAMED(buffer, format) (snprintf(buffer, sizeof(buffer), format, round), buffer)
         (void)snprintf(text, sizeof text, "%s from", in);
         add_node(&model, "Gather", text, NAMED(name, "a%d"), (char *)NULL);
@@ -109,10 +109,11 @@ static void make_graph_net(void)
         (void)snprintf(text, sizeof text, "%s s%d", in, round);
         add_node(&model, "Add", text, NAMED(name, "t%d"), (char *)NULL);
         add_node(&model, "Tanh", NAMED(text, "t%d"), NAMED(name, "x%d"), (char *)NULL);
-        in = "x1";
+        (void)snprintf(in, sizeof in, "x%d", round);
     }
-    add_node(&model, "Mul", "m1 m2", "edge_out", (char *)NULL);
-    add_node(&model, "Identity", "x2", "node_out", (char *)NULL);
+    (void)snprintf(last, sizeof last, "m1 m%d", rounds);
+    add_node(&model, "Mul", last, "edge_out", (char *)NULL);
+    add_node(&model, "Identity", in, "node_out", (char *)NULL);
     add_output(&model, "node_out");
     add_output(&model, "edge_out");
 }
@@ -147,7 +148,7 @@ static void compare(const float *got, const double *expected, uint32_t rows, con
             fail_msg("%s, row %u of %u: %.9g, %.9g expected", what, i, rows, (double)got[i], expected[i]);
 }
 
-static void check_event(stoa_session *session, graph_event *e, uint32_t nodes, uint32_t edges)
+static void check_event(stoa_session *session, graph_event *e, int rounds, uint32_t nodes, uint32_t edges)
 {
     static double x[WIDTH][NODES_MAX], m1[WIDTH][EDGES_MAX], m2[WIDTH][EDGES_MAX];
     for (uint32_t k = 0; k < WIDTH; k++)
@@ -161,8 +162,7 @@ static void check_event(stoa_session *session, graph_event *e, uint32_t nodes, u
     e->edges = edges;
     if (edges % 2) OK(stoa_session_run_sizes(session, (const uint32_t[]){nodes, edges}, 2, &err));
     else OK(stoa_session_run_sizes_counted(session, (const uint32_t *const[]){&e->nodes, &e->edges}, 2, &err));
-    reference_round(e, nodes, edges, x, m1);
-    reference_round(e, nodes, edges, x, m2);
+    for (int round = 1; round <= rounds; round++) reference_round(e, nodes, edges, x, round == 1 ? m1 : m2);
     for (uint32_t k = 0; k < WIDTH; k++) {
         for (uint32_t i = 0; i < edges; i++) m1[k][i] *= m2[k][i];
         compare(e->nodes_out[k], x[k], nodes, "nodes");
@@ -170,29 +170,48 @@ static void check_event(stoa_session *session, graph_event *e, uint32_t nodes, u
     }
 }
 
+static const uint32_t axis_rows[] = {NODES_MAX, EDGES_MAX};
+
+static void open_graph_net(graph_event *e, int rounds, stoa_model **net, stoa_session **session)
+{
+    const stoa_session_options options = {sizeof options, 0, axis_rows, 2};
+    make_graph_net(rounds);
+    OK(load(net));
+    OK(stoa_session_create(*net, queue, 0, &options, session, &err));
+    bind_columns(*session, "x", e->x, STOA_FLOAT32, NODES_MAX, WIDTH);
+    bind_columns(*session, "from", e->from, STOA_INT64, EDGES_MAX, 1);
+    bind_columns(*session, "to", e->to, STOA_UINT32, EDGES_MAX, 1);
+    bind_columns(*session, "node_out", e->nodes_out, STOA_FLOAT32, NODES_MAX, WIDTH);
+    bind_columns(*session, "edge_out", e->edges_out, STOA_FLOAT32, EDGES_MAX, WIDTH);
+}
+
+/* A row that is not there fails the run on the host, not the process, and the next run is fine; a GPU has none to tell. */
+static void check_bad_rows(stoa_session *session, graph_event *e)
+{
+    check_event(session, e, 2, 8, 5);
+    e->to[3] = 9;
+    const stoa_status failed = device_is_host() ? STOA_ERUNTIME : STOA_OK;
+    assert_int_equal(stoa_session_run_sizes(session, (const uint32_t[]){8, 5}, 2, &err), failed);
+    if (device_is_host()) assert_non_null(strstr(err.message, "row 9 of axis 'nodes'"));
+    if (device_is_host()) assert_non_null(strstr(err.message, "8 rows"));
+    assert_int_equal(stoa_session_run_sizes(session, (const uint32_t[]){0, 1}, 2, &err), failed);
+    check_event(session, e, 2, 8, 5);
+}
+
 static void test_graph_net(void **state)
 {
     (void)state;
     graph_event *e = take_memory(sizeof *e);
     static const uint32_t sizes[][2] = {{1, 1}, {1, 0}, {3, 7}, {40, 11}, {7, 600}, {NODES_MAX, EDGES_MAX}, {NODES_MAX, 5}};
-    const uint32_t axis_rows[] = {NODES_MAX, EDGES_MAX};
-    const stoa_session_options options = {sizeof options, 0, axis_rows, 2};
     stoa_model *net;
     stoa_session *session;
-    make_graph_net();
-    OK(load(&net));
+    open_graph_net(e, 2, &net, &session);
     const stoa_schema *schema = stoa_model_schema(net);
     assert_int_equal(schema->axis_count, 2);
     assert_string_equal(schema->axes[1], "edges");
     assert_string_equal(schema->outputs[0].rows_name, "nodes");
     assert_string_equal(schema->outputs[1].rows_name, "edges");
-    OK(stoa_session_create(net, queue, 0, &options, &session, &err));
-    bind_columns(session, "x", e->x, STOA_FLOAT32, NODES_MAX, WIDTH);
-    bind_columns(session, "from", e->from, STOA_INT64, EDGES_MAX, 1);
-    bind_columns(session, "to", e->to, STOA_UINT32, EDGES_MAX, 1);
-    bind_columns(session, "node_out", e->nodes_out, STOA_FLOAT32, NODES_MAX, WIDTH);
-    bind_columns(session, "edge_out", e->edges_out, STOA_FLOAT32, EDGES_MAX, WIDTH);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_event(session, e, sizes[i][0], sizes[i][1]);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_event(session, e, 2, sizes[i][0], sizes[i][1]);
 
     stoa_session_stats stats = {.struct_size = sizeof stats};
     OK(stoa_session_get_stats(session, &stats, &err));
@@ -201,18 +220,32 @@ static void test_graph_net(void **state)
 
     assert_int_equal(stoa_session_run_sizes_counted(session, (const uint32_t *const[]){&axis_rows[0], NULL}, 2, &err), STOA_EINVAL);
     assert_int_equal(stoa_session_run_sizes_counted(session, (const uint32_t *const[]){&axis_rows[0]}, 1, &err), STOA_EINVAL);
-
-    /* A row that is not there fails the run on the host, not the process, and the next run is fine; a GPU has none to tell. */
-    check_event(session, e, 8, 5);
-    e->to[3] = 9;
-    const stoa_status failed = device_is_host() ? STOA_ERUNTIME : STOA_OK;
-    assert_int_equal(stoa_session_run_sizes(session, (const uint32_t[]){8, 5}, 2, &err), failed);
-    if (device_is_host()) assert_non_null(strstr(err.message, "row 9 of axis 'nodes'"));
-    if (device_is_host()) assert_non_null(strstr(err.message, "8 rows"));
-    assert_int_equal(stoa_session_run_sizes(session, (const uint32_t[]){0, 1}, 2, &err), failed);
-    check_event(session, e, 8, 5);
+    check_bad_rows(session, e);
     stoa_session_destroy(session);
     stoa_model_destroy(net);
+}
+
+/* What a round keeps is forgotten two rounds later: more rounds take no more memory. */
+static void test_memory_of_rounds(void **state)
+{
+    (void)state;
+    graph_event *e = take_memory(sizeof *e);
+    uint64_t bytes[2];
+    for (int i = 0; i < 2; i++) {
+        const int rounds = i == 0 ? 4 : 11;
+        stoa_model *net;
+        stoa_session *session;
+        open_graph_net(e, rounds, &net, &session);
+        check_event(session, e, rounds, NODES_MAX, EDGES_MAX);
+        check_event(session, e, rounds, 7, 600);
+        stoa_session_stats stats = {.struct_size = sizeof stats};
+        OK(stoa_session_get_stats(session, &stats, &err));
+        bytes[i] = stats.workspace_bytes;
+        stoa_session_destroy(session);
+        stoa_model_destroy(net);
+    }
+    if (bytes[0] != bytes[1])
+        fail_msg("workspace: %llu bytes for 4 rounds, %llu for 11", (unsigned long long)bytes[0], (unsigned long long)bytes[1]);
 }
 
 /* Rows that name others of their own axis: a run of some rows counts from its first. */
@@ -387,10 +420,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_graph_net),
-        cmocka_unit_test(test_own_axis),
-        cmocka_unit_test(test_reductions),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_graph_net),  cmocka_unit_test(test_memory_of_rounds), cmocka_unit_test(test_own_axis),
+        cmocka_unit_test(test_reductions), cmocka_unit_test(test_refused),
     };
     require_device();
     return cmocka_run_group_tests(tests, open_queue, close_queue);

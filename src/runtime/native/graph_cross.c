@@ -15,7 +15,7 @@ uint32_t stoai_graph_keep(lowering *l, uint32_t rows, native_type type, uint32_t
             return UINT32_MAX;
         }
         l->kept_columns = list;
-        list[l->kept_count++] = (native_kept){rows - 1, type};
+        list[l->kept_count++] = (native_kept){.axis = rows - 1, .type = type};
     }
     return first;
 }

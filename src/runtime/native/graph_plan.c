@@ -3,6 +3,7 @@
  * the steps that read its columns, and one before those that come `after` it, so that most columns live in one pass. All steps of a
  * pass and an axis are a program. Columns that a later pass reads are kept in memory, inputs are loaded again. A model of one
  * axis that gathers nothing is one program. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/native/graph.h"
@@ -140,6 +141,69 @@ static stoa_status write_program(const planner *p, uint32_t pass, uint32_t rows,
     return l->status;
 }
 
+/* ---- memory of kept columns --------------------------------------------------------------------------------------------- */
+
+/* A kept column, and the first and the last program that touches it. */
+typedef struct lifetime {
+    uint32_t column, first, last;
+} lifetime;
+
+static int by_first(const void *a, const void *b)
+{
+    const lifetime *x = a, *y = b;
+    return x->first != y->first ? (x->first > y->first) - (x->first < y->first) : (x->column > y->column) - (x->column < y->column);
+}
+
+static int by_last(const void *a, const void *b)
+{
+    const lifetime *x = a, *y = b;
+    return x->last != y->last ? (x->last > y->last) - (x->last < y->last) : (x->column > y->column) - (x->column < y->column);
+}
+
+static void find_lifetimes(const native_plan *plan, lifetime *of)
+{
+    for (uint32_t k = 0; k < plan->kept_count; k++) of[k] = (lifetime){k, UINT32_MAX, UINT32_MAX};
+    for (uint32_t p = 0; p < plan->program_count; p++)
+        for (uint32_t i = 0; i < plan->programs[p].step_count; i++) {
+            const native_step *s = &plan->programs[p].steps[i];
+            for (uint32_t k = s->first_value; s->space == NATIVE_KEPT && k < s->first_value + s->count; k++) {
+                if (of[k].first == UINT32_MAX) of[k].first = p;
+                of[k].last = p;
+            }
+        }
+}
+
+/* Columns of one axis and size, in the order in which they begin, each take the memory of the one that ends first, if that ended. */
+static void share_memory_of(native_plan *plan, uint32_t axis, bool wide, const lifetime *begins, const lifetime *ends)
+{
+    uint32_t next = 0;
+#define IS_OF(k) (plan->kept[k].axis == axis && (plan->kept[k].type == NATIVE_F64 || plan->kept[k].type == NATIVE_I64) == wide)
+    for (uint32_t i = 0; i < plan->kept_count; i++) {
+        native_kept *column = &plan->kept[begins[i].column];
+        if (!IS_OF(begins[i].column)) continue;
+        column->memory = begins[i].column;
+        while (next < plan->kept_count && !IS_OF(ends[next].column)) next++;
+        if (next < plan->kept_count && ends[next].last < begins[i].first) column->memory = plan->kept[ends[next++].column].memory;
+    }
+#undef IS_OF
+}
+
+static bool share_memory(lowering *l, native_plan *plan)
+{
+    lifetime *begins = stoai_graph_take(l, plan->kept_count + 1, sizeof *begins);
+    lifetime *ends = stoai_graph_take(l, plan->kept_count + 1, sizeof *ends);
+    if (!begins || !ends) return false;
+    find_lifetimes(plan, begins);
+    memcpy(ends, begins, plan->kept_count * sizeof *ends);
+    qsort(begins, plan->kept_count, sizeof *begins, by_first);
+    qsort(ends, plan->kept_count, sizeof *ends, by_last);
+    for (uint32_t axis = 0; axis < l->axis_count; axis++) {
+        share_memory_of(plan, axis, false, begins, ends);
+        share_memory_of(plan, axis, true, begins, ends);
+    }
+    return true;
+}
+
 stoa_status stoai_graph_plan(lowering *l, native_plan *plan, uint64_t *flop_per_row)
 {
     planner p = {.l = l};
@@ -159,5 +223,6 @@ stoa_status stoai_graph_plan(lowering *l, native_plan *plan, uint64_t *flop_per_
     plan->crosses_rows = p.crosses_rows;
     for (uint32_t pass = p.pass_count; pass-- > 0;)
         for (uint32_t axis = 0; axis < l->axis_count; axis++) STOA_TRY(write_program(&p, pass, axis + 1, plan, flop_per_row));
-    return STOA_OK;
+    (void)share_memory(l, plan);
+    return l->status;
 }

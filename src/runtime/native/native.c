@@ -115,8 +115,9 @@ static size_t place_kept(const native_plan *plan, stoa_place place, const uint32
         const native_kept *column = &plan->kept[i];
         const size_t lines = max_rows[column->axis] * stoa_dtype_bytes(dtypes[column->type]) / LINE_BYTES + 1;
         if (kept) kept[i] = (stoa_bound){memory + used, 1, dtypes[column->type], 0};
-        used += (lines | 1u) * LINE_BYTES;
+        if (column->memory == i) used += (lines | 1u) * LINE_BYTES;
     }
+    for (uint32_t i = 0; kept && i < plan->kept_count; i++) kept[i].data = kept[plan->kept[i].memory].data;
     return used;
 }
 

@@ -203,6 +203,7 @@ typedef struct native_program {
 typedef struct native_kept {
     uint32_t axis;
     native_type type;
+    uint32_t memory; /* its own number, or that of a column used in earlier programs only, whose memory it takes over */
 } native_kept;
 
 /* The compiled model: programs in the order in which they run, one for most models. */
