@@ -322,6 +322,7 @@ stoa_status stoai_aoti_call(const aoti_model *model, aoti_container container, s
         stream = stoa_queue_native(context->queue);
     }
     context->message[0] = 0;
+    context->out_of_memory = false;
     memset(arguments, 0, model->argument_count * sizeof *arguments);
     int32_t failed = make_arguments(model, context, arguments, inputs, outputs, first, rows);
     if (!failed)
@@ -331,6 +332,7 @@ stoa_status stoai_aoti_call(const aoti_model *model, aoti_container container, s
         if (arguments[i]) model->host.delete_tensor(arguments[i]);
     if (result) model->host.delete_tensor(result);
     if (!failed) return STOA_OK;
-    return STOA_FAIL(err, STOA_ERUNTIME, "package '%s': %s", stoai_package_text(&model->package, "name", ""),
+    return STOA_FAIL(err, context->out_of_memory ? STOA_ENOMEM : STOA_ERUNTIME, "package '%s': %s",
+                     stoai_package_text(&model->package, "name", ""),
                      context->message[0] ? context->message : "the model failed without a message");
 }

@@ -114,7 +114,9 @@ int32_t stoai_shim_empty(int64_t dim, const int64_t *sizes, const int64_t *strid
                                context->device_type, context->device_index);
     void *data = stoai_shim_block(context, bytes);
     if (!data)
-        return stoai_shim_fail("%zu bytes of intermediate memory do not fit the workspace of %zu bytes", bytes, context->arena.bytes);
+        return context->out_of_memory
+                   ? stoai_shim_fail("no memory for an intermediate tensor of %zu bytes", bytes)
+                   : stoai_shim_fail("%zu bytes of intermediate memory do not fit the workspace of %zu bytes", bytes, context->arena.bytes);
     const shim_storage storage = {
         .data = data, .bytes = bytes, .is_block = true, .device_type = device_type, .device_index = context->device_index};
     return make_with_storage(&storage, dim, sizes, strides, 0, type, result);

@@ -68,6 +68,7 @@ struct shim_context {
     } recycled[SHIM_RECYCLED]; /* C++ blocks that the model gave back, for its next run */
     uint64_t allocations;    /* that reached the C library during runs */
     char message[512];       /* of the first failure of the run */
+    bool out_of_memory;      /* the run failed for want of memory, not for its workspace */
 };
 
 /** Make a context with `tensors` objects over `bytes` of memory at `base`; base NULL plans, a queue of a GPU needs neither.

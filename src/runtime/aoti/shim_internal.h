@@ -17,11 +17,13 @@ void *stoai_shim_lookup(const shim_symbol *table, const char *name);
 /* The C++ library's functions that guards stand before, by their mangled names; references are pointers in this ABI. */
 #define SHIM_OSTREAM_INSERT "_ZSt16__ostream_insertIcSt11char_traitsIcEERSt13basic_ostreamIT_T0_ES6_PKS3_l"
 #define SHIM_OSTREAM_TEXT "_ZStlsISt11char_traitsIcEERSt13basic_ostreamIcT_ES5_PKc"
+#define SHIM_OSTREAM_CHARACTER "_ZStlsISt11char_traitsIcEERSt13basic_ostreamIcT_ES5_c"
 typedef struct shim_cxx {
     void *(*allocate)(size_t bytes);   /* operator new */
     void (*release)(void *block);      /* operator delete; NULL is nothing */
     void *(*insert)(void *stream, const char *text, long length);
     void *(*text)(void *stream, const char *text);
+    void *(*character)(void *stream, char character);
     void *error_stream;                /* std::cerr */
 } shim_cxx;
 /** Those of the C++ library that models run with; NULL when there is none.  threads any */

@@ -92,7 +92,10 @@ void *stoai_shim_block(shim_context *context, size_t bytes)
     shim_block block = {.bytes = (bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN + (bytes == 0) * BLOCK_ALIGN};
     uint32_t at = arena->count;
     if (block.bytes < bytes || arena->count == SHIM_BLOCKS_MAX) return NULL;
-    if (!(context->queue ? take_of_queue(context, &block) : take_of_arena(arena, &block, &at))) return NULL;
+    if (!(context->queue ? take_of_queue(context, &block) : take_of_arena(arena, &block, &at))) {
+        context->out_of_memory = !arena->base;
+        return NULL;
+    }
     memmove(&arena->blocks[at + 1], &arena->blocks[at], (arena->count - at) * sizeof *arena->blocks);
     arena->blocks[at] = block;
     arena->count++;
@@ -205,6 +208,12 @@ static void *ostream_text(void *stream, const char *text)
     return stream == cxx->error_stream ? stream : cxx->text(stream, text);
 }
 
+static void *ostream_character(void *stream, char character)
+{
+    const shim_cxx *cxx = stoai_shim_cxx();
+    return stream == cxx->error_stream ? stream : cxx->character(stream, character);
+}
+
 #define SYMBOL(name, function) {name, (void (*)(void))(function)}
 static const shim_symbol guards[] = {
     SYMBOL("_Znwm", cxx_new),
@@ -212,6 +221,7 @@ static const shim_symbol guards[] = {
     SYMBOL("malloc", counted_malloc),
     SYMBOL(SHIM_OSTREAM_INSERT, ostream_insert),
     SYMBOL(SHIM_OSTREAM_TEXT, ostream_text),
+    SYMBOL(SHIM_OSTREAM_CHARACTER, ostream_character),
     {NULL, NULL},
 };
 

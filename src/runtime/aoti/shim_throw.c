@@ -40,6 +40,7 @@ static void find_cxx(void)
                   {"_ZdlPv", &cxx.release},
                   {SHIM_OSTREAM_INSERT, &cxx.insert},
                   {SHIM_OSTREAM_TEXT, &cxx.text},
+                  {SHIM_OSTREAM_CHARACTER, &cxx.character},
                   {"_ZSt4cerr", &cxx.error_stream}};
     void *library = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL); /* stays: models need it too */
     cxx_is_whole = library != NULL;

@@ -41,8 +41,9 @@ static stoa_status make_weight(const aoti_model *model, const aoti_weights *weig
     if (offset > model->blob.bytes || bytes > model->blob.bytes - offset)
         return STOA_FAIL(err, STOA_EFORMAT, "package: weight '%s' lies at %llu to %llu of %zu bytes", name, (unsigned long long)offset,
                          (unsigned long long)(offset + bytes), model->blob.bytes);
+    /* Everything else that could be wrong with a tensor was looked at above. */
     if (model->host.from_blob(data + offset, dim, sizes, strides, 0, type, model->device_type, index, tensor))
-        return STOA_FAIL(err, STOA_ERUNTIME, "package: no tensor can be made of weight '%s'", name);
+        return STOA_FAIL(err, STOA_ENOMEM, "package: no memory for the tensor object of weight '%s'", name);
     return STOA_OK;
 }
 

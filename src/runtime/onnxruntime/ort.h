@@ -24,6 +24,8 @@ typedef struct ort_scratch {
 ort_scratch *stoai_ort_scratch_enter(ort_scratch *scratch);
 void *stoai_ort_block(size_t bytes);
 void stoai_ort_unblock(void *block);
+/** Whether this thread was refused memory since the last call: ONNX Runtime's own codes do not tell. */
+bool stoai_ort_memory_refused(void);
 
 /* What there is once in a process: set at the first use, never undone. */
 typedef struct ort_library {
@@ -37,7 +39,8 @@ typedef struct ort_library {
 /** The library, loaded and with its environment.   errors ENOTSUP not found, or too old, with both versions */
 stoa_status stoai_ort_library(const ort_library **library, stoa_error *err);
 
-/** STOA_OK for NULL; otherwise takes the status: its first line behind `what`, its code in `native`, ENOTSUP for what it does not implement. */
+/** STOA_OK for NULL; otherwise takes the status: its first line behind `what`, its code in `native`, ENOTSUP for what it does not implement, ENOMEM
+ *  where memory was refused. */
 stoa_status stoai_ort_check(const ort_library *library, ort_status *status, stoa_status otherwise, const char *what, stoa_error *err);
 
 typedef struct ort_tensor {

@@ -31,10 +31,11 @@ static void be_silent(void *user, int severity, const char *category, const char
 
 stoa_status stoai_ort_check(const ort_library *library, ort_status *status, stoa_status otherwise, const char *what, stoa_error *err)
 {
+    const bool no_memory = stoai_ort_memory_refused();
     if (!status) return STOA_OK;
     const char *text = library->api.GetErrorMessage(status);
     const int code = library->api.GetErrorCode(status);
-    const stoa_status result = code == ORT_NOT_IMPLEMENTED ? STOA_ENOTSUP : otherwise;
+    const stoa_status result = no_memory ? STOA_ENOMEM : code == ORT_NOT_IMPLEMENTED ? STOA_ENOTSUP : otherwise;
     (void)stoa_error_set(err, result, code, STOA_HERE, "%s: ONNX Runtime: %.*s", what, (int)strcspn(text, "\n"), text);
     library->api.ReleaseStatus(status);
     return result;

@@ -13,6 +13,7 @@ typedef struct block_header {
 _Static_assert(sizeof(block_header) <= BLOCK_ALIGN, "the header keeps the alignment");
 
 static _Thread_local ort_scratch *current;
+static _Thread_local bool refused;
 
 ort_scratch *stoai_ort_scratch_enter(ort_scratch *scratch)
 {
@@ -54,10 +55,18 @@ void *stoai_ort_block(size_t bytes)
     if (current && reserve(current, whole, &header.offset)) header.owner = current;
     if (header.owner && current->base) header.heap_bytes = 0;
     char *block = header.heap_bytes ? stoa_alloc(whole, BLOCK_ALIGN) : current->base + header.offset;
+    refused = refused || !block;
     if (!block) return NULL;
     if (current && current->base && header.heap_bytes) current->allocations++;
     memcpy(block, &header, sizeof header);
     return block + BLOCK_ALIGN;
+}
+
+bool stoai_ort_memory_refused(void)
+{
+    const bool was = refused;
+    refused = false;
+    return was;
 }
 
 static void release(ort_scratch *scratch, size_t offset)
