@@ -149,25 +149,34 @@ static stoa_status dth_next(scout_frames *f, scout_chunk *chunk, uint32_t *fault
 static bool cms_is_orbit(const scout_frames *f, size_t at)
 { return f->bytes - at >= CMS_ORBIT_HEADER && load16(f->data + at) == CMS_ORBIT_VERSION && load32(f->data + at + 4) == f->run; }
 
+/* The next orbit's header behind `at`, or the end. Headers and words alike lie 8 bytes apart, or a multiple. */
+static size_t cms_search(const scout_frames *f, size_t at)
+{
+    do at = f->bytes - at > 8 ? at + 8 : f->bytes;
+    while (at < f->bytes && !cms_is_orbit(f, at));
+    return at;
+}
+
 static stoa_status cms_next(scout_frames *f, scout_chunk *chunk, uint32_t *faults, bool *more, stoa_error *err)
 {
     (void)err;
     if (f->at < f->bytes && !cms_is_orbit(f, f->at)) {
         const bool cut = f->bytes - f->at < CMS_ORBIT_HEADER;
         faults[cut ? RECO_SCOUT_FAULT_CUT : RECO_SCOUT_FAULT_BAD_MAGIC]++;
-        do f->at = f->bytes - f->at > 8 ? f->at + 8 : f->bytes;
-        while (f->at < f->bytes && !cms_is_orbit(f, f->at));
+        f->at = cms_search(f, f->at);
     }
     *more = f->at < f->bytes;
     if (!*more) return STOA_OK;
     const uint8_t *header = f->data + f->at;
     const size_t left = f->bytes - f->at - CMS_ORBIT_HEADER;
     size_t payload = load32(header + 16);
-    if (payload > left) {
+    if (payload > left) { /* the file is cut, or the size is wrong and others follow */
         faults[RECO_SCOUT_FAULT_CUT]++;
-        payload = left;
+        payload = cms_search(f, f->at + CMS_ORBIT_HEADER - 8) - f->at - CMS_ORBIT_HEADER;
+    } else if (payload % sizeof(uint64_t) != 0) {
+        faults[RECO_SCOUT_FAULT_SHORT_BLOCK]++;
+        payload -= payload % sizeof(uint64_t); /* what follows is looked for where it can be */
     }
-    if (payload % sizeof(uint64_t) != 0) faults[RECO_SCOUT_FAULT_SHORT_BLOCK]++;
     *chunk = (scout_chunk){.words = (const uint64_t *)(const void *)(header + CMS_ORBIT_HEADER),
                            .count = payload / sizeof(uint64_t),
                            .begins = true,

@@ -321,6 +321,60 @@ static void test_cms_faults(void **state)
     free(orbit.bytes);
 }
 
+/* Sizes of a CMSSW orbit that are wrong: the next orbit is found, and of this one what is whole is kept. */
+static void test_cms_sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t more_bytes;
+        uint32_t events; /* kept of the first orbit */
+        uint32_t faults[RECO_SCOUT_FAULT_COUNT_];
+    } cases[] = {
+        {-4, EVENTS - 1, {[RECO_SCOUT_FAULT_SHORT_BLOCK] = 1, [RECO_SCOUT_FAULT_COUNT] = 1, [RECO_SCOUT_FAULT_BAD_MAGIC] = 1}},
+        {-8, EVENTS - 1, {[RECO_SCOUT_FAULT_COUNT] = 1, [RECO_SCOUT_FAULT_BAD_MAGIC] = 1}},
+        {4, EVENTS, {[RECO_SCOUT_FAULT_SHORT_BLOCK] = 1}},
+        {1 << 24, EVENTS, {[RECO_SCOUT_FAULT_CUT] = 1}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        sample s = {0};
+        for (uint32_t o = 0; o < 2; o++) {
+            sample orbit = {0};
+            small_orbit(&orbit, SAMPLE_ORBIT + o);
+            sample_frame(&s, RECO_SCOUT_CMSRAW, 7, SAMPLE_ORBIT + o, &orbit);
+            free(orbit.bytes);
+        }
+        int32_t size;
+        memcpy(&size, s.bytes + 32 + 16, sizeof size);
+        size += cases[c].more_bytes;
+        memcpy(s.bytes + 32 + 16, &size, sizeof size);
+        const tally t = read_sample(&s, RECO_SCOUT_CMSRAW, 1000);
+        assert_int_equal(t.orbits, 2);
+        assert_int_equal(t.events, EVENTS + cases[c].events);
+        for (uint32_t f = 0; f < RECO_SCOUT_FAULT_COUNT_; f++)
+            if (t.faults[f] != cases[c].faults[f] && f != RECO_SCOUT_FAULT_ZERO)
+                fail_msg("size %+d: %s %llu times", cases[c].more_bytes, reco_scout_fault_name(f), (unsigned long long)t.faults[f]);
+        free(s.bytes);
+    }
+}
+
+/* A block within an orbit that has less than the 255 x 32 bytes of one: an event or two lose words, those behind are found again. */
+static void test_short_block(void **state)
+{
+    (void)state;
+    sample s = {0};
+    dth_orbits(&s);
+    uint8_t *block = block_of(&s, 1), *next = block_of(&s, 2);
+    block[6] -= 3;
+    s.count -= 3 * 32;
+    memmove(next - 3 * 32, next, s.count - (size_t)(next - 3 * 32 - s.bytes));
+    const tally t = read_sample(&s, RECO_SCOUT_DTH256, 1000);
+    assert_int_equal(t.faults[RECO_SCOUT_FAULT_SHORT_BLOCK], 1);
+    assert_int_equal(t.orbits, 2);
+    assert_in_range(t.events, 302 - 2, 302 - 1);
+    assert_int_equal(t.faults[RECO_SCOUT_FAULT_COUNT], 302 - t.events);
+    free(s.bytes);
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -377,6 +431,32 @@ static void test_socket(void **state)
     assert_true(t.hash == first.hash);
     assert_int_equal(t.events, first.events);
     assert_int_equal(fault_sum(&t), 0);
+}
+
+/* A sender that dies inside a block: what came whole is kept, the orbit counts as cut. */
+static void test_socket_dies(void **state)
+{
+    (void)state;
+    sample part = {0};
+    dth_orbits(&part);
+    part.count -= 5000; /* in the last block but one, and in no whole word */
+    part.count -= 3;
+    int ends[2];
+    pthread_t thread;
+    reco_scout_reader *reader;
+    const reco_scout_options o = RECO_SCOUT_OPTIONS_INIT;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    sender s = {ends[1], &part};
+    assert_int_equal(pthread_create(&thread, NULL, send_all, &s), 0);
+    OK(reco_scout_attach(ends[0], &o, &reader, &err));
+    const tally t = read_all(reader, &o), same = read_sample(&part, RECO_SCOUT_DTH256, o.crossings_max);
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    assert_int_equal(t.faults[RECO_SCOUT_FAULT_CUT], 1);
+    assert_int_equal(t.orbits, 2);
+    assert_in_range(t.events, 151, 301);
+    assert_true(t.hash == same.hash && t.events == same.events);
+    free(part.bytes);
 }
 
 /* ---- Real files. ---- */
@@ -437,7 +517,8 @@ int main(void)
         cmocka_unit_test(test_formats_agree),    cmocka_unit_test(test_unaligned),    cmocka_unit_test(test_event_faults),
         cmocka_unit_test(test_padding_and_cuts), cmocka_unit_test(test_frame_faults), cmocka_unit_test(test_cms_faults),
         cmocka_unit_test(test_errors),           cmocka_unit_test(test_socket),       cmocka_unit_test(test_real_puppi),
-        cmocka_unit_test(test_real_frames),
+        cmocka_unit_test(test_real_frames),      cmocka_unit_test(test_cms_sizes),    cmocka_unit_test(test_short_block),
+        cmocka_unit_test(test_socket_dies),
     };
     return cmocka_run_group_tests(tests, make_samples, free_samples);
 }
