@@ -135,7 +135,7 @@ static stoa_status stage_unpack(scout_stream *s, stoa_error *err)
 static stoa_status stage_taus(scout_stream *s, stoa_error *err)
 {
     const scout_views *v = &s->views;
-    const reco_puppi_taus args = {v->puppi, v->crossings, s->options->tau, v->work.order, v->work.distance2, v->crossing_taus, v->taus};
+    const reco_puppi_taus args = {v->puppi, v->crossings, s->options->tau, v->work.order, v->work.place, v->crossing_taus, v->taus};
     return reco_puppi_taus_enqueue(s->queue, &args, err);
 }
 

@@ -24,26 +24,37 @@ STOA_DEVICE int32_t float_order(float x)
     return bits ^ (int32_t)((uint32_t)(bits >> 31) >> 1);
 }
 
-/* x, or 0: by its bits, since compilers make a branch of a choice, and nobody can guess it. */
-STOA_DEVICE float float_if(uint32_t condition, float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits &= 0u - condition;
-    memcpy(&x, &bits, sizeof bits);
-    return x;
-}
+enum { PLACES = 64 };
 
-/* From one candidate to all of its crossing. */
-RECO_VECTOR_LEVELS void measure(const float *eta, const float *phi, uint32_t n, uint32_t from, float *distance2)
+/* Which of a crossing's candidates are within the radius: bit k is the one whose place in the order of pt is first + k. */
+RECO_VECTOR_LEVELS uint64_t cone_places(const float *eta, const float *phi, const uint32_t *place, uint32_t n, uint32_t from, float radius2,
+                                        uint32_t first)
 {
     const float eta_from = eta[from], phi_from = phi[from];
-    for (uint32_t i = 0; i < n; i++) distance2[i] = scout_delta_r2(eta_from, phi_from, eta[i], phi[i]);
+    uint64_t places = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t at = place[i] - first, inside = (scout_delta_r2(eta_from, phi_from, eta[i], phi[i]) < radius2) & (at < PLACES);
+        places |= (uint64_t)inside << (at % PLACES);
+    }
+    return places;
+}
+
+STOA_DEVICE uint32_t lowest_place(uint64_t places)
+{
+#ifdef __CUDACC__
+    return (uint32_t)__ffsll((long long)places) - 1u;
+#elif defined(__GNUC__)
+    return (uint32_t)__builtin_ctzll(places);
+#else
+    uint32_t place = 0;
+    while ((places >> place & 1u) == 0) place++;
+    return place;
+#endif
 }
 
 /* Rows in descending order of pt, of equal ones the earlier first: each counts those before it, several at a time and without a
  * branch on what cannot be guessed. As integers of the same order every two differ or are equal, also NaN. */
-RECO_VECTOR_LEVELS void order_by_pt(const float *pt, uint32_t first, uint32_t n, uint32_t *order)
+RECO_VECTOR_LEVELS void order_by_pt(const float *pt, uint32_t first, uint32_t n, uint32_t *order, uint32_t *place)
 {
     enum { TOGETHER = 16 };
     for (uint32_t from = 0; from < n; from += TOGETHER) {
@@ -54,21 +65,24 @@ RECO_VECTOR_LEVELS void order_by_pt(const float *pt, uint32_t first, uint32_t n,
             const int32_t other = float_order(pt[first + j]), lane = (int32_t)j - (int32_t)from;
             for (int32_t l = 0; l < TOGETHER; l++) before[l] += (other > own[l]) | ((other == own[l]) & (lane < l));
         }
-        for (uint32_t l = 0; l < count; l++) order[before[l]] = first + from + l;
+        for (uint32_t l = 0; l < count; l++) {
+            order[before[l]] = first + from + l;
+            place[from + l] = (uint32_t)before[l];
+        }
     }
 }
 
 /* The candidates of a crossing: rows, and their order by pt. */
 typedef struct tau_crossing {
     uint32_t first, count;
-    const uint32_t *order; /* [count] rows, hardest first */
-    float *distance2;      /* [count] */
+    uint32_t *order; /* [count] rows, hardest first */
+    uint32_t *place; /* [count] where a row is there */
 } tau_crossing;
 
 STOA_DEVICE tau_crossing crossing_of(const reco_puppi_taus *args, uint32_t crossing)
 {
     const uint32_t first = args->crossings.offset[crossing];
-    const tau_crossing c = {first, args->crossings.count[crossing], args->order + first, args->distance2 + first};
+    const tau_crossing c = {first, args->crossings.count[crossing], args->order + first, args->place + first};
     return c;
 }
 
@@ -93,34 +107,21 @@ STOA_DEVICE uint32_t insert_candidate(const puppi_soa *p, uint32_t seed, uint32_
     return count < RECO_TAU_CANDIDATES ? count + 1 : count;
 }
 
-/* Rows that were found in order of pt, now with ties in order, too; where no more fit there may be others that go before the last. */
-STOA_DEVICE uint32_t order_ties(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows, uint32_t found)
-{
-    const float radius2 = args->options.cone * args->options.cone;
-    uint32_t count = 0;
-    if (found < RECO_TAU_CANDIDATES) {
-        while (count < found) count = insert_candidate(&args->puppi, seed, rows[count], rows, count);
-        return count;
-    }
-    for (uint32_t i = 0; i < c.count; i++)
-        if (c.distance2[c.order[i] - c.first] < radius2) count = insert_candidate(&args->puppi, seed, c.order[i], rows, count);
-    return count;
-}
-
 /* The leading candidates of a seed's cone into `rows`, which has room for one more than RECO_TAU_CANDIDATES; the cone's pt. */
 STOA_DEVICE float look_into_cone(const reco_puppi_taus *args, tau_crossing c, uint32_t seed, uint32_t *rows, uint32_t *count)
 {
+    const puppi_soa *p = &args->puppi;
     const float radius2 = args->options.cone * args->options.cone;
-    uint32_t found = 0;
     float pt = 0.0f;
-    measure(args->puppi.eta + c.first, args->puppi.phi + c.first, c.count, seed - c.first, c.distance2);
-    for (uint32_t i = 0; i < c.count; i++) {
-        const uint32_t row = c.order[i], inside = c.distance2[row - c.first] < radius2;
-        pt += float_if(inside, args->puppi.pt[row]);
-        rows[found] = row;
-        found += inside & (found < RECO_TAU_CANDIDATES);
+    *count = 0;
+    for (uint32_t first = 0; first < c.count; first += PLACES) {
+        uint64_t places = cone_places(p->eta + c.first, p->phi + c.first, c.place, c.count, seed - c.first, radius2, first);
+        for (; places != 0; places &= places - 1) {
+            const uint32_t row = c.order[first + lowest_place(places)];
+            pt += p->pt[row];
+            *count = insert_candidate(p, seed, row, rows, *count);
+        }
     }
-    *count = order_ties(args, c, seed, rows, found);
     return pt;
 }
 
@@ -139,7 +140,7 @@ STOA_KERNEL(reco_tau_seeds, reco_puppi_taus)
     STOA_FOR (k, grid, *args->crossings.rows) {
         const tau_crossing c = crossing_of(args, k);
         uint32_t seeds[RECO_TAUS_OF_CROSSING], leading[RECO_TAU_CANDIDATES + 1], found = 0, kept = 0, used;
-        order_by_pt(p->pt, c.first, c.count, args->order + c.first);
+        order_by_pt(p->pt, c.first, c.count, c.order, c.place);
         for (uint32_t i = 0; i < c.count && found < RECO_TAUS_OF_CROSSING; i++) {
             const uint32_t row = c.order[i];
             if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row)) continue;
@@ -205,7 +206,7 @@ static stoa_status check(const reco_puppi_taus *args, stoa_error *err)
     RECO_NEED(err, "puppi taus", args->taus.taus);
     RECO_NEED(err, "puppi taus", args->puppi.pt);
     RECO_NEED(err, "puppi taus", args->order);
-    RECO_NEED(err, "puppi taus", args->distance2);
+    RECO_NEED(err, "puppi taus", args->place);
     if (!(o->eta_max >= 0 && o->separation >= 0 && o->cone >= 0 && o->cone_pt_min >= 0))
         return STOA_FAIL(err, STOA_EINVAL, "puppi taus: eta_max %g, separation %g, cone %g, cone_pt_min %g: none may be below 0",
                          (double)o->eta_max, (double)o->separation, (double)o->cone, (double)o->cone_pt_min);

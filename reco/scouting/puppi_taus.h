@@ -4,7 +4,7 @@
  *  The network itself is a model (tools/build_puppi_tau.py makes the .onnx from the published weights) and runs in a
  *  session on the features where they lie; reco_tau_fixed_enqueue is the same network in the firmware's fixed point.
  *
- *      reco_puppi_taus args = {puppi, crossings, RECO_TAU_OPTIONS_INIT, order, distance2, crossing_taus, taus};
+ *      reco_puppi_taus args = {puppi, crossings, RECO_TAU_OPTIONS_INIT, order, place, crossing_taus, taus};
  *      reco_puppi_taus_enqueue(queue, &args, &err);
  *      stoa_session_bind(session, "features", STOA_COLUMNS(taus, features), &err);
  *      stoa_session_run_counted(session, taus.taus, &err);
@@ -37,7 +37,7 @@ typedef struct reco_puppi_taus {
     crossings_soa crossings;         /**< read only */
     reco_tau_options options;
     uint32_t *order;                 /**< scratch [puppi.head.rows] */
-    float *distance2;                /**< scratch [puppi.head.rows] */
+    uint32_t *place;                 /**< scratch [puppi.head.rows] */
     crossing_taus_soa crossing_taus; /**< out: rows >= those of crossings in use */
     taus_soa taus;                   /**< out: rows >= 5 a crossing; all but id and pt_factor */
 } reco_puppi_taus;

@@ -31,6 +31,7 @@ unsigned char *fake_block_memory(void);
 #define __syncthreads() fake_barrier()
 #define STOA_BLOCK_MEMORY() fake_block_memory()
 #define __shfl_up_sync(mask, value, distance) fake_shuffle_up((value), (distance))
+#define __ffsll(value) __builtin_ffsll(value)
 
 /* Threads of a block run in turn, but blocks of other streams run beside them. */
 static inline uint32_t atomicAdd(uint32_t *pointer, uint32_t value) { return __atomic_fetch_add(pointer, value, __ATOMIC_RELAXED); }

@@ -22,7 +22,7 @@ typedef struct fixture {
     taus_soa taus;
     w3pi_soa w3pi;
     uint32_t pions[PUPPI_ROWS];
-    float distance2[PUPPI_ROWS];
+    uint32_t place[PUPPI_ROWS];
 } fixture;
 
 static int set_up(void **state)
@@ -50,7 +50,7 @@ static int tear_down(void **state)
 
 static void find_taus(fixture *f, reco_tau_options options)
 {
-    const reco_puppi_taus args = {f->base.puppi, f->base.crossings, options, f->pions, f->distance2, f->of, f->taus};
+    const reco_puppi_taus args = {f->base.puppi, f->base.crossings, options, f->pions, f->place, f->of, f->taus};
     PUPPI_OK(&f->base, reco_puppi_taus_enqueue(f->base.queue, &args, &f->base.err));
 }
 
@@ -305,7 +305,7 @@ static void test_w_by_hand(void **state)
 static void test_errors(void **state)
 {
     fixture *f = *state;
-    reco_puppi_taus args = {f->base.puppi, f->base.crossings, RECO_TAU_OPTIONS_INIT, f->pions, f->distance2, f->of, f->taus};
+    reco_puppi_taus args = {f->base.puppi, f->base.crossings, RECO_TAU_OPTIONS_INIT, f->pions, f->place, f->of, f->taus};
     args.taus.head.rows = 5;
     assert_int_equal(reco_puppi_taus_enqueue(f->base.queue, &args, &f->base.err), STOA_ESHAPE);
     args.taus = f->taus;
