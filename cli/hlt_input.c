@@ -4,11 +4,25 @@
 
 #include "hlt_files.h"
 
-static stoa_status event_bytes(const hlt_input *input, uint32_t index, size_t *tracks, size_t *truth, stoa_error *err)
+/* The blocks of an event, one behind the other; those of the hits are empty where there is no file of them. */
+enum { BLOCK_TRACKS, BLOCK_TRUTH, BLOCK_HITS, BLOCK_REC_HITS, BLOCKS };
+typedef struct event_blocks {
+    uint32_t rows[BLOCKS];
+    size_t bytes[BLOCKS], all;
+} event_blocks;
+static const stoa_layout *const block_layouts[BLOCKS] = {&tracks_soa_layout, &track_truth_soa_layout, &track_hits_soa_layout,
+                                                         &rec_hits_soa_layout};
+
+static stoa_status measure_event(const hlt_input *input, uint32_t index, event_blocks *blocks, stoa_error *err)
 {
     const uint32_t rows = reco_events_rows(input->file, index);
-    STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, rows, tracks, err));
-    return stoa_layout_bytes(&track_truth_soa_layout, rows, truth, err);
+    const uint32_t hits = reco_event_hits_rows(input->hits, reco_events_number(input->file, index));
+    *blocks = (event_blocks){.rows = {rows, rows, hits, hits}};
+    for (int b = 0; b < BLOCKS; b++) {
+        STOA_TRY(stoa_layout_bytes(block_layouts[b], blocks->rows[b], &blocks->bytes[b], err));
+        blocks->all += blocks->bytes[b];
+    }
+    return STOA_OK;
 }
 
 static float hard_scatter_z(const reco_events *file, uint32_t index)
@@ -20,21 +34,43 @@ static float hard_scatter_z(const reco_events *file, uint32_t index)
     return NAN;
 }
 
-static stoa_status fill_event(hlt_input *input, uint32_t index, char *at, size_t tracks_bytes, size_t truth_bytes, stoa_error *err)
+static stoa_status bind_block(const event_blocks *blocks, int block, char *at, stoa_view_head *view, stoa_view_head *read, stoa_error *err)
 {
     const stoa_place host = {STOA_PLACE_HOST, 0};
-    const uint32_t rows = reco_events_rows(input->file, index);
+    const stoa_layout *layout = block_layouts[block];
+    for (int b = 0; b < block; b++) at += blocks->bytes[b];
+    STOA_TRY(stoa_layout_bind(layout, blocks->rows[block], at, blocks->bytes[block], host, view, err));
+    return read ? stoa_layout_bind_const(layout, blocks->rows[block], at, blocks->bytes[block], host, read, err) : STOA_OK;
+}
+
+/* Hits of other numbers than the tracks have belong to other tracks: the event has none then. */
+static stoa_status fill_hits(const hlt_input *input, uint32_t index, const event_blocks *blocks, char *at, hlt_event *event,
+                             stoa_error *err)
+{
+    track_hits_soa hits;
+    rec_hits_soa rec_hits;
+    const uint32_t needed = reco_events_hits(input->file, index), found = blocks->rows[BLOCK_HITS];
+    if (found == 0) return STOA_OK;
+    if (found != needed) {
+        cli_note("event %lld: its tracks have %u hits, the file of hits %u: left out", (long long)event->number, needed, found);
+        return STOA_OK;
+    }
+    STOA_TRY(bind_block(blocks, BLOCK_HITS, at, &hits.head, &event->hits.head, err));
+    STOA_TRY(bind_block(blocks, BLOCK_REC_HITS, at, &rec_hits.head, &event->rec_hits.head, err));
+    return reco_event_hits_fill(input->hits, event->number, &hits, &rec_hits, err);
+}
+
+static stoa_status fill_event(hlt_input *input, uint32_t index, const event_blocks *blocks, char *at, stoa_error *err)
+{
     hlt_event *event = &input->events[index];
     tracks_soa tracks;
     track_truth_soa truth;
-    STOA_TRY(stoa_layout_bind(&tracks_soa_layout, rows, at, tracks_bytes, host, &tracks.head, err));
-    STOA_TRY(stoa_layout_bind(&track_truth_soa_layout, rows, at + tracks_bytes, truth_bytes, host, &truth.head, err));
-    STOA_TRY(reco_events_fill(input->file, index, &tracks, &truth, err));
     event->number = reco_events_number(input->file, index);
     event->vertex_z = hard_scatter_z(input->file, index);
-    if (input->has_truth)
-        STOA_TRY(stoa_layout_bind_const(&track_truth_soa_layout, rows, at + tracks_bytes, truth_bytes, host, &event->truth.head, err));
-    return stoa_layout_bind_const(&tracks_soa_layout, rows, at, tracks_bytes, host, &event->tracks.head, err);
+    STOA_TRY(bind_block(blocks, BLOCK_TRACKS, at, &tracks.head, &event->tracks.head, err));
+    STOA_TRY(bind_block(blocks, BLOCK_TRUTH, at, &truth.head, input->has_truth ? &event->truth.head : NULL, err));
+    STOA_TRY(reco_events_fill(input->file, index, &tracks, &truth, err));
+    return fill_hits(input, index, blocks, at, event, err);
 }
 
 /* In place: the views of the file are the job's. */
@@ -46,7 +82,8 @@ static stoa_status map_events(hlt_input *input, const char *path, stoa_error *er
     if (!input->events) return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %u", path, input->count);
     for (uint32_t e = 0; e < input->count; e++) {
         const reco_track_blob *blob = reco_track_file_event(input->mapped, e);
-        input->events[e] = (hlt_event){.number = blob->event, .tracks = blob->tracks, .hits = blob->hits, .vertex_z = NAN};
+        input->events[e] =
+            (hlt_event){.number = blob->event, .tracks = blob->tracks, .hits = blob->hits, .rec_hits = blob->rec_hits, .vertex_z = NAN};
     }
     return STOA_OK;
 }
@@ -54,13 +91,15 @@ static stoa_status map_events(hlt_input *input, const char *path, stoa_error *er
 static stoa_status read_events(hlt_input *input, const char *path, stoa_error *err)
 {
     STOA_TRY(reco_events_read(path, &input->file, err));
+    STOA_TRY(reco_event_hits_read(path, &input->hits, err));
     input->count = reco_events_count(input->file);
     input->source = reco_events_origin(input->file);
     input->has_truth = reco_events_has_truth(input->file) != 0;
-    size_t tracks_bytes, truth_bytes, at = 0;
+    event_blocks blocks;
+    size_t at = 0;
     for (uint32_t e = 0; e < input->count; e++) {
-        STOA_TRY(event_bytes(input, e, &tracks_bytes, &truth_bytes, err));
-        input->memory_bytes += tracks_bytes + truth_bytes;
+        STOA_TRY(measure_event(input, e, &blocks, err));
+        input->memory_bytes += blocks.all;
     }
     input->events = stoa_calloc(input->count + 1u, sizeof *input->events);
     input->memory_bytes += STOA_LAYOUT_ALIGN_BYTES;
@@ -68,9 +107,9 @@ static stoa_status read_events(hlt_input *input, const char *path, stoa_error *e
     if (!input->events || !input->memory)
         return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %zu bytes", path, input->memory_bytes);
     for (uint32_t e = 0; e < input->count; e++) {
-        STOA_TRY(event_bytes(input, e, &tracks_bytes, &truth_bytes, err));
-        STOA_TRY(fill_event(input, e, (char *)input->memory + at, tracks_bytes, truth_bytes, err));
-        at += tracks_bytes + truth_bytes;
+        STOA_TRY(measure_event(input, e, &blocks, err));
+        STOA_TRY(fill_event(input, e, &blocks, (char *)input->memory + at, err));
+        at += blocks.all;
     }
     return STOA_OK;
 }
@@ -87,6 +126,7 @@ void hlt_input_deinit(hlt_input *input)
     stoa_free(input->memory, input->memory_bytes);
     stoa_free(input->events, (input->count + 1u) * sizeof *input->events);
     reco_events_destroy(input->file);
+    reco_event_hits_destroy(input->hits);
     reco_track_file_close(input->mapped);
     *input = (hlt_input){0};
 }

@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "reco/generate/hlt.h"
 #include "reco/generate/scout.h"
+#include "reco/io/hits_io.h"
 #include "reco/io/tracks_io.h"
 
 typedef struct generate_options {
@@ -15,6 +16,7 @@ typedef struct generate_options {
     uint32_t events;
     uint64_t seed;
     float pileup;
+    bool hits; /* of hlt: their positions too */
     bool json;
 } generate_options;
 
@@ -50,11 +52,22 @@ static stoa_status generate_scout(const generate_options *options, generated *ma
     return status;
 }
 
+static stoa_status write_hits(const char *out, const reco_table *hits, stoa_error *err)
+{
+    const size_t capacity = reco_hits_path(out, NULL, 0) + 1;
+    char *path = malloc(capacity);
+    if (!path) return STOA_FAIL(err, STOA_ENOMEM, "generate: no memory");
+    reco_hits_path(out, path, capacity);
+    const stoa_status status = reco_table_write(path, hits, err);
+    free(path);
+    return status;
+}
+
 /* Tracks into the file asked for, vertices into the one beside it, where the reader looks for them. */
 static stoa_status generate_hlt(const generate_options *options, generated *made, stoa_error *err)
 {
     reco_hlt_options hlt = RECO_HLT_OPTIONS_INIT;
-    reco_table *tracks = NULL, *vertices = NULL;
+    reco_table *tracks = NULL, *vertices = NULL, *hits = NULL;
     hlt.events = options->events;
     hlt.seed = options->seed;
     hlt.pileup = (double)options->pileup;
@@ -62,12 +75,14 @@ static stoa_status generate_hlt(const generate_options *options, generated *made
     *made = (generated){0, malloc(capacity), "tracks", "tracks_file", "vertices_file"};
     if (!made->beside) return STOA_FAIL(err, STOA_ENOMEM, "generate: no memory");
     reco_vertices_path(options->out, made->beside, capacity);
-    stoa_status status = reco_generate_hlt(&hlt, &tracks, &vertices, err);
+    stoa_status status = reco_generate_hlt(&hlt, &tracks, &vertices, options->hits ? &hits : NULL, err);
     if (status == STOA_OK) status = reco_table_write(options->out, tracks, err);
     if (status == STOA_OK) status = reco_table_write(made->beside, vertices, err);
+    if (status == STOA_OK && hits) status = write_hits(options->out, hits, err);
     made->rows = reco_table_rows(tracks);
     reco_table_destroy(tracks);
     reco_table_destroy(vertices);
+    reco_table_destroy(hits);
     return status;
 }
 
@@ -95,6 +110,7 @@ int verb_generate(int argc, char **argv)
         {"out", CLI_TEXT, &o.out, "FILE",
          "hlt: tracks, .csv, .npz, .h5, and their vertices in FILE with .vertices; scout: words, and the truth in FILE "
          "with .truth.csv (needed)"},
+        {"hits", CLI_FLAG, &o.hits, NULL, "hlt: positions of the tracks' hits too, in FILE with .hits; what --selector catrack needs"},
         {"format", CLI_TEXT, &o.format_name, "F", "scout: native64, dth256 or cmsraw (native64)"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };

@@ -12,8 +12,10 @@
 
 typedef struct hlt_command {
     const char *in, *out, *selector, *vertexing, *model, *runtime, *working_point;
+    const char *legacy; /* name of the file of legacy tracks, or NULL */
     hlt_options job;
     float errmax, eps; /* NaN: by the kind of input */
+    float score_min;   /* NaN: by the selector */
     bool no_pictures, json;
     int argc; /* the words of the command, */
     char **argv; /* as they were given */
@@ -30,9 +32,11 @@ typedef struct hlt_state {
     bool drawn;
 } hlt_state;
 
-static const char *const selectors[] = {"dnn", "cuts", "forest", "none"};
-/* The model of each selector, where it has one. */
-static const char *const model_files[] = {"hlt_high_purity.onnx", NULL, "hlt_high_purity.forest", NULL};
+enum { SELECTORS = 5 };
+static const char *const selectors[SELECTORS] = {"dnn", "cuts", "forest", "none", "catrack"};
+/* The model of each selector, where it has one, and the least score that CMS asks of it. */
+static const char *const model_files[SELECTORS] = {"hlt_high_purity.onnx", NULL, "hlt_high_purity.forest", NULL, "ca_track_dnn.onnx"};
+static const float scores_min[SELECTORS] = {0.4f, 0.5f, 0.4f, 0.5f, 0.03414618f};
 static const char *const vertexings[] = {"density", "divisive"};
 static const char *const working_points[] = {"loose", "tight", "highpurity"};
 
@@ -46,6 +50,19 @@ static void choose_selector(hlt_command *command, reco_events_source source)
         cli_note("PHYSLITE tracks: selected by cuts, for the network knows CMS's errors; --selector chooses");
 }
 
+/* CATrackDNN sees where the hits are; what some events lack is theirs to fail by. */
+static stoa_status check_hits(const hlt_command *command, const hlt_input *input, stoa_error *err)
+{
+    char beside[PATH_MAX];
+    if (command->job.selector != HLT_SELECTOR_CATRACK || input->count == 0) return STOA_OK;
+    for (uint32_t e = 0; e < input->count; e++)
+        if (input->events[e].rec_hits.head.rows > 0) return STOA_OK;
+    (void)reco_hits_path(command->in, beside, sizeof beside);
+    return STOA_FAIL(err, STOA_ENAME,
+                     "'%s': selector catrack needs the hits' columns xGlobal, yGlobal, zGlobal, dPhiDr, dPhiDrError, flags: %s%s",
+                     command->in, input->mapped ? "its blobs have none" : "no hits of its events in ", input->mapped ? "" : beside);
+}
+
 static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error *err)
 {
     char path[2 * PATH_MAX];
@@ -53,7 +70,8 @@ static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error
     if (!name) return STOA_OK;
     if (command->model) snprintf(path, sizeof path, "%s", command->model);
     else if (!output_find_model(name, path, sizeof path))
-        return STOA_FAIL(err, STOA_EIO, "selector model '%s': not beside the program, not at '%s'; name one by --model", name, path);
+        return STOA_FAIL(err, STOA_EIO, "selector model '%s': not beside the program, not at '%s'; name one by --model%s", name, path,
+                         command->job.selector == HLT_SELECTOR_CATRACK ? " (tools/ca_track_dnn.py makes it)" : "");
     if (command->job.selector == HLT_SELECTOR_FOREST) {
         STOA_TRY(reco_forest_load(path, &state->forest, err));
         command->job.forest = state->forest;
@@ -100,6 +118,9 @@ static stoa_status set_up(hlt_command *command, hlt_state *state, stoa_error *er
 {
     STOA_TRY(hlt_input_read(&state->input, command->in, err));
     choose_selector(command, state->input.source);
+    STOA_TRY(check_hits(command, &state->input, err));
+    command->job.score_min = isnan(command->score_min) ? scores_min[command->job.selector] : command->score_min;
+    command->job.keep_legacy = command->legacy != NULL;
     STOA_TRY(load_model(command, state, err));
     choose_scales(command, state->input.source);
     STOA_TRY(output_make_dir(command->out, err));
@@ -293,8 +314,10 @@ static stoa_status write_files(const hlt_command *command, hlt_state *state, sto
     const stoa_status status = output_summary(command->out, summary, err);
     json_decref(summary);
     STOA_TRY(status);
+    if (command->legacy)
+        STOA_TRY(hlt_write_legacy(command->out, command->legacy, &state->input, state->job, command->job.vertices_first, err));
     if (command->no_pictures) return STOA_OK;
-    const float threshold = model_files[command->job.selector] ? command->job.score_min : 0.5f;
+    const float threshold = command->job.score_min;
     stoa_error picture_err;
     if (hlt_write_pictures(command->out, &state->input, state->job, command->job.selector, threshold, &state->drawn, &picture_err) !=
         STOA_OK)
@@ -307,6 +330,7 @@ int verb_hlt(int argc, char **argv)
     hlt_command c = {.vertexing = "density",
                      .working_point = "highpurity",
                      .job = HLT_OPTIONS_INIT,
+                     .score_min = NAN,
                      .errmax = NAN,
                      .eps = NAN,
                      .argc = argc,
@@ -314,16 +338,17 @@ int verb_hlt(int argc, char **argv)
     c.job.progress = progress;
     const cli_option options[] = {
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
-        {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest or none (dnn; PHYSLITE cuts)"},
-        {"model", CLI_TEXT, &c.model, "FILE", "model of dnn (.onnx, .pt2, .pt) or forest (.forest) (the installed one)"},
-        {"runtime", CLI_TEXT, &c.runtime, "NAME", "of dnn: auto, native, aoti, torchscript, onnxruntime (by the file)"},
+        {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest, none or catrack (dnn; PHYSLITE cuts)"},
+        {"model", CLI_TEXT, &c.model, "FILE", "model of dnn, catrack (.onnx, .pt2, .pt) or forest (.forest) (the installed one)"},
+        {"runtime", CLI_TEXT, &c.runtime, "NAME", "of dnn, catrack: auto, native, aoti, torchscript, onnxruntime (by the file)"},
         {"allow-copies", CLI_FLAG, &c.job.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
-        {"score-min", CLI_REAL, &c.job.score_min, "X", "dnn, forest: least score of a selected track (0.4)"},
+        {"score-min", CLI_REAL, &c.score_min, "X", "least score of a selected track (dnn, forest 0.4, catrack 0.0341)"},
         {"score-min-prompt", CLI_REAL, &c.job.score_min_prompt, "X", "with a knee: the same at |dxy| 0 (0)"},
         {"dxy-knee", CLI_REAL, &c.job.dxy_knee_cm, "D", "|dxy| where a ramp reaches --score-min, cm (0: no ramp)"},
         {"working-point", CLI_TEXT, &c.working_point, "NAME", "cuts: loose, tight or highpurity (highpurity)"},
         {"vertexing", CLI_TEXT, &c.vertexing, "NAME", "density, or divisive behind the conversion to legacy tracks (density)"},
         {"vertices-first", CLI_FLAG, &c.job.vertices_first, NULL, "today's order: vertices of all preselected tracks, then the selector"},
+        {"legacy", CLI_TEXT, &c.legacy, "NAME", "divisive: write the legacy tracks to DIR/NAME (.csv, .npz, .h5)"},
         {"errmax", CLI_REAL, &c.errmax, "E", "largest z error of a track that can found a vertex, cm (0.01; PHYSLITE 0.05)"},
         {"eps", CLI_REAL, &c.eps, "E", "largest distance of neighbours, cm (0.07; PHYSLITE 0.1)"},
         {"min-t", CLI_COUNT, &c.job.vertex.neighbours_min, "N", "least neighbours of a vertex (2)"},
@@ -348,13 +373,15 @@ int verb_hlt(int argc, char **argv)
     if (code != CLI_CONTINUE) return code;
     if (!c.out) return cli_usage("hlt", "no --out DIR given");
     if (c.selector) {
-        if ((code = cli_choose("hlt", "selector", c.selector, selectors, 4, &value)) != CLI_CONTINUE) return code;
+        if ((code = cli_choose("hlt", "selector", c.selector, selectors, SELECTORS, &value)) != CLI_CONTINUE) return code;
         c.job.selector = (hlt_selector)value;
     }
     if ((code = cli_choose("hlt", "vertexing", c.vertexing, vertexings, 2, &value)) != CLI_CONTINUE) return code;
     c.job.vertexing = (hlt_vertexing)value;
     if ((code = cli_choose("hlt", "working-point", c.working_point, working_points, 3, &value)) != CLI_CONTINUE) return code;
     c.job.working_point = (uint32_t)value;
+    if (c.legacy && c.job.vertexing != HLT_VERTEXING_DIVISIVE)
+        return cli_usage("hlt", "--legacy: only --vertexing divisive converts tracks");
     if (c.job.threads < 1 || c.job.streams < 1) return cli_usage("hlt", "--threads and --streams: 0 given, at least 1 needed");
     c.in = argv[first];
     hlt_state state = {.model = NULL};

@@ -8,6 +8,7 @@
 #include "reco/scouting/unpack.c"
 #include "reco/scouting/w3pi.c"
 #include "reco/tracks/cut_classifier.c"
+#include "reco/tracks/hit_features.c"
 #include "reco/tracks/legacy.c"
 #include "reco/tracks/selection.c"
 #include "reco/vertexing/density.c"

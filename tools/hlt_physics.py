@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Physics of the HLT pixel-track job: three chains and four selectors on simulated, ATLAS and Level-1 tracks.
+"""Physics of the HLT pixel-track job: three chains and five selectors on simulated, ATLAS and Level-1 tracks.
 
     .venv/bin/python tools/hlt_physics.py build/release/cli/stoa out/physics
 
+CATrackDNN takes part where its weights are in the data folder; it scores tracks from strict on, so its efficiency is of more tracks.
 Writes physics.md (tables), *.csv, and pictures when gnuplot is there. Definitions, all over the events that ran:
 efficiency: selected true tracks over true ones in the input. Fake and duplicate rate: of the selected. A generated vertex counts
 when three of its tracks pass the preselection; a found one belongs to the generated vertex of most of its tracks if those are
@@ -18,9 +19,13 @@ import shutil
 import subprocess
 
 import numpy as np
+import onnx
+
+import ca_track_dnn
 
 CHAINS = {"today": ("--vertexing", "divisive", "--vertices-first"), "studied": ("--vertexing", "divisive"), "device": ()}
 SELECTORS = ("dnn", "cuts", "forest", "none")
+GATES = (0.01, 0.03414618, 0.1, 0.3, 0.5, 0.7, 0.9)  # least scores of CATrackDNN; the second is CMS's
 PILEUPS = {0: 10, 50: 1, 140: 1, 200: 1}  # and how many times the events asked
 NEIGHBOURS = (0.07, 0.04, 0.02, 0.015, 0.01)  # cm, of the density finder; the first is CMS's
 BINS = {"pt": np.array([0.9, 1.2, 1.6, 2.2, 3, 5, 8, 14, 30]), "eta": np.linspace(-4, 4, 17), "nHits": np.arange(3.5, 12)}
@@ -32,7 +37,7 @@ class Sample:
 
     def __init__(self, stoa, folder, pileup, events):
         self.path = folder / f"events_{pileup}.npz"
-        run(stoa, "generate", "hlt", "--events", events, "--seed", 2026, "--pileup", pileup, "--out", self.path)
+        run(stoa, "generate", "hlt", "--events", events, "--seed", 2026, "--pileup", pileup, "--hits", "--out", self.path)
         self.tracks, self.vertices = np.load(self.path), np.load(self.path.with_suffix(".vertices.npz"))
         self.first = np.searchsorted(self.tracks["event"], np.arange(events))
         self.true = self.tracks["is_true"] > 0
@@ -129,6 +134,17 @@ def equal_efficiency(stoa, out, sample, lines):
     return result
 
 
+def gate(stoa, out, pileup, sample, model):
+    """CATrackDNN against the cut on chi2 that it stands in for: of the tracks from strict on, which are tight."""
+    _, tracks, _ = job(stoa, sample.path, out / "run", "catrack", "device", "--model", model, "--score-min", 0)
+    rows = sample.first[tracks["event"].astype(int)] + tracks["track"].astype(int)
+    true, duplicate = sample.true[rows], sample.tracks["is_duplicate"][rows] > 0
+    fake = ~true & ~duplicate
+    passes = {"chi2": sample.tight[rows]} | {f"score {least:.3g}": tracks["score"] >= least for least in GATES}
+    return [{"pileup": pileup, "gate": name, "true_kept": kept[true].mean(), "fakes_kept": kept[fake].mean(),
+             "fake_rate": fake[kept].mean()} for name, kept in passes.items()]
+
+
 def neighbour_scan(stoa, out, pileup, sample):
     """The density finder with neighbours nearer than CMS's, behind the network."""
     lines = []
@@ -171,7 +187,7 @@ def level1(stoa, out, folder):
 # ---- Tables and pictures. ----
 
 PERCENT = ("efficiency", "fake_rate", "fake_rate_cuts", "duplicate_rate", "vertex_efficiency", "split", "merged", "hard_is_hardest",
-           "share")
+           "share", "true_kept", "fakes_kept")
 
 
 def cell(name, value):
@@ -246,7 +262,10 @@ def main():
     stoa, out = options.stoa.resolve(), options.out
     data = pathlib.Path(os.environ.get("STOA_DATA") or pathlib.Path(__file__).resolve().parents[2] / "shared" / "data")
     out.mkdir(parents=True, exist_ok=True)
-    lines, equal, scan, stems = [], [], [], []
+    weights, model = data / "models" / "ca_track_dnn_prompt.weights.txt", out / "ca_track_dnn.onnx"
+    if weights.exists():
+        onnx.save(ca_track_dnn.build(ca_track_dnn.read_weights(weights)), model)
+    lines, equal, scan, gates, stems = [], [], [], [], []
     for pileup, times in PILEUPS.items():
         sample = Sample(stoa, out, pileup, options.events * times)
         more, seen = simulated(stoa, out, pileup, sample)
@@ -255,9 +274,12 @@ def main():
         if pileup:
             equal += [{"pileup": pileup} | line for line in equal_efficiency(stoa, out, sample, more)]
             scan += neighbour_scan(stoa, out, pileup, sample)
+            gates += gate(stoa, out, pileup, sample, model) if weights.exists() else []
     times = stages(lines)
     parts = {"Simulated events": lines, "At the efficiency of the cuts (today's chain)": equal, "Density finder by --eps": scan,
              "Time by stage, an event": times}
+    if gates:
+        parts["CATrackDNN and the cut on chi2, of tracks from strict on"] = gates
     if (data / "tracks" / "physlite_tracks.csv").exists():
         parts["ATLAS PHYSLITE tracks"] = real(stoa, out, data / "tracks" / "physlite_tracks.csv")
     if (data / "l1tracks").exists():

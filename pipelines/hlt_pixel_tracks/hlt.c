@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipelines/hlt_pixel_tracks/hlt_job.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
@@ -17,7 +16,7 @@
 #define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_result_vertices.def"
 #include "stoa/layout_gen.h"
 
-enum { STATES = 5, COVARIANCES = 15, STREAMS_MAX = 256 };
+enum { STREAMS_MAX = 256 };
 
 typedef struct worker {
     hlt_job *job;
@@ -40,41 +39,8 @@ static stoa_status check_options(const hlt_options *options, stoa_error *err)
     if (options->threads < 1 || options->streams < 1 || options->streams > STREAMS_MAX)
         return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", options->threads,
                          options->streams, STREAMS_MAX);
-    return STOA_OK;
-}
-
-static uint32_t track_count(const hlt_event *event)
-{
-    const int32_t count = event->tracks.nTracks ? *event->tracks.nTracks : 0;
-    if (count < 0) return 0;
-    return (uint32_t)count < event->tracks.head.rows ? (uint32_t)count : event->tracks.head.rows;
-}
-
-/* A fit that went wrong leaves NaN or infinity in state or covariance; such an event is not to be trusted and
- * fails as a whole. */
-static stoa_status check_event(const hlt_event *event, stoa_error *err)
-{
-    const uint32_t rows = track_count(event);
-    const int32_t count = event->tracks.nTracks ? *event->tracks.nTracks : 0;
-    if (count < 0 || (uint32_t)count > event->tracks.head.rows)
-        return STOA_FAIL(err, STOA_ESHAPE, "event %lld: %d tracks, the event has %u rows", (long long)event->number, count,
-                         event->tracks.head.rows);
-    if (rows == 0) return STOA_FAIL(err, STOA_ESHAPE, "event %lld: 0 tracks, at least 1 needed", (long long)event->number);
-    const tracks_soa_const t = event->tracks;
-    const struct {
-        const char *name;
-        const float *data;
-        int64_t stride;
-        uint32_t components;
-    } parts[] = {{"state", t.state.data, t.state.stride, STATES}, {"covariance", t.covariance.data, t.covariance.stride, COVARIANCES}};
-    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
-        for (uint32_t k = 0; k < parts[p].components; k++)
-            for (uint32_t i = 0; i < rows; i++) {
-                const float value = parts[p].data[(int64_t)k * parts[p].stride + i];
-                if (!isfinite(value))
-                    return STOA_FAIL(err, STOA_EFORMAT, "event %lld: track %u: %s component %u is %g, a finite number needed",
-                                     (long long)event->number, i, parts[p].name, k, (double)value);
-            }
+    if (options->keep_legacy && options->vertexing != HLT_VERTEXING_DIVISIVE)
+        return STOA_FAIL(err, STOA_EINVAL, "legacy tracks are made for the divisive vertex finder only, another one is asked for");
     return STOA_OK;
 }
 
@@ -94,12 +60,15 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
         return STOA_FAIL(err, STOA_ELIMIT, "%llu tracks in %u events: results have more than %u rows", (unsigned long long)rows,
                          job->event_count, STOA_LAYOUT_ROWS_MAX);
     const stoa_block blocks[] = {{"tracks", &hlt_results_soa_layout, (uint32_t)rows, 0, NULL},
-                                 {"vertices", &hlt_result_vertices_soa_layout, (uint32_t)vertex_rows, 0, NULL}};
+                                 {"vertices", &hlt_result_vertices_soa_layout, (uint32_t)vertex_rows, 0, NULL},
+                                 {"legacy", &legacy_tracks_soa_layout, job->options.keep_legacy ? (uint32_t)rows : 0, 0, NULL}};
     hlt_results_soa t;
     hlt_result_vertices_soa v;
-    STOA_TRY(stoa_collection_create(job->streams[0].queue, STOA_MEMORY_PINNED, blocks, 2, &job->memory, err));
+    STOA_TRY(stoa_collection_create(job->streams[0].queue, STOA_MEMORY_PINNED, blocks, sizeof blocks / sizeof *blocks, &job->memory, err));
     STOA_TRY(stoa_collection_view(job->memory, "tracks", &t.head, err));
     STOA_TRY(stoa_collection_view(job->memory, "vertices", &v.head, err));
+    STOA_TRY(stoa_collection_view(job->memory, "legacy", &job->legacy.head, err));
+    STOA_TRY(stoa_collection_view_const(job->memory, "legacy", &job->legacy_read.head, err));
     size_t at = 0;
     for (uint32_t e = 0; e < job->event_count; e++) {
         const size_t first = at + e;
@@ -113,7 +82,10 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
                            .chi2 = v.chi2 + first,
                            .pt2_sum = v.pt2_sum + first,
                            .ndof = v.ndof + first,
-                           .by_pt2 = v.by_pt2 + first};
+                           .by_pt2 = v.by_pt2 + first,
+                           .legacy_of = t.legacy_of + at,
+                           .legacy = job->legacy.head.rows > 0 ? &job->legacy : NULL,
+                           .legacy_first = (uint32_t)at};
         at += job->events[e].tracks.head.rows;
     }
     return STOA_OK;
@@ -122,11 +94,13 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
 /* The most that one event has of each. */
 static hlt_capacity capacity_of(const hlt_event *events, uint32_t count)
 {
-    hlt_capacity most = {1, 0};
+    hlt_capacity most = {1, 0, 0};
     for (uint32_t e = 0; e < count; e++) {
         const uint32_t tracks = events[e].tracks.head.rows, hits = events[e].hits.head.rows;
         if (tracks > most.tracks) most.tracks = tracks;
+        const uint32_t rec_hits = events[e].rec_hits.head.rows;
         if (hits > most.hits) most.hits = hits;
+        if (rec_hits > most.rec_hits) most.rec_hits = rec_hits;
     }
     return most;
 }
@@ -150,7 +124,7 @@ static stoa_status make_streams(hlt_job *job, stoa_error *err)
 static stoa_status warm_up(hlt_job *job, stoa_error *err)
 {
     for (uint32_t e = 0; e < job->event_count; e++) {
-        if (check_event(&job->events[e], NULL) != STOA_OK) continue;
+        if (hlt_check_event(&job->options, &job->events[e], NULL) != STOA_OK) continue;
         for (uint32_t s = 0; s < job->stream_count; s++) {
             STOA_TRY(hlt_stream_enqueue(&job->streams[s], &job->events[e], &job->slots[e], err));
             STOA_TRY(stoa_queue_wait(job->streams[s].queue, err));
@@ -251,6 +225,9 @@ void hlt_job_point(hlt_job *job, uint32_t index)
     result->pt2_sum = slot->pt2_sum;
     result->ndof = slot->ndof;
     result->by_pt2 = slot->by_pt2;
+    result->legacy_of = slot->legacy ? slot->legacy_of : NULL;
+    result->legacy_first = slot->legacy_first;
+    result->legacy = slot->legacy ? &job->legacy_read : NULL;
 }
 
 static void take_result(hlt_job *job, uint32_t index)
@@ -258,7 +235,7 @@ static void take_result(hlt_job *job, uint32_t index)
     const hlt_slot *slot = &job->slots[index];
     const hlt_event *event = &job->events[index];
     hlt_result *result = &job->results[index];
-    result->tracks = track_count(event);
+    result->tracks = hlt_track_count(event);
     if (result->status != STOA_OK) return;
     result->preselected = slot->preselected;
     result->selected = slot->selected;
@@ -297,7 +274,7 @@ static void check_events(hlt_job *job, uint32_t first, uint32_t count)
 {
     stoa_error err;
     for (uint32_t e = first; e < first + count; e++)
-        if (check_event(&job->events[e], &err) != STOA_OK) mark_failed(&job->results[e], &err);
+        if (hlt_check_event(&job->options, &job->events[e], &err) != STOA_OK) mark_failed(&job->results[e], &err);
 }
 
 stoa_status hlt_job_run(hlt_job *job, uint32_t first, uint32_t count, stoa_error *err)

@@ -32,7 +32,8 @@ typedef enum hlt_selector {
     HLT_SELECTOR_DNN,    /**< the model's score */
     HLT_SELECTOR_CUTS,   /**< the cut classifier, over vertices that are found first */
     HLT_SELECTOR_FOREST, /**< the forest's score */
-    HLT_SELECTOR_NONE    /**< all stay */
+    HLT_SELECTOR_NONE,   /**< all stay */
+    HLT_SELECTOR_CATRACK /**< the model's score over the hits (reco/tracks/hit_features.h): strict tracks too may pass, and are tight */
 } hlt_selector;
 
 typedef enum hlt_vertexing {
@@ -45,6 +46,7 @@ typedef struct hlt_event {
     int64_t number;
     tracks_soa_const tracks;
     track_hits_soa_const hits;   /**< rows 0: none; then those of the selected tracks are not made */
+    rec_hits_soa_const rec_hits; /**< where they are; rows 0: none, and CATRACK fails the event */
     track_truth_soa_const truth; /**< rows 0: none */
     float vertex_z; /**< hard-scatter vertex as generated, or of another finder, cm; NaN: unknown */
 } hlt_event;
@@ -70,10 +72,10 @@ typedef struct hlt_options {
     const char *device; /**< "host", "cuda:0" */
     hlt_selector selector;
     hlt_vertexing vertexing;
-    const stoa_model *model; /**< [N, 17], order of track_features.def -> [N, 1]; for the DNN */
+    const stoa_model *model; /**< [N, 17] or [N, 12] -> [N, 1]; for the DNN track_features.def, for CATRACK hit_features.def */
     bool allow_copies;         /**< of its sessions, for runtimes that cannot take the features as they lie */
     const reco_forest *forest; /**< 31 features: track_features.def, then track_derived.def; for the forest */
-    float score_min;         /**< of DNN and forest */
+    float score_min;         /**< of DNN, forest and CATRACK */
     float score_min_prompt, dxy_knee_cm; /**< the same at |dxy| 0, and where score_min is reached; knee 0: flat */
     uint32_t working_point;  /**< of the cuts: RECO_WORKING_TIGHT .. */
     reco_cut_table cuts;
@@ -82,6 +84,7 @@ typedef struct hlt_options {
     float vertex_pt_min;     /**< of the density finder, GeV */
     reco_divisive_options divisive;
     reco_divisive_cuts divisive_cuts;
+    bool keep_legacy;        /**< legacy tracks are among the results, where the divisive finder has them made */
     reco_beam_spot beam_spot;
     float field_tesla;
     uint32_t threads, streams; /**< at least 1; more threads than streams are not used */
@@ -119,6 +122,11 @@ typedef struct hlt_result {
     const float *z, *weight, *chi2, *pt2_sum; /**< [vertices] cm, 1/cm^2, -, GeV^2 */
     const int32_t *ndof;                      /**< [vertices] */
     const uint16_t *by_pt2;                   /**< [vertices] numbers of the vertices, ascending in pt2_sum */
+    /* With keep_legacy: */
+    const legacy_tracks_soa_const *legacy;    /**< rows [legacy_first, legacy_first + converted); `source` is a row of the event's tracks
+                                                   where vertices come first, else a place in `kept`; NULL: not kept */
+    uint32_t legacy_first;
+    const int32_t *legacy_of;                 /**< of each such row or place: its legacy track, -1: none */
     double us[HLT_STAGE_COUNT];
 } hlt_result;
 

@@ -23,11 +23,17 @@ struct hlt_job {
     hlt_slot *slots;         /* [event_count], written by the queues */
     hlt_result *results;     /* [event_count], what the caller sees */
     stoa_collection *memory; /* the arrays of the slots */
+    legacy_tracks_soa legacy; /* of all events; rows 0: not kept */
+    legacy_tracks_soa_const legacy_read; /* the same, for the caller */
     _Atomic uint32_t next;   /* event of the range in progress that no stream has taken yet */
     uint32_t end;            /* of the range */
     hlt_totals last, totals; /* of the last run, and of all with what was loaded */
 };
 
+/* Tracks that an event has: a count outside its rows is a broken one's. */
+uint32_t hlt_track_count(const hlt_event *event);
+/* What makes an event fail as a whole: absurd counts, numbers that are not finite, missing hits where the selector needs them. */
+STOA_MUST_CHECK stoa_status hlt_check_event(const hlt_options *options, const hlt_event *event, stoa_error *err);
 STOA_MUST_CHECK stoa_status hlt_job_check_range(const hlt_job *job, uint32_t first, uint32_t count, stoa_error *err);
 void hlt_job_add(hlt_job *job, const hlt_totals *more);
 /* The result's arrays are those of its slot. */

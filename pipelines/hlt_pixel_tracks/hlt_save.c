@@ -11,29 +11,36 @@ typedef struct save_header {
     uint32_t result_bytes, first, count, padding;
     hlt_totals totals;
 } save_header;
-static const char magic[8] = "HLTSAVE1";
+static const char magic[8] = "HLTSAVE2";
 
 typedef struct save_part {
     void *data;
     size_t bytes;
 } save_part;
-enum { PARTS = 10 };
 
-/* The arrays of one event, as long as its counts say. */
-static void list_parts(const hlt_slot *slot, const hlt_result *result, save_part parts[PARTS])
+/* The k-th array of one event, as long as its counts say; false behind the last one. */
+static bool part_of(const hlt_job *job, uint32_t index, const hlt_result *result, uint32_t k, save_part *part)
 {
+    const hlt_slot *slot = &job->slots[index];
     const size_t preselected = result->preselected, selected = result->selected, vertices = result->vertices;
-    const save_part list[PARTS] = {{slot->index, preselected * sizeof *slot->index},
-                                   {slot->score, preselected * sizeof *slot->score},
-                                   {slot->kept, selected * sizeof *slot->kept},
-                                   {slot->vertex_of, selected * sizeof *slot->vertex_of},
-                                   {slot->z, vertices * sizeof *slot->z},
-                                   {slot->weight, vertices * sizeof *slot->weight},
-                                   {slot->chi2, vertices * sizeof *slot->chi2},
-                                   {slot->pt2_sum, vertices * sizeof *slot->pt2_sum},
-                                   {slot->ndof, vertices * sizeof *slot->ndof},
-                                   {slot->by_pt2, vertices * sizeof *slot->by_pt2}};
-    memcpy(parts, list, sizeof list);
+    const save_part list[] = {{slot->index, preselected * sizeof *slot->index},
+                              {slot->score, preselected * sizeof *slot->score},
+                              {slot->kept, selected * sizeof *slot->kept},
+                              {slot->vertex_of, selected * sizeof *slot->vertex_of},
+                              {slot->z, vertices * sizeof *slot->z},
+                              {slot->weight, vertices * sizeof *slot->weight},
+                              {slot->chi2, vertices * sizeof *slot->chi2},
+                              {slot->pt2_sum, vertices * sizeof *slot->pt2_sum},
+                              {slot->ndof, vertices * sizeof *slot->ndof},
+                              {slot->by_pt2, vertices * sizeof *slot->by_pt2},
+                              {slot->legacy_of, (job->options.vertices_first ? result->tracks : selected) * sizeof *slot->legacy_of}};
+    enum { LISTED = sizeof list / sizeof *list, WITHOUT_LEGACY = LISTED - 1 };
+    hlt_piece piece;
+    if (k < (slot->legacy ? LISTED : WITHOUT_LEGACY)) *part = list[k];
+    else if (slot->legacy && hlt_piece_of(&slot->legacy->head, k - LISTED, slot->legacy_first, &piece))
+        *part = (save_part){piece.data, piece.row_bytes * result->converted};
+    else return false;
+    return true;
 }
 
 static stoa_status fail_file(const char *path, stoa_error *err)
@@ -42,7 +49,7 @@ static stoa_status fail_file(const char *path, stoa_error *err)
 stoa_status hlt_job_save(const hlt_job *job, uint32_t first, uint32_t count, const char *path, stoa_error *err)
 {
     save_header header = {.result_bytes = sizeof(hlt_result), .first = first, .count = count, .totals = job->last};
-    save_part parts[PARTS];
+    save_part part;
     memcpy(header.magic, magic, sizeof magic);
     STOA_TRY(hlt_job_check_range(job, first, count, err));
     FILE *file = fopen(path, "wb");
@@ -51,8 +58,7 @@ stoa_status hlt_job_save(const hlt_job *job, uint32_t first, uint32_t count, con
     for (uint32_t e = first; e < first + count; e++) {
         const hlt_result *result = &job->results[e];
         fwrite(result, sizeof *result, 1, file);
-        list_parts(&job->slots[e], result, parts);
-        for (int k = 0; k < PARTS; k++) fwrite(parts[k].data, 1, parts[k].bytes, file);
+        for (uint32_t k = 0; part_of(job, e, result, k, &part); k++) fwrite(part.data, 1, part.bytes, file);
     }
     const int bad = ferror(file);
     return fclose(file) || bad ? fail_file(path, err) : STOA_OK;
@@ -61,16 +67,17 @@ stoa_status hlt_job_save(const hlt_job *job, uint32_t first, uint32_t count, con
 static stoa_status load_event(hlt_job *job, uint32_t index, FILE *file, const char *path, stoa_error *err)
 {
     const uint32_t rows = job->events[index].tracks.head.rows;
-    save_part parts[PARTS];
+    save_part part;
     hlt_result result;
     if (fread(&result, sizeof result, 1, file) != 1) return fail_file(path, err);
-    if (result.preselected > rows || result.selected > rows || result.vertices > rows + 1)
-        return STOA_FAIL(err, STOA_EFORMAT, "'%s': event %u: %u of %u preselected tracks selected, %u vertices, the event has %u rows",
-                         path, index, result.selected, result.preselected, result.vertices, rows);
+    if (result.tracks > rows || result.preselected > rows || result.selected > rows || result.converted > rows ||
+        result.vertices > rows + 1)
+        return STOA_FAIL(err, STOA_EFORMAT,
+                         "'%s': event %u: %u of %u preselected tracks selected, %u converted, %u vertices, the event has %u rows", path,
+                         index, result.selected, result.preselected, result.converted, result.vertices, rows);
     result.reason[sizeof result.reason - 1] = '\0';
-    list_parts(&job->slots[index], &result, parts);
-    for (int k = 0; k < PARTS; k++)
-        if (fread(parts[k].data, 1, parts[k].bytes, file) != parts[k].bytes) return fail_file(path, err);
+    for (uint32_t k = 0; part_of(job, index, &result, k, &part); k++)
+        if (fread(part.data, 1, part.bytes, file) != part.bytes) return fail_file(path, err);
     job->results[index] = result;
     hlt_job_point(job, index);
     job->slots[index].is_done = true;

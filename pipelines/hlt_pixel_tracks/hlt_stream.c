@@ -3,32 +3,39 @@
 
 #include <time.h>
 
+#include "reco/tracks/hit_features.h"
 #include "reco/tracks/legacy.h"
 #include "reco/tracks/selection.h"
 #include "stoa/algo.h"
 
 /* ---- Set-up. ---- */
 
-/* Room for the tracks and the hits of an event, one behind the other. */
+/* Room for the tracks, the hits and their positions of an event, one behind the other. */
 static stoa_status make_upload(hlt_stream *stream, hlt_capacity capacity, stoa_error *err)
 {
     const stoa_place place = stoa_device_place(stoa_queue_device(stream->queue));
-    size_t tracks, hits;
+    size_t tracks, hits, rec_hits;
     if (place.type == STOA_PLACE_HOST) return STOA_OK;
     STOA_TRY(stoa_layout_bytes(&tracks_soa_layout, capacity.tracks, &tracks, err));
     STOA_TRY(stoa_layout_bytes(&track_hits_soa_layout, capacity.hits, &hits, err));
-    return stoa_buffer_create(stream->queue, STOA_MEMORY_DEVICE, tracks + hits, &stream->upload, err);
+    STOA_TRY(stoa_layout_bytes(&rec_hits_soa_layout, capacity.rec_hits, &rec_hits, err));
+    return stoa_buffer_create(stream->queue, STOA_MEMORY_DEVICE, tracks + hits + rec_hits, &stream->upload, err);
 }
 
 static stoa_status make_memory(hlt_stream *stream, hlt_capacity most, stoa_error *err)
 {
     const uint32_t capacity = most.tracks;
     const uint32_t vertex_rows = capacity + 1; /* the beam spot in place of none */
-    const stoa_block blocks[] = {
-        {"work", &hlt_work_soa_layout, capacity, 0, NULL},         {"features", &track_features_soa_layout, capacity, 0, NULL},
-        {"derived", &track_derived_soa_layout, capacity, 0, NULL}, {"selected", &tracks_soa_layout, capacity, 0, NULL},
-        {"hits", &track_hits_soa_layout, most.hits, 0, NULL},      {"legacy", &legacy_tracks_soa_layout, capacity, 0, NULL},
-        {"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},  {"vertex_tracks", &vertex_tracks_soa_layout, vertex_rows, 0, NULL}};
+    const uint32_t hit_rows = stream->options->selector == HLT_SELECTOR_CATRACK ? capacity : 0;
+    const stoa_block blocks[] = {{"work", &hlt_work_soa_layout, capacity, 0, NULL},
+                                 {"features", &track_features_soa_layout, capacity, 0, NULL},
+                                 {"derived", &track_derived_soa_layout, capacity, 0, NULL},
+                                 {"selected", &tracks_soa_layout, capacity, 0, NULL},
+                                 {"hits", &track_hits_soa_layout, most.hits, 0, NULL},
+                                 {"legacy", &legacy_tracks_soa_layout, capacity, 0, NULL},
+                                 {"vertices", &vertices_soa_layout, vertex_rows, 0, NULL},
+                                 {"vertex_tracks", &vertex_tracks_soa_layout, vertex_rows, 0, NULL},
+                                 {"hit_features", &hit_features_soa_layout, hit_rows, 0, NULL}};
     const size_t finder_bytes = stream->options->vertexing == HLT_VERTEXING_DIVISIVE ? reco_divisive_workspace_bytes(capacity)
                                                                                      : reco_vertices_workspace_bytes(capacity);
     STOA_TRY(stoa_collection_create(stream->queue, STOA_MEMORY_DEVICE, blocks, sizeof blocks / sizeof *blocks, &stream->memory, err));
@@ -36,6 +43,7 @@ static stoa_status make_memory(hlt_stream *stream, hlt_capacity most, stoa_error
     STOA_TRY(stoa_collection_view(stream->memory, "work", &stream->work.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "features", &stream->features.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "derived", &stream->derived.head, err));
+    STOA_TRY(stoa_collection_view(stream->memory, "hit_features", &stream->hit_features.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "selected", &stream->selected.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "hits", &stream->selected_hits.head, err));
     STOA_TRY(stoa_collection_view(stream->memory, "legacy", &stream->legacy.head, err));
@@ -45,24 +53,35 @@ static stoa_status make_memory(hlt_stream *stream, hlt_capacity most, stoa_error
     return make_upload(stream, most, err);
 }
 
+static stoa_status bind_features(hlt_stream *stream, const char *input, stoa_error *err)
+{
+    const track_features_soa f = stream->features;
+    const hit_features_soa h = stream->hit_features;
+    if (stream->options->selector == HLT_SELECTOR_CATRACK)
+        return stoa_session_bind(stream->session, input,
+                                 STOA_COLUMNS(h, log_chi2, ps_fraction, first_r, ps_stubs, hits, span_z, stubs, layers, log_stub_chi2,
+                                              curvature_error, dca, barrel_stubs),
+                                 err);
+    return stoa_session_bind(stream->session, input,
+                             STOA_COLUMNS(f, chi2, dz_error, dxy_error, eta, hits, phi, phi_error, pt, q_over_pt_error, dz_bs, dxy_bs,
+                                          layers, cot_theta_error, cov_cot_theta_dz, cov_dxy_q_over_pt, cov_phi_dxy, cov_phi_q_over_pt),
+                             err);
+}
+
 /* Bound once: features and score are the stream's own columns, so no event binds again. */
 static stoa_status make_session(hlt_stream *stream, uint32_t capacity, stoa_error *err)
 {
     const stoa_model *model = stream->options->model;
-    if (!model) return STOA_FAIL(err, STOA_EINVAL, "selector dnn: no model given");
+    if (!model) return STOA_FAIL(err, STOA_EINVAL, "selector: no model given");
     const stoa_schema *schema = stoa_model_schema(model);
     if (schema->input_count != 1 || schema->output_count != 1)
         return STOA_FAIL(err, STOA_ESHAPE, "selector model: %u inputs and %u outputs, 1 and 1 needed", schema->input_count,
                          schema->output_count);
-    const track_features_soa f = stream->features;
     stoa_session_options session_options = STOA_SESSION_OPTIONS_INIT;
     session_options.allow_copies = stream->options->allow_copies;
     STOA_TRY(stoa_session_create(model, stream->queue, capacity, &session_options, &stream->session, err));
-    STOA_TRY(stoa_session_bind(stream->session, schema->inputs[0].name,
-                               STOA_COLUMNS(f, chi2, dz_error, dxy_error, eta, hits, phi, phi_error, pt, q_over_pt_error, dz_bs, dxy_bs,
-                                            layers, cot_theta_error, cov_cot_theta_dz, cov_dxy_q_over_pt, cov_phi_dxy, cov_phi_q_over_pt),
-                               err));
-    return stoa_session_bind(stream->session, schema->outputs[0].name, STOA_COLUMNS(f, score), err);
+    STOA_TRY(bind_features(stream, schema->inputs[0].name, err));
+    return stoa_session_bind(stream->session, schema->outputs[0].name, STOA_COLUMNS(stream->features, score), err);
 }
 
 /* The columns in the order that the forest was trained with: those of the network, then the derived ones. */
@@ -123,8 +142,14 @@ stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa
     const bool host = stoa_device_place(device).type == STOA_PLACE_HOST;
     STOA_TRY(stoa_queue_create(device, host ? STOA_QUEUE_BLOCKING : STOA_QUEUE_ASYNC, &stream->queue, err));
     STOA_TRY(make_memory(stream, most, err));
-    if (options->selector == HLT_SELECTOR_DNN) return make_session(stream, capacity, err);
-    return options->selector == HLT_SELECTOR_FOREST ? make_forest(stream, capacity, err) : STOA_OK;
+    switch (options->selector) {
+    case HLT_SELECTOR_DNN:
+    case HLT_SELECTOR_CATRACK: return make_session(stream, capacity, err);
+    case HLT_SELECTOR_FOREST: return make_forest(stream, capacity, err);
+    case HLT_SELECTOR_CUTS:
+    case HLT_SELECTOR_NONE: break;
+    }
+    return STOA_OK;
 }
 
 void hlt_stream_deinit(hlt_stream *stream)
@@ -152,7 +177,8 @@ typedef struct hlt_pass {
     const hlt_event *event;
     hlt_slot *slot;
     tracks_soa_const tracks; /* the event's, where the queue works, */
-    track_hits_soa_const hits; /* and their hits */
+    track_hits_soa_const hits; /* and their hits, */
+    rec_hits_soa_const rec_hits; /* and where these are */
     tracks_soa_const source; /* of conversion and vertices: the same, or the selected ones */
 } hlt_pass;
 
@@ -170,25 +196,34 @@ static stoa_status upload_block(hlt_stream *s, const stoa_layout *layout, const 
 
 static stoa_status stage_upload(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
+    const hlt_event *event = pass->event;
     size_t at = 0;
-    pass->tracks = pass->event->tracks;
-    pass->hits = pass->event->hits;
-    if (s->upload) STOA_TRY(upload_block(s, &tracks_soa_layout, &pass->event->tracks.head, &at, &pass->tracks.head, err));
-    if (s->upload && pass->hits.head.rows > 0)
-        STOA_TRY(upload_block(s, &track_hits_soa_layout, &pass->event->hits.head, &at, &pass->hits.head, err));
+    pass->tracks = event->tracks;
+    pass->hits = event->hits;
+    pass->rec_hits = event->rec_hits;
+    if (s->upload) STOA_TRY(upload_block(s, &tracks_soa_layout, &event->tracks.head, &at, &pass->tracks.head, err));
+    if (s->upload && event->hits.head.rows > 0)
+        STOA_TRY(upload_block(s, &track_hits_soa_layout, &event->hits.head, &at, &pass->hits.head, err));
+    if (s->upload && event->rec_hits.head.rows > 0)
+        STOA_TRY(upload_block(s, &rec_hits_soa_layout, &event->rec_hits.head, &at, &pass->rec_hits.head, err));
     pass->source = pass->tracks;
     return STOA_OK;
 }
 
+/* CATrackDNN decides in place of the cut that makes a track tight; it needs three hits for a circle. */
 static stoa_status stage_preselect(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
-    const reco_preselection args = {pass->tracks, RECO_QUALITY_TIGHT, 0, s->work.mask, s->work.index, s->work.preselected};
+    const bool gate = s->options->selector == HLT_SELECTOR_CATRACK;
+    const reco_preselection args = {
+        pass->tracks, gate ? RECO_QUALITY_STRICT : RECO_QUALITY_TIGHT, gate ? 3 : 0, s->work.mask, s->work.index, s->work.preselected};
     return reco_tracks_preselect(s->queue, &args, err);
 }
 
 static stoa_status stage_features(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
     const hlt_work_soa w = s->work;
+    const reco_hit_features of_hits = {pass->tracks, pass->hits, pass->rec_hits, w.index, w.preselected, s->hit_features};
+    if (s->options->selector == HLT_SELECTOR_CATRACK) return reco_tracks_hit_features(s->queue, &of_hits, err);
     STOA_TRY(reco_tracks_features(s->queue, &(reco_features){pass->tracks, w.index, w.preselected, s->features, 0}, err));
     if (s->options->selector != HLT_SELECTOR_FOREST) return STOA_OK;
     return reco_tracks_derive(s->queue, &(reco_derivation){pass->tracks, w.index, w.preselected, s->features, s->derived}, err);
@@ -201,6 +236,9 @@ static stoa_status stage_selector(hlt_stream *s, hlt_pass *pass, stoa_error *err
     vertices_soa_const vertices;
     switch (s->options->selector) {
     case HLT_SELECTOR_DNN: return stoa_session_run_counted(s->session, w.preselected, err);
+    case HLT_SELECTOR_CATRACK:
+        STOA_TRY(stoa_session_run_counted(s->session, w.preselected, err));
+        return reco_tracks_hit_verdict(s->queue, &(reco_hit_verdict){s->hit_features, w.preselected, s->features.score}, err);
     case HLT_SELECTOR_FOREST: return reco_forest_enqueue(s->queue, &s->forest_run, err);
     case HLT_SELECTOR_NONE: return hlt_select_all(s->queue, s->features, w.preselected, err);
     case HLT_SELECTOR_CUTS: break;
@@ -216,6 +254,7 @@ static float score_min(const hlt_options *options)
     case HLT_SELECTOR_CUTS: return reco_working_point_score(options->working_point);
     case HLT_SELECTOR_NONE: return 0.5f;
     case HLT_SELECTOR_DNN:
+    case HLT_SELECTOR_CATRACK:
     case HLT_SELECTOR_FOREST: break;
     }
     return options->score_min;
@@ -235,6 +274,8 @@ static stoa_status stage_compact(hlt_stream *s, hlt_pass *pass, stoa_error *err)
     STOA_TRY(reco_tracks_gather(s->queue, &(reco_track_gather){pass->tracks, w.kept, w.selected, s->selected}, err));
     const reco_hit_gather hits = {pass->tracks, pass->hits, w.kept, selected, s->selected_hits, NULL, w.hits};
     if (pass->hits.head.rows > 0) STOA_TRY(reco_hits_gather(s->queue, &hits, err));
+    if (o->selector == HLT_SELECTOR_CATRACK)
+        STOA_TRY(reco_tracks_promote(s->queue, &(reco_promotion){s->selected, RECO_QUALITY_TIGHT}, err));
     const stoa_gather gather = {s->vertex_tracks.idv, w.vertex_of, sizeof *w.vertex_of, w.kept, w.selected, w.head.rows};
     if (o->vertices_first) return stoa_algo_gather(s->queue, &gather, err);
     pass->source = selected;
@@ -296,6 +337,15 @@ static stoa_status stage_vertices(hlt_stream *s, hlt_pass *pass, stoa_error *err
     return s->options->vertexing == HLT_VERTEXING_DIVISIVE ? vertices_divisive(s, pass, in, err) : vertices_density(s, pass, in, err);
 }
 
+/* Legacy tracks, a piece a component: only where they are wanted. */
+static stoa_status deliver_legacy(hlt_stream *s, const hlt_slot *to, uint32_t rows, stoa_error *err)
+{
+    hlt_piece from, into;
+    for (uint32_t k = 0; hlt_piece_of(&s->legacy.head, k, 0, &from) && hlt_piece_of(&to->legacy->head, k, to->legacy_first, &into); k++)
+        STOA_TRY(stoa_queue_copy(s->queue, into.data, from.data, rows * from.row_bytes, err));
+    return stoa_queue_copy(s->queue, to->legacy_of, s->work.legacy_of, rows * sizeof *to->legacy_of, err);
+}
+
 /* The counts are on the device, so the host copies what an event can have at most: its rows. */
 static stoa_status stage_deliver(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
@@ -325,7 +375,7 @@ static stoa_status stage_deliver(hlt_stream *s, hlt_pass *pass, stoa_error *err)
                  {to->by_pt2, s->vertices.sortInd, vertices * sizeof *to->by_pt2}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         STOA_TRY(stoa_queue_copy(s->queue, parts[i].dst, parts[i].src, parts[i].bytes, err));
-    return STOA_OK;
+    return to->legacy ? deliver_legacy(s, to, rows, err) : STOA_OK;
 }
 
 static stoa_status (*const stages[HLT_STAGE_COUNT])(hlt_stream *, hlt_pass *, stoa_error *) = {

@@ -21,6 +21,9 @@ typedef struct hlt_slot {
     float *z, *weight, *chi2, *pt2_sum;
     int32_t *ndof;
     uint16_t *by_pt2;
+    int32_t *legacy_of;
+    const legacy_tracks_soa *legacy; /* of all events, or NULL; this one's from row `legacy_first` on */
+    uint32_t legacy_first;
     uint32_t preselected, selected, hits, converted, usable, vertices, tops;
     uint32_t steps;                 /* of the event's way that are timed; a stage may come twice */
     hlt_stage stage[HLT_STEPS_MAX];
@@ -36,10 +39,11 @@ typedef struct hlt_stream {
     stoa_collection *memory; /* all blocks below in one blob */
     stoa_buffer *finder;     /* workspace of either vertex finder */
     stoa_buffer *forest;     /* the forest on the device; NULL on the host or without one */
-    stoa_buffer *upload;     /* an event's tracks and hits; NULL on the host, where they are read where they lie */
+    stoa_buffer *upload;     /* an event's tracks, hits and their positions; NULL on the host, where they are read where they lie */
     hlt_work_soa work;
     track_features_soa features;
     track_derived_soa derived; /* unbound without a forest */
+    hit_features_soa hit_features; /* rows 0 without CATrackDNN */
     reco_forest_run forest_run;
     tracks_soa selected;
     track_hits_soa selected_hits;
@@ -50,7 +54,7 @@ typedef struct hlt_stream {
 
 /* What one event can have at most. */
 typedef struct hlt_capacity {
-    uint32_t tracks, hits;
+    uint32_t tracks, hits, rec_hits;
 } hlt_capacity;
 
 STOA_MUST_CHECK stoa_status hlt_stream_init(hlt_stream *stream, const hlt_options *options, stoa_device *device, hlt_capacity capacity,
@@ -58,6 +62,14 @@ STOA_MUST_CHECK stoa_status hlt_stream_init(hlt_stream *stream, const hlt_option
 void hlt_stream_deinit(hlt_stream *stream);
 /* Enqueue one event; returns before it is done where the queue is asynchronous. */
 STOA_MUST_CHECK stoa_status hlt_stream_enqueue(hlt_stream *stream, const hlt_event *event, hlt_slot *slot, stoa_error *err);
+
+/* Component k of the columns of a view, counted through all of them, from row `first` on. */
+typedef struct hlt_piece {
+    char *data;
+    size_t row_bytes;
+} hlt_piece;
+/* False behind the last one. Scalars are left out. */
+bool hlt_piece_of(const stoa_view_head *view, uint32_t k, uint32_t first, hlt_piece *piece);
 
 /* score = 1 for the first *count rows, for the selector that takes all. */
 STOA_MUST_CHECK stoa_status hlt_select_all(stoa_queue *queue, track_features_soa features, const uint32_t *count, stoa_error *err);

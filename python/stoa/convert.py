@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 ALIGN = 128
-# Columns of tracks.def in its order: name, dtype, components (0: a scalar). The block of hits stands behind them.
+# Columns of tracks.def in its order: name, dtype, components (0: a scalar). The block of hits stands behind them, then their positions.
 TRACKS = (("quality", "u1", 1), ("chi2", "f4", 1), ("nLayers", "i1", 1), ("eta", "f4", 1), ("pt", "f4", 1), ("state", "f4", 5),
           ("covariance", "f4", 15), ("hitOffsets", "u4", 1), ("nTracks", "i4", 0))
 HITS = (("id", "u4", 1), ("detId", "u4", 1))
+REC_HITS = (("xGlobal", "f4", 1), ("yGlobal", "f4", 1), ("zGlobal", "f4", 1), ("dPhiDr", "f4", 1), ("dPhiDrError", "f4", 1), ("flags", "u1", 1))
 
 # PHYSLITE: branch after the prefix, and our name. Vertices: likewise.
 _TRACK_PREFIX, _VERTEX_PREFIX = "InDetTrackParticlesAuxDyn.", "PrimaryVerticesAuxDyn."
@@ -40,8 +41,9 @@ def _block(layout: tuple, columns: dict[str, Any], rows: int) -> bytes:
     return out
 
 
-def write_soa(path: pathlib.Path, table: dict[str, np.ndarray]) -> None:
-    """One blob an event. Tables know the number of hits only, so hits are numbered as they come and have no module."""
+def write_soa(path: pathlib.Path, table: dict[str, np.ndarray], positions: dict[str, np.ndarray] | None = None) -> None:
+    """One blob an event. Tables know the number of hits only, so hits are numbered as they come and have no module; `positions` is
+    the table of the hits, which `stoa generate hlt --hits` puts beside that of the tracks."""
     with open(path, "wb") as file:
         for event in dict.fromkeys(table["event"].tolist()):
             rows = np.flatnonzero(table["event"] == event)
@@ -50,7 +52,10 @@ def write_soa(path: pathlib.Path, table: dict[str, np.ndarray]) -> None:
             hits = int(columns["hitOffsets"][-1])
             blob = _block(TRACKS, columns, len(rows))
             blob += _block(HITS, {"id": np.arange(hits), "detId": np.zeros(hits)}, hits)
-            file.write(_pad(struct.pack("<8sqIIQ", b"STOASOA1", event, len(rows), hits, len(blob))) + blob)
+            at = np.flatnonzero(positions["event"] == event) if positions else []
+            if len(at):
+                blob += _block(REC_HITS, {name: positions[name][at] for name, _, _ in REC_HITS}, len(at))
+            file.write(_pad(struct.pack("<8sqIIQI", b"STOASOA1", event, len(rows), hits, len(blob), len(at))) + blob)
 
 
 def read_soa(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -124,7 +129,8 @@ def read_table(path: pathlib.Path) -> dict[str, np.ndarray]:
     table = np.genfromtxt(path, delimiter=",", names=True)
     columns = {name: table[name] for name in table.dtype.names}
     for name, count in (("state", 5), ("covariance", 15)):
-        columns[name] = np.stack([columns.pop(f"{name}_{k}") for k in range(count)], axis=1)
+        if f"{name}_0" in columns:
+            columns[name] = np.stack([columns.pop(f"{name}_{k}") for k in range(count)], axis=1)
     columns["event"] = columns["event"].astype(np.int64)
     return columns
 
@@ -152,7 +158,9 @@ def convert(source: pathlib.Path, target: pathlib.Path) -> None:
     if source.suffix == ".root":
         tracks, vertices = read_physlite(source)
         write_table(target, tracks)
-        write_table(target.with_suffix(".vertices" + target.suffix), vertices)
-        return
+        return write_table(target.with_suffix(".vertices" + target.suffix), vertices)
     table = read_soa(source) if source.suffix == ".soa" else read_table(source)
-    (write_soa if target.suffix == ".soa" else write_table)(target, table)
+    if target.suffix != ".soa":
+        return write_table(target, table)
+    beside = source.with_suffix(".hits" + source.suffix)
+    return write_soa(target, table, read_table(beside) if beside.exists() else None)

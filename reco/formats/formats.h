@@ -14,6 +14,14 @@
 #define STOA_LAYOUT_DEF "reco/formats/track_hits.def"
 #include "stoa/layout_gen.h"
 
+#define STOA_LAYOUT rec_hits_soa
+#define STOA_LAYOUT_DEF "reco/formats/rec_hits.def"
+#include "stoa/layout_gen.h"
+
+#define STOA_LAYOUT hit_features_soa
+#define STOA_LAYOUT_DEF "reco/formats/hit_features.def"
+#include "stoa/layout_gen.h"
+
 #define STOA_LAYOUT legacy_tracks_soa
 #define STOA_LAYOUT_DEF "reco/formats/legacy_tracks.def"
 #include "stoa/layout_gen.h"
@@ -75,6 +83,8 @@ enum {
     RECO_QUALITY_TIGHT,
     RECO_QUALITY_HIGH_PURITY
 };
+/** Bits of rec_hits.def's flags; the layer stands from bit 3 on. */
+enum { RECO_STUB_BARREL = 1, RECO_STUB_FLAT = 2, RECO_STUB_VALID = 4, RECO_STUB_LAYER_SHIFT = 3, RECO_STUB_PS = 64 };
 /** Bits of legacy_tracks.def's quality; each better grade includes those below. */
 enum { RECO_LEGACY_LOOSE = 1, RECO_LEGACY_TIGHT = 2, RECO_LEGACY_HIGH_PURITY = 4, RECO_LEGACY_DISCARDED = 8 };
 enum { RECO_STATE_PHI, RECO_STATE_TIP, RECO_STATE_QPT, RECO_STATE_COT_THETA, RECO_STATE_ZIP };

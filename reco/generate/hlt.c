@@ -5,7 +5,7 @@
 #include "reco/generate/hlt.h"
 
 #include "reco/formats/formats.h"
-#include "reco/generate/random.h"
+#include "reco/generate/hlt_hits.h"
 #include "stoa/memory.h"
 
 #include <stdlib.h>
@@ -17,6 +17,8 @@
 #define BEAM_XY_SIGMA 0.001
 #define TIP_MAX 0.3
 #define ZIP_MAX 12.0
+/* Of the seed: hits have random numbers of their own, so that the tracks are the same with and without. */
+#define HITS_KEY 0x7b1d3a95c2e84f60u
 
 typedef struct track {
     double order; /* rows are sorted by it: a random place, a duplicate behind its original */
@@ -352,6 +354,9 @@ typedef struct columns {
     size_t state_stride, covariance_stride;
     int32_t *v_event, *v_number, *v_type, *v_tracks;
     float *v_x, *v_y, *v_z;
+    int32_t *h_event, *h_track;
+    float *h_x, *h_y, *h_z, *h_bend, *h_bend_error;
+    uint8_t *h_flags;
 } columns;
 
 static stoa_status add(reco_table *table, const char *name, stoa_dtype dtype, void *pointer, stoa_error *err)
@@ -392,6 +397,18 @@ static stoa_status add_vertex_columns(reco_table *t, columns *c, stoa_error *err
     return add(t, "tracks", STOA_INT32, &c->v_tracks, err);
 }
 
+static stoa_status add_hit_columns(reco_table *t, columns *c, stoa_error *err)
+{
+    STOA_TRY(add(t, "event", STOA_INT32, &c->h_event, err));
+    STOA_TRY(add(t, "track", STOA_INT32, &c->h_track, err));
+    STOA_TRY(add(t, "xGlobal", STOA_FLOAT32, &c->h_x, err));
+    STOA_TRY(add(t, "yGlobal", STOA_FLOAT32, &c->h_y, err));
+    STOA_TRY(add(t, "zGlobal", STOA_FLOAT32, &c->h_z, err));
+    STOA_TRY(add(t, "dPhiDr", STOA_FLOAT32, &c->h_bend, err));
+    STOA_TRY(add(t, "dPhiDrError", STOA_FLOAT32, &c->h_bend_error, err));
+    return add(t, "flags", STOA_UINT8, &c->h_flags, err);
+}
+
 static void put_tracks(const event *e, int32_t number, const columns *c, size_t row)
 {
     for (uint32_t i = 0; i < e->track_count; ++i, ++row) {
@@ -425,31 +442,71 @@ static void put_vertices(const event *e, int32_t number, const columns *c, size_
     }
 }
 
+static void put_hits(const event *e, const reco_hlt_options *o, uint64_t number, const columns *c, size_t row)
+{
+    enum { HITS_MAX = 64 };
+    reco_random r = reco_random_stream(o->seed ^ HITS_KEY, number);
+    sim_hit hits[HITS_MAX];
+    for (uint32_t i = 0; i < e->track_count; ++i) {
+        const track *t = &e->tracks[i];
+        sim_helix helix = {.chi2 = t->chi2, .layers = t->layers, .hits = t->hits, .is_fake = !t->is_true && !t->is_duplicate};
+        memcpy(helix.state, t->state, sizeof helix.state);
+        sim_hits(&r, &helix, hits);
+        for (int32_t k = 0; k < t->hits; ++k, ++row) {
+            c->h_event[row] = (int32_t)number;
+            c->h_track[row] = (int32_t)i;
+            c->h_x[row] = hits[k].x;
+            c->h_y[row] = hits[k].y;
+            c->h_z[row] = hits[k].z;
+            c->h_bend[row] = hits[k].bend;
+            c->h_bend_error[row] = hits[k].bend_error;
+            c->h_flags[row] = hits[k].flags;
+        }
+    }
+}
+
+/* Rows of the three tables. */
+typedef struct row_counts {
+    size_t tracks, vertices, hits;
+} row_counts;
+
+static void count_rows(const event *e, row_counts *rows)
+{
+    rows->tracks += e->track_count;
+    rows->vertices += e->vertex_count;
+    for (uint32_t i = 0; i < e->track_count; ++i) rows->hits += (size_t)e->tracks[i].hits;
+}
+
 /* Tables are made at their final size, so the events are made twice: once to be counted. Cheaper than to keep
  * them. */
-static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tracks, reco_table **vertices, stoa_error *err)
+static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tracks, reco_table **vertices, reco_table **hits,
+                            stoa_error *err)
 {
-    size_t rows = 0, vertex_rows = 0;
+    row_counts rows = {0};
     columns c;
     for (uint32_t i = 0; i < o->events; ++i) {
         make_event(e, o, o->first_event + i);
         if (e->no_memory) return STOA_FAIL(err, STOA_ENOMEM, "generate hlt: no memory for event %u", (unsigned)i);
-        rows += e->track_count;
-        vertex_rows += e->vertex_count;
+        count_rows(e, &rows);
     }
-    STOA_TRY(reco_table_create(rows, tracks, err));
+    STOA_TRY(reco_table_create(rows.tracks, tracks, err));
     STOA_TRY(add_columns(*tracks, &c, err));
     if (vertices) {
-        STOA_TRY(reco_table_create(vertex_rows, vertices, err));
+        STOA_TRY(reco_table_create(rows.vertices, vertices, err));
         STOA_TRY(add_vertex_columns(*vertices, &c, err));
     }
-    rows = vertex_rows = 0;
+    if (hits) {
+        STOA_TRY(reco_table_create(rows.hits, hits, err));
+        STOA_TRY(add_hit_columns(*hits, &c, err));
+    }
+    rows = (row_counts){0};
     for (uint32_t i = 0; i < o->events; ++i) {
-        make_event(e, o, o->first_event + i);
-        put_tracks(e, (int32_t)(o->first_event + i), &c, rows);
-        if (vertices) put_vertices(e, (int32_t)(o->first_event + i), &c, vertex_rows);
-        rows += e->track_count;
-        vertex_rows += e->vertex_count;
+        const uint64_t number = o->first_event + i;
+        make_event(e, o, number);
+        put_tracks(e, (int32_t)number, &c, rows.tracks);
+        if (vertices) put_vertices(e, (int32_t)number, &c, rows.vertices);
+        if (hits) put_hits(e, o, number, &c, rows.hits);
+        count_rows(e, &rows);
     }
     return STOA_OK;
 }
@@ -468,22 +525,22 @@ static stoa_status check_options(const reco_hlt_options *o, stoa_error *err)
     return STOA_OK;
 }
 
-stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **tracks, reco_table **vertices, stoa_error *err)
+stoa_status reco_generate_hlt(const reco_hlt_options *options, reco_table **tracks, reco_table **vertices, reco_table **hits,
+                              stoa_error *err)
 {
+    reco_table **const out[] = {tracks, vertices, hits};
     if (!options || !tracks) return STOA_FAIL(err, STOA_EINVAL, "generate hlt: options or out pointer is NULL");
-    *tracks = NULL;
-    if (vertices) *vertices = NULL;
+    for (size_t k = 0; k < sizeof out / sizeof *out; ++k)
+        if (out[k]) *out[k] = NULL;
     STOA_TRY(check_options(options, err));
     event e = {.no_memory = 0};
-    const stoa_status status = generate(&e, options, tracks, vertices, err);
+    const stoa_status status = generate(&e, options, tracks, vertices, hits, err);
     stoa_free(e.tracks, e.track_capacity * sizeof *e.tracks);
     stoa_free(e.vertices, e.vertex_capacity * sizeof *e.vertices);
-    if (status == STOA_OK) return STOA_OK;
-    reco_table_destroy(*tracks);
-    *tracks = NULL;
-    if (vertices) {
-        reco_table_destroy(*vertices);
-        *vertices = NULL;
-    }
+    for (size_t k = 0; status != STOA_OK && k < sizeof out / sizeof *out; ++k)
+        if (out[k]) {
+            reco_table_destroy(*out[k]);
+            *out[k] = NULL;
+        }
     return status;
 }

@@ -39,6 +39,15 @@ void recoi_remove(const char *path);
 /* Error of the system, with errno. */
 stoa_status recoi_io_error(const char *path, const char *what, stoa_error *err);
 
+/* Find all of `names`, or report at once all that are missing (ENAME). */
+stoa_status recoi_get_columns(const reco_table *table, const char *what, const char *const *names, uint32_t count,
+                              const reco_column **columns, stoa_error *err);
+/* To an integer between two bounds; NaN is the lower one. Absurd values stay absurd, but defined. */
+int32_t recoi_to_int(double value, double low, double high);
+int64_t recoi_event_number(const reco_column *column, uint32_t row);
+/* "a/sim.h5", "vertices" -> "a/sim.vertices.h5"; length as snprintf returns it. */
+size_t recoi_beside_path(const char *path, const char *kind, char *text, size_t capacity);
+
 stoa_status recoi_csv_read(const char *path, reco_table **table, stoa_error *err);
 stoa_status recoi_csv_write(const char *path, const reco_table *table, stoa_error *err);
 stoa_status recoi_npy_read(const char *path, reco_table **table, stoa_error *err);

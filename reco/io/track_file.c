@@ -25,6 +25,7 @@ typedef struct header {
     int64_t event;
     uint32_t tracks, hits;
     uint64_t bytes;
+    uint32_t rec_hits;
 } header;
 
 /* ---- Blobs. ---- */
@@ -41,14 +42,26 @@ static stoa_status next_block(const stoa_layout *layout, uint32_t rows, const ch
     return STOA_OK;
 }
 
+/* Rows of the blocks of a TracksSoA blob and of what a file puts behind it. */
+typedef struct blob_rows {
+    uint32_t tracks, hits, rec_hits;
+} blob_rows;
+
+static stoa_status adopt_blocks(const char *at, size_t bytes, stoa_place place, blob_rows rows, reco_track_blob *blob, stoa_error *err)
+{
+    blob->rec_hits = (rec_hits_soa_const){0};
+    STOA_TRY(next_block(&tracks_soa_layout, rows.tracks, &at, &bytes, place, &blob->tracks.head, err));
+    STOA_TRY(next_block(&track_hits_soa_layout, rows.hits, &at, &bytes, place, &blob->hits.head, err));
+    if (rows.rec_hits == 0) return STOA_OK;
+    return next_block(&rec_hits_soa_layout, rows.rec_hits, &at, &bytes, place, &blob->rec_hits.head, err);
+}
+
 stoa_status reco_tracks_adopt(const void *data, size_t bytes, stoa_place place, uint32_t tracks, uint32_t hits, reco_track_blob *blob,
                               stoa_error *err)
 {
-    const char *at = data;
     RECO_NEED(err, "tracks", data);
     RECO_NEED(err, "tracks", blob);
-    STOA_TRY(next_block(&tracks_soa_layout, tracks, &at, &bytes, place, &blob->tracks.head, err));
-    return next_block(&track_hits_soa_layout, hits, &at, &bytes, place, &blob->hits.head, err);
+    return adopt_blocks(data, bytes, place, (blob_rows){tracks, hits, 0}, blob, err);
 }
 
 stoa_status reco_vertices_adopt(const void *data, size_t bytes, stoa_place place, uint32_t vertices, uint32_t tracks,
@@ -79,9 +92,8 @@ static stoa_status view_event(const reco_track_file *file, size_t at, const head
 {
     const stoa_place host = {STOA_PLACE_HOST, 0};
     const char *data = (const char *)file->map + at + HEADER_BYTES;
-    STOA_TRY(reco_tracks_adopt(data, h->bytes, host, h->tracks, h->hits, blob, err));
     blob->event = h->event;
-    return STOA_OK;
+    return adopt_blocks(data, h->bytes, host, (blob_rows){h->tracks, h->hits, h->rec_hits}, blob, err);
 }
 
 /* Twice over the headers: once to count, once to view. */

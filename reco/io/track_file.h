@@ -4,7 +4,8 @@
  *  A TracksSoA blob is the block of tracks (tracks.def) and behind it the block of their hits (track_hits.def); a vertex blob
  *  is ZVertexSoA and ZVertexTracksSoA. Neither says how many rows it has: whoever made it knows. Files carry that in a
  *  header of 128 bytes before each event's blob, little endian: "STOASOA1"; int64 event; uint32 tracks, hits; uint64 bytes
- *  of the blob, a multiple of 128; zeros. `python -m stoa convert` writes them. No truth: see tracks_io.h for that.
+ *  of the blob, a multiple of 128; uint32 rec_hits; zeros. Where rec_hits is not 0 a block of as many positions of hits
+ *  (rec_hits.def) stands behind the two. `python -m stoa convert` writes them. No truth: see tracks_io.h for that.
  *
  *      reco_track_file_open("events.soa", &file, &err);
  *      for (uint32_t i = 0; i < reco_track_file_count(file); i++) use(reco_track_file_event(file, i)->tracks);
@@ -23,6 +24,7 @@ typedef struct reco_track_blob {
     int64_t event;
     tracks_soa_const tracks;
     track_hits_soa_const hits;
+    rec_hits_soa_const rec_hits; /**< of files only; rows 0: none */
 } reco_track_blob;
 
 /** The blocks of a vertex blob. */

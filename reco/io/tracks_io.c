@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reco/io/tracks_io.h"
+
+#include "reco/io/table_internal.h"
 #include "stoa/memory.h"
 
 #include <math.h>
@@ -71,43 +73,14 @@ static stoa_status allocate(uint32_t rows, reco_events **out, stoa_error *err)
 
 /* ---- columns ---- */
 
-/* Find all of `names`, or report at once all that are missing. */
-static stoa_status get_columns(const reco_table *table, const char *what, const char *const *names, uint32_t count,
-                               const reco_column **columns, stoa_error *err)
-{
-    char missing[700] = "";
-    size_t used = 0;
-    for (uint32_t i = 0; i < count; ++i) {
-        columns[i] = reco_table_find(table, names[i]);
-        if (!columns[i] && used + strlen(names[i]) + 3 < sizeof missing)
-            used += (size_t)snprintf(missing + used, sizeof missing - used, "%s%s", used ? ", " : "", names[i]);
-    }
-    if (!used) return STOA_OK;
-    return STOA_FAIL(err, STOA_ENAME, "%s: of %u columns needed these are missing: %s", what, (unsigned)count, missing);
-}
-
-/* To an integer between two bounds; NaN is the lower one. Absurd values stay absurd, but defined. */
-static int32_t to_int(double value, double low, double high)
-{
-    if (!(value > low)) return (int32_t)low;
-    return (int32_t)(value < high ? value : high);
-}
-
 static void copy_u8(const reco_column *from, uint8_t *out, uint32_t rows)
 {
-    for (uint32_t i = 0; i < rows; ++i) out[i] = (uint8_t)to_int(reco_column_value(from, i), 0, 255);
+    for (uint32_t i = 0; i < rows; ++i) out[i] = (uint8_t)recoi_to_int(reco_column_value(from, i), 0, 255);
 }
 
 static void copy_i32(const reco_column *from, int32_t *out, uint32_t rows)
 {
-    for (uint32_t i = 0; i < rows; ++i) out[i] = to_int(reco_column_value(from, i), INT32_MIN, INT32_MAX);
-}
-
-static int64_t event_number(const reco_column *column, uint32_t row)
-{
-    if (column->dtype == STOA_INT64) return ((const int64_t *)column->data)[row];
-    double value = reco_column_value(column, row);
-    return value > -9e18 && value < 9e18 ? (int64_t)value : 0;
+    for (uint32_t i = 0; i < rows; ++i) out[i] = recoi_to_int(reco_column_value(from, i), INT32_MIN, INT32_MAX);
 }
 
 static int by_number(const void *a, const void *b)
@@ -127,7 +100,7 @@ static int by_first(const void *a, const void *b)
 static stoa_status split_events(reco_events *e, const char *what, const reco_column *number, stoa_error *err)
 {
     for (uint32_t row = 0; row < e->rows; ++row) {
-        int64_t value = event_number(number, row);
+        int64_t value = recoi_event_number(number, row);
         if (!e->count || e->events[e->count - 1].number != value) e->events[e->count++] = (event){.number = value, .first = row};
         event *last = &e->events[e->count - 1];
         if (++last->rows > e->rows_max) e->rows_max = last->rows;
@@ -164,7 +137,7 @@ static stoa_status read_hits(reco_events *e, const reco_table *table, const char
         double before = 0;
         for (uint32_t row = e->events[i].first, end = row + e->events[i].rows; row < end; ++row) {
             double now = reco_column_value(offsets, row);
-            e->hits[row] = to_int(now - before, INT32_MIN, INT32_MAX);
+            e->hits[row] = recoi_to_int(now - before, INT32_MIN, INT32_MAX);
             before = now;
         }
     }
@@ -186,11 +159,11 @@ static void read_truth(reco_events *e, const reco_table *table, const char *is_t
 static stoa_status read_generated(const reco_table *table, const char *what, reco_events *e, stoa_error *err)
 {
     const reco_column *c[G_COUNT];
-    STOA_TRY(get_columns(table, what, generated_names, G_COUNT, c, err));
+    STOA_TRY(recoi_get_columns(table, what, generated_names, G_COUNT, c, err));
     STOA_TRY(split_events(e, what, c[G_EVENT], err));
     STOA_TRY(read_hits(e, table, what, err));
     copy_u8(c[G_QUALITY], e->quality, e->rows);
-    for (uint32_t i = 0; i < e->rows; ++i) e->layers[i] = (int8_t)to_int(reco_column_value(c[G_LAYERS], i), -128, 127);
+    for (uint32_t i = 0; i < e->rows; ++i) e->layers[i] = (int8_t)recoi_to_int(reco_column_value(c[G_LAYERS], i), -128, 127);
     reco_column_floats(c[G_CHI2], 0, e->rows, floats(e, F_CHI2));
     reco_column_floats(c[G_ETA], 0, e->rows, floats(e, F_ETA));
     reco_column_floats(c[G_PT], 0, e->rows, floats(e, F_PT));
@@ -265,15 +238,15 @@ static void physlite_row(const reco_column *const *c, uint32_t row, reco_events 
     floats(e, F_CHI2)[row] = (float)(v[P_CHI2] / v[P_NDOF]);
     floats(e, F_ETA)[row] = (float)-log(tan(0.5 * t.theta));
     floats(e, F_PT)[row] = (float)fabs(1 / state[RECO_STATE_QPT]);
-    e->layers[row] = (int8_t)to_int(v[P_PIXEL], -128, 127);
-    e->hits[row] = to_int(v[P_PIXEL] + v[P_SCT], INT32_MIN, INT32_MAX);
+    e->layers[row] = (int8_t)recoi_to_int(v[P_PIXEL], -128, 127);
+    e->hits[row] = recoi_to_int(v[P_PIXEL] + v[P_SCT], INT32_MIN, INT32_MAX);
     e->quality[row] = RECO_QUALITY_TIGHT;
 }
 
 static stoa_status read_physlite(const reco_table *table, const char *what, reco_events *e, stoa_error *err)
 {
     const reco_column *c[P_COUNT];
-    STOA_TRY(get_columns(table, what, physlite_names, P_COUNT, c, err));
+    STOA_TRY(recoi_get_columns(table, what, physlite_names, P_COUNT, c, err));
     STOA_TRY(split_events(e, what, c[P_EVENT], err));
     for (uint32_t row = 0; row < e->rows; ++row) physlite_row(c, row, e);
     read_truth(e, table, "truth_linked", "ttva_vertex");
@@ -305,9 +278,9 @@ static reco_true_vertex vertex_at(const reco_column *const *c, const reco_column
         .x = (float)(scale * reco_column_value(c[V_X], row)),
         .y = (float)(scale * reco_column_value(c[V_Y], row)),
         .z = (float)(scale * reco_column_value(c[V_Z], row)),
-        .type = type ? to_int(reco_column_value(type, row), INT32_MIN, INT32_MAX) : 0,
-        .number = to_int(reco_column_value(c[V_NUMBER], row), INT32_MIN, INT32_MAX),
-        .tracks = tracks ? to_int(reco_column_value(tracks, row), INT32_MIN, INT32_MAX) : -1,
+        .type = type ? recoi_to_int(reco_column_value(type, row), INT32_MIN, INT32_MAX) : 0,
+        .number = recoi_to_int(reco_column_value(c[V_NUMBER], row), INT32_MIN, INT32_MAX),
+        .tracks = tracks ? recoi_to_int(reco_column_value(tracks, row), INT32_MIN, INT32_MAX) : -1,
     };
 }
 
@@ -318,9 +291,9 @@ static stoa_status read_vertices(const reco_table *table, const char *what, reco
     uint32_t rows = reco_table_rows(table), kept = 0;
     double scale = e->source == RECO_EVENTS_PHYSLITE ? MM_TO_CM : 1;
     if (!type) type = reco_table_find(table, "vertexType");
-    STOA_TRY(get_columns(table, what, vertex_names, V_COUNT, c, err));
+    STOA_TRY(recoi_get_columns(table, what, vertex_names, V_COUNT, c, err));
     for (uint32_t row = 0; row < rows; ++row) {
-        event *of = event_of(e, event_number(c[V_EVENT], row));
+        event *of = event_of(e, recoi_event_number(c[V_EVENT], row));
         if (of) ++of->vertices, ++kept;
     }
     for (uint32_t i = 1; i < e->count; ++i) e->events[i].first_vertex = e->events[i - 1].first_vertex + e->events[i - 1].vertices;
@@ -330,7 +303,7 @@ static stoa_status read_vertices(const reco_table *table, const char *what, reco
     e->vertex_count = kept;
     for (uint32_t i = 0; i < e->count; ++i) e->events[i].vertices = 0; /* counts again, as the place to fill */
     for (uint32_t row = 0; row < rows; ++row) {
-        event *of = event_of(e, event_number(c[V_EVENT], row));
+        event *of = event_of(e, recoi_event_number(c[V_EVENT], row));
         if (of) e->vertices[of->first_vertex + of->vertices++] = vertex_at(c, type, tracks, scale, row);
     }
     return STOA_OK;
@@ -359,12 +332,7 @@ stoa_status reco_events_from_tables(const reco_table *tracks, const reco_table *
     return STOA_OK;
 }
 
-size_t reco_vertices_path(const char *path, char *text, size_t capacity)
-{
-    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
-    int stem = (int)(dot ? (size_t)(dot - path) : strlen(path));
-    return (size_t)snprintf(text, capacity, "%.*s.vertices%s", stem, path, dot ? dot : "");
-}
+size_t reco_vertices_path(const char *path, char *text, size_t capacity) { return recoi_beside_path(path, "vertices", text, capacity); }
 
 /* Generated: sim.vertices.h5. PHYSLITE: physlite_vertices.csv beside physlite_tracks.csv. 0 when neither is
  * there. */

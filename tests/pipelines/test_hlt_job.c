@@ -51,7 +51,7 @@ static int set_up(void **state)
     reco_table *tracks = NULL;
     options.events = EVENTS;
     options.pileup = 30;
-    if (!f || reco_generate_hlt(&options, &tracks, NULL, NULL) != STOA_OK) return -1;
+    if (!f || reco_generate_hlt(&options, &tracks, NULL, NULL, NULL) != STOA_OK) return -1;
     const stoa_status status = reco_events_from_tables(tracks, NULL, "generated", &f->file, NULL);
     reco_table_destroy(tracks);
     if (status != STOA_OK) return -1;

@@ -70,7 +70,7 @@ static stoa_status make_event(track_objects *o, hlt_event *event, stoa_error *er
     tracks_soa tracks;
     options.events = 1;
     options.pileup = 2;
-    STOA_TRY(reco_generate_hlt(&options, &o->tracks, &o->vertices, err));
+    STOA_TRY(reco_generate_hlt(&options, &o->tracks, &o->vertices, NULL, err));
     STOA_TRY(reco_events_from_tables(o->tracks, o->vertices, "generated", &o->events, err));
     const uint32_t rows = reco_events_rows(o->events, 0);
     STOA_TRY(stoa_layout_bind(&tracks_soa_layout, rows, blob, sizeof blob, host, &tracks.head, err));

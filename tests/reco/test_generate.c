@@ -31,7 +31,7 @@ static sample make(uint32_t events, uint64_t seed, double pileup, uint64_t first
     options.seed = seed;
     options.pileup = pileup;
     options.first_event = first;
-    if (reco_generate_hlt(&options, &s.tracks, &s.vertices, &err) != STOA_OK) fail_msg("%s", err.message);
+    if (reco_generate_hlt(&options, &s.tracks, &s.vertices, NULL, &err) != STOA_OK) fail_msg("%s", err.message);
     return s;
 }
 
@@ -251,38 +251,78 @@ static void test_order_and_ranges(void **state)
     release(s);
 }
 
+/* Hits leave the tracks as they are, and lie on the track: outwards, and where the circle of its pt takes it. In discs they move
+ * along the radius, by centimetres where strips measure. */
+static void test_hits(void **state)
+{
+    reco_hlt_options options = RECO_HLT_OPTIONS_INIT;
+    reco_table *tracks, *hits;
+    sample without = make(3, 51, 60, 0);
+    (void)state;
+    options.events = 3;
+    options.seed = 51;
+    options.pileup = 60;
+    if (reco_generate_hlt(&options, &tracks, NULL, &hits, &err) != STOA_OK) fail_msg("%s", err.message);
+    uint32_t at = 0, stubs = 0;
+    for (uint32_t row = 0; row < reco_table_rows(tracks); ++row) {
+        const uint32_t count = (uint32_t)value(tracks, "nHits", row);
+        assert_true(value(tracks, "state_1", row) == value(without.tracks, "state_1", row));
+        double before = 0;
+        for (uint32_t k = 0; k < count; ++k, ++at) {
+            const double x = value(hits, "xGlobal", at), y = value(hits, "yGlobal", at), r = hypot(x, y), bend = value(hits, "dPhiDr", at);
+            const double phi = value(tracks, "state_0", row), radius = 100 / (0.299792458 * 3.8) / value(tracks, "state_2", row);
+            const double away = value(tracks, "state_1", row) - radius; /* of the centre, to the left of the track */
+            const double off = hypot(x + away * sin(phi), y - away * cos(phi)) - fabs(radius), residual = sqrt(value(tracks, "chi2", row));
+            const double half = -0.5 * r / radius;
+            assert_true(value(hits, "event", at) == value(tracks, "event", row) && r > before - 0.3 && r < 120);
+            const int flags = (int)value(hits, "flags", at), is_strip = (flags & RECO_STUB_VALID) && !(flags & RECO_STUB_PS);
+            if (!(fabs(off) < (is_strip ? 5 : 0.15) * residual)) fail_msg("track %u hit %u: %g cm off the track at %g", row, k, off, r);
+            before = r;
+            if (value(hits, "dPhiDrError", at) < 0) continue;
+            stubs++;
+            if (value(tracks, "is_true", row) > 0)
+                assert_true(fabs(bend - half / r / sqrt(1 - half * half)) < 6 * residual * value(hits, "dPhiDrError", at));
+        }
+    }
+    assert_int_equal(at, reco_table_rows(hits));
+    assert_true(stubs > at / 10);
+    reco_table_destroy(tracks);
+    reco_table_destroy(hits);
+    release(without);
+}
+
 static void test_arguments(void **state)
 {
     reco_hlt_options o = RECO_HLT_OPTIONS_INIT;
     reco_table *t, *v;
     (void)state;
-    assert_int_equal(reco_generate_hlt(NULL, &t, &v, &err), STOA_EINVAL);
+    assert_int_equal(reco_generate_hlt(NULL, &t, &v, NULL, &err), STOA_EINVAL);
     o.events = 0;
-    assert_int_equal(reco_generate_hlt(&o, &t, &v, &err), STOA_EINVAL);
+    assert_int_equal(reco_generate_hlt(&o, &t, &v, NULL, &err), STOA_EINVAL);
     o = (reco_hlt_options)RECO_HLT_OPTIONS_INIT;
     o.pileup = NAN;
-    assert_int_equal(reco_generate_hlt(&o, &t, &v, &err), STOA_EINVAL);
+    assert_int_equal(reco_generate_hlt(&o, &t, &v, NULL, &err), STOA_EINVAL);
     o.pileup = 1e9;
-    assert_int_equal(reco_generate_hlt(&o, &t, &v, &err), STOA_EINVAL);
+    assert_int_equal(reco_generate_hlt(&o, &t, &v, NULL, &err), STOA_EINVAL);
     o = (reco_hlt_options)RECO_HLT_OPTIONS_INIT;
     o.struct_size = 8;
-    assert_int_equal(reco_generate_hlt(&o, &t, &v, &err), STOA_EINVAL);
+    assert_int_equal(reco_generate_hlt(&o, &t, &v, NULL, &err), STOA_EINVAL);
     o = (reco_hlt_options)RECO_HLT_OPTIONS_INIT;
     o.first_event = (uint64_t)INT32_MAX;
-    assert_int_equal(reco_generate_hlt(&o, &t, &v, &err), STOA_EINVAL);
+    assert_int_equal(reco_generate_hlt(&o, &t, &v, NULL, &err), STOA_EINVAL);
     assert_null(t);
     o = (reco_hlt_options)RECO_HLT_OPTIONS_INIT;
     o.events = 1;
-    assert_int_equal(reco_generate_hlt(&o, &t, NULL, &err), STOA_OK); /* vertices are optional */
+    assert_int_equal(reco_generate_hlt(&o, &t, NULL, NULL, &err), STOA_OK); /* vertices are optional */
     reco_table_destroy(t);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),        cmocka_unit_test(test_random),    cmocka_unit_test(test_pulls),
-        cmocka_unit_test(test_covariance),       cmocka_unit_test(test_rates),     cmocka_unit_test(test_no_telltale),
-        cmocka_unit_test(test_order_and_ranges), cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_same_bits),        cmocka_unit_test(test_random), cmocka_unit_test(test_pulls),
+        cmocka_unit_test(test_covariance),       cmocka_unit_test(test_rates),  cmocka_unit_test(test_no_telltale),
+        cmocka_unit_test(test_order_and_ranges), cmocka_unit_test(test_hits),   cmocka_unit_test(test_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

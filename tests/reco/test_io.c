@@ -15,6 +15,7 @@
 
 #include "data_file.h"
 #include "reco/generate/hlt.h"
+#include "reco/io/hits_io.h"
 #include "reco/io/tracks_io.h"
 #include "stoa/memory.h"
 
@@ -506,7 +507,7 @@ static void generate(uint32_t events, reco_table **tracks, reco_table **vertices
     reco_hlt_options options = RECO_HLT_OPTIONS_INIT;
     options.events = events;
     options.pileup = 20;
-    OK(reco_generate_hlt(&options, tracks, vertices, &err));
+    OK(reco_generate_hlt(&options, tracks, vertices, NULL, &err));
 }
 
 static void check_event(const reco_events *events, uint32_t i, const reco_table *table, uint32_t first)
@@ -559,6 +560,56 @@ static void test_generated_events(void **state)
     reco_events_destroy(events);
     reco_table_destroy(tracks);
     reco_table_destroy(vertices);
+}
+
+/* Hits through CSV, found beside the tracks; a column too few, and an event in two places. */
+static void test_event_hits(void **state)
+{
+    reco_hlt_options options = RECO_HLT_OPTIONS_INIT;
+    reco_table *tracks, *made, *table;
+    reco_event_hits *hits;
+    char beside[256];
+    (void)state;
+    options.events = 3;
+    options.pileup = 5;
+    OK(reco_generate_hlt(&options, &tracks, NULL, &made, &err));
+    OK(reco_event_hits_read(file_path("none.csv"), &hits, &err));
+    assert_null(hits);
+    assert_int_equal(reco_event_hits_rows(hits, 0), 0);
+    assert_true(reco_hits_path(file_path("hits.csv"), beside, sizeof beside) < sizeof beside);
+    OK(reco_table_write(beside, made, &err));
+    OK(reco_event_hits_read(file_path("hits.csv"), &hits, &err));
+    (void)unlink(beside);
+    const uint32_t first = reco_event_hits_rows(hits, 0), rows = reco_event_hits_rows(hits, 1);
+    assert_true(first > 0 && rows > 0 && reco_event_hits_rows(hits, 9) == 0);
+    size_t bytes[2];
+    const stoa_place host = {STOA_PLACE_HOST, 0};
+    track_hits_soa numbers;
+    rec_hits_soa at;
+    OK(stoa_layout_bytes(&track_hits_soa_layout, rows, &bytes[0], &err));
+    OK(stoa_layout_bytes(&rec_hits_soa_layout, rows, &bytes[1], &err));
+    void *blobs[2] = {stoa_alloc(bytes[0], 128), stoa_alloc(bytes[1], 128)};
+    OK(stoa_layout_bind(&track_hits_soa_layout, rows, blobs[0], bytes[0], host, &numbers.head, &err));
+    OK(stoa_layout_bind(&rec_hits_soa_layout, rows, blobs[1], bytes[1], host, &at.head, &err));
+    OK(reco_event_hits_fill(hits, 1, &numbers, &at, &err));
+    for (uint32_t i = 0; i < rows; ++i) {
+        assert_int_equal(numbers.id[i], i);
+        assert_true((double)at.zGlobal[i] == reco_column_value(reco_table_find(made, "zGlobal"), first + i));
+        assert_true((double)at.dPhiDrError[i] == reco_column_value(reco_table_find(made, "dPhiDrError"), first + i));
+        assert_int_equal(at.flags[i], (int)reco_column_value(reco_table_find(made, "flags"), first + i));
+    }
+    at.head.rows = rows - 1;
+    assert_int_equal(reco_event_hits_fill(hits, 1, &numbers, &at, &err), STOA_ESHAPE);
+    for (int k = 0; k < 2; ++k) stoa_free(blobs[k], bytes[k]);
+    reco_event_hits_destroy(hits);
+    OK(reco_table_create(1, &table, &err));
+    OK(reco_table_add(table, "xGlobal", STOA_FLOAT32, NULL, &err));
+    assert_int_equal(reco_event_hits_from_table(table, "few", &hits, &err), STOA_ENAME);
+    assert_non_null(strstr(err.message, "event, yGlobal, zGlobal, dPhiDr, dPhiDrError, flags"));
+    ((int32_t *)reco_table_find(made, "event")->data)[0] = 1;
+    assert_int_equal(reco_event_hits_from_table(made, "twice", &hits, &err), STOA_EFORMAT);
+    assert_null(hits);
+    reco_table_destroy(tracks);
 }
 
 static void test_event_errors(void **state)
@@ -641,7 +692,8 @@ int main(void)
         cmocka_unit_test(test_npy_orders),       cmocka_unit_test(test_csv_numbers),  cmocka_unit_test(test_damaged_text),
         cmocka_unit_test(test_damaged_npy),      cmocka_unit_test(test_damage),       cmocka_unit_test(test_zip_claims),
         cmocka_unit_test(test_arguments),        cmocka_unit_test(test_failed_write), cmocka_unit_test(test_covariance),
-        cmocka_unit_test(test_generated_events), cmocka_unit_test(test_event_errors), cmocka_unit_test(test_physlite),
+        cmocka_unit_test(test_generated_events), cmocka_unit_test(test_event_hits),   cmocka_unit_test(test_event_errors),
+        cmocka_unit_test(test_physlite),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
