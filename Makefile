@@ -7,7 +7,7 @@ OUT    ?= out
 .PHONY: help all setup build demo physics test test-release test-asan test-tsan bench bench-packages format clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 all: build
 
@@ -24,7 +24,7 @@ demo: build  ## generate events, run the HLT and the L1-scouting job on them and
 test: test-release test-asan test-tsan  ## every test; the short ones under ASan and UBSan, the threaded ones under TSan too
 	@tools/test-summary build/release build/asan build/tsan
 
-test-release: setup
+test-release: setup  ## every test of the release build, without the sanitizers
 	@cmake --preset ci $(CMAKE_ARGS) > /dev/null
 	@cmake --build --preset ci -j $(JOBS)
 	@ctest --preset ci -j $(JOBS) --output-junit junit.xml

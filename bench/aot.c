@@ -15,10 +15,6 @@
 #include "stoa/runtime.h"
 #include "stoa/stoa.h"
 
-#ifndef STOA_BENCH_SOURCE_DIR
-#define STOA_BENCH_SOURCE_DIR "."
-#endif
-
 enum { CALLS = 20, LOADS = 5, CONTENDERS = 4, WIDTH_MAX = 243 };
 
 static const struct {

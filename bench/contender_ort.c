@@ -9,10 +9,6 @@
 
 #include "ort_api.h"
 
-#ifndef STOA_BENCH_SOURCE_DIR
-#define STOA_BENCH_SOURCE_DIR "."
-#endif
-
 typedef struct ort {
     const ort_api *api;
     ort_env *env;

@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef STOA_BENCH_SOURCE_DIR
-#define STOA_BENCH_SOURCE_DIR "."
-#endif
-
 typedef struct xgboost {
     void *booster;
     mlp_case mlp;

@@ -12,10 +12,6 @@
 #include "stoa/runtime.h"
 #include "stoa/stoa.h"
 
-#ifndef STOA_BENCH_SOURCE_DIR
-#define STOA_BENCH_SOURCE_DIR "."
-#endif
-
 enum { WIDTH = 17, RUNTIMES = 4, TASKS = 2 * RUNTIMES };
 
 static const struct {

@@ -10,10 +10,6 @@
 
 #include "stoa/stoa.h"
 
-#ifndef STOA_BENCH_SOURCE_DIR
-#define STOA_BENCH_SOURCE_DIR "."
-#endif
-
 enum { RUNTIMES = 3, WIDTH_MAX = 64 };
 
 /* Files are looked for in `folder`, or in STOA_PACKAGES where that is NULL. */

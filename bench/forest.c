@@ -15,10 +15,6 @@
 #include "mlp.h"
 #include "reco/forest/forest.h"
 
-#ifndef STOA_BENCH_SOURCE_DIR
-#define STOA_BENCH_SOURCE_DIR "."
-#endif
-
 enum { FEATURES = 31, PEERS = 2 };
 extern char **environ;
 extern const mlp_contender forest_xgboost;

@@ -191,6 +191,22 @@ def test_layout(work):
         ("dtype", '[{"name":"a","dtype":"int9"}]', "STOA_EDTYPE"),
         ("twice", '[{"name":"a","dtype":"int8"},{"name":"a","dtype":"int8"}]', "STOA_ENAME"),
         ("shape", '[{"name":"a","dtype":"int8","kind":"matrix","shape":[2]}]', "STOA_ESHAPE"),
+        ("rank", '[{"name":"a","dtype":"int8","kind":"vector","shape":[2,2]}]', "STOA_ESHAPE"),
+        ("no extent", '[{"name":"a","dtype":"int8","kind":"vector","shape":[0]}]', "STOA_ESHAPE"),
+        ("negative", '[{"name":"a","dtype":"int8","kind":"vector","shape":[-3]}]', "STOA_ESHAPE"),
+        ("huge", '[{"name":"a","dtype":"int8","kind":"vector","shape":[9223372036854775807]}]', "STOA_ESHAPE"),
+        ("beyond", '[{"name":"a","dtype":"int8","kind":"vector","shape":[9223372036854775808]}]', "STOA_EFORMAT"),
+        ("text extent", '[{"name":"a","dtype":"int8","kind":"vector","shape":["3"]}]', "STOA_ESHAPE"),
+        ("no name", '[{"dtype":"int8"}]', "STOA_EFORMAT"),
+        ("number name", '[{"name":7,"dtype":"int8"}]', "STOA_EFORMAT"),
+        ("empty name", '[{"name":"","dtype":"int8"}]', "STOA_EINVAL"),
+        ("key twice", '[{"name":"a","name":"b","dtype":"int8"}]', "STOA_EFORMAT"),
+        ("no column", "[]", "STOA_EFORMAT"),
+        ("no layout", "{}", "STOA_EFORMAT"),
+        ("no array", '{"tracks":7}', "STOA_EFORMAT"),
+        ("number", "7", "STOA_EFORMAT"),
+        ("empty file", "", "STOA_EFORMAT"),
+        ("deep", "[" * 100000, "STOA_EFORMAT"),
     ):
         bad = work / f"bad_{name}.json"
         bad.write_text(text)
