@@ -15,19 +15,19 @@ typedef struct word_source {
     uint32_t crossings;
 } word_source;
 
-/* Charged and neutral candidates use the same bits differently. */
+/* Charged and neutral candidates use the same bits differently: both are decoded, a mask takes one, since a branch is guessed badly. */
 STOA_DEVICE void decode_word(uint64_t word, const puppi_soa *out, uint32_t row)
 {
     const uint32_t pid = reco_bits(word, 37, 3);
-    const bool is_charged = pid > RECO_PID_PHOTON;
+    const int32_t charged = -(int32_t)(pid > RECO_PID_PHOTON);
     out->pt[row] = 0.25f * (float)(int32_t)reco_bits(word, 0, 14);
     out->eta[row] = RECO_SCOUT_ANGLE * (float)reco_signed_bits(word, 14, 12);
     out->phi[row] = RECO_SCOUT_ANGLE * (float)reco_signed_bits(word, 26, 11);
-    out->z0[row] = is_charged ? 0.05f * (float)reco_signed_bits(word, 40, 10) : 0.0f;
-    out->dxy[row] = is_charged ? 0.05f * (float)reco_signed_bits(word, 50, 8) : 0.0f;
-    out->puppiw[row] = is_charged ? 1.0f : 0x1p-8f * (float)(int32_t)reco_bits(word, 40, 10);
+    out->z0[row] = 0.05f * (float)(reco_signed_bits(word, 40, 10) & charged);
+    out->dxy[row] = 0.05f * (float)(reco_signed_bits(word, 50, 8) & charged);
+    out->puppiw[row] = 0x1p-8f * (float)(((int32_t)reco_bits(word, 40, 10) & ~charged) | (256 & charged));
     out->pdgid[row] = (int16_t)reco_puppi_pdgid(pid);
-    out->quality[row] = (uint8_t)(is_charged ? reco_bits(word, 58, 3) : reco_bits(word, 50, 6));
+    out->quality[row] = (uint8_t)(((int32_t)reco_bits(word, 58, 3) & charged) | ((int32_t)reco_bits(word, 50, 6) & ~charged));
 }
 
 /* The crossing of a row: the last one that begins at or before it and is not empty. */
@@ -43,13 +43,14 @@ STOA_DEVICE uint32_t find_crossing(const word_source *from, uint32_t row)
 }
 
 /* Rows [first, end). */
-STOA_DEVICE void decode_words(const word_source *from, const puppi_soa *out, uint32_t first, uint32_t end)
+STOA_DEVICE void decode_words(const word_source *from, const puppi_soa *to, uint32_t first, uint32_t end)
 {
     if (first >= end) return;
-    uint32_t crossing = find_crossing(from, first);
-    for (uint32_t row = first; row < end; row++) {
-        while (from->offset[crossing + 1] <= row) crossing++;
-        decode_word(from->words[from->header[crossing] + 1 + (size_t)(row - from->offset[crossing])], out, row);
+    const puppi_soa out = *to; /* stores might change what it points to */
+    for (uint32_t row = first, crossing = find_crossing(from, first); row < end; crossing++) {
+        const uint32_t behind = from->offset[crossing + 1], stop = behind < end ? behind : end;
+        const uint64_t *word = from->words + from->header[crossing] + 1 + (row - from->offset[crossing]);
+        for (; row < stop; row++) decode_word(*word++, &out, row);
     }
 }
 

@@ -32,8 +32,8 @@ enum {
 /** The particle number: 130, 22, -211, 211, 11, -11, 13, -13. Sizes are a byte each, signs a bit. */
 STOA_DEVICE int32_t reco_puppi_pdgid(uint32_t pid)
 {
-    const int32_t size = (int32_t)(UINT64_C(0x0d0d0b0bd3d31682) >> (8u * pid) & 0xffu);
-    return 0xa4u >> pid & 1u ? -size : size;
+    const int32_t size = (int32_t)(UINT64_C(0x0d0d0b0bd3d31682) >> (8u * pid) & 0xffu), negative = -(int32_t)(0xa4u >> pid & 1u);
+    return (size ^ negative) - negative;
 }
 
 /** What bits 63-62 say; candidates have bit 63 clear. */
