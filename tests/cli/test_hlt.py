@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`stoa hlt` beside test_cli.py: CATrackDNN over the hits, against its formula in double; legacy tracks in files; events that fail,
-in every format. The published weights are those of STOA_DATA where they are there, else random ones of the same shape.
+in every format; each selector with each vertex finder, the network by each runtime for .onnx, in float32 and float16. The published weights are those of STOA_DATA where they are there, else random ones of the same shape.
 """
 
 import json
@@ -18,6 +18,7 @@ try:
     import onnx
 
     import ca_track_dnn
+    import half_hlt
     from stoa import convert
 except ImportError as missing:
     print(f"skip: {missing.name} is not in this Python")
@@ -131,6 +132,40 @@ def test_missing_hits(work, paths, model):
     run("catrack with a column too few", "STOA_ENAME", work / "bare.npz", "dPhiDr")
 
 
+# ---- Every selector, vertex finder and runtime. ----
+
+
+def test_selectors(work, paths, gate):
+    network, narrow = SOURCE / "models" / "hlt_high_purity.onnx", work / "half.onnx"
+    onnx.save(half_hlt.half(onnx.load(network)), narrow)
+    found = {item["name"] for item in stoa_json("devices")["runtimes"] if item["found"]}
+    runs = {"cuts": ("cuts",), "forest": ("forest",), "none": ("none",)}
+    for runtime in ("native", "onnxruntime"):
+        if runtime not in found:
+            skip(f"selectors by {runtime}", "not in this build, or its library is not here")
+            continue
+        words = ("--runtime", runtime, *(() if runtime == "native" else ("--allow-copies",)))  # row-major rows only
+        runs |= {f"dnn {runtime}": ("dnn", "--model", network, *words), f"dnn half {runtime}": ("dnn", "--model", narrow, *words),
+                 f"catrack {runtime}": ("catrack", "--model", gate, *words)}
+    for vertexing in ("density", "divisive"):
+        scores = {}
+        for name, (selector, *words) in runs.items():
+            out = work / "selectors"
+            result = stoa_json("hlt", paths["npz"], "--selector", selector, *words, "--vertexing", vertexing, "--no-pictures", "--out", out)
+            check(f"{name}, {vertexing}: tracks and vertices, no allocation",
+                  result["selected"] > 0 and result["vertices"] > 0 and not result["failed_events"] and not result["allocations_in_run"], result)
+            scores[name] = {(row["event"], row["track"]): float(row["score"]) for row in read_csv(out / "tracks.csv")}
+        for name, reference, least, tolerance in (("dnn onnxruntime", "dnn native", 1, 2e-5), ("catrack onnxruntime", "catrack native", 1, 2e-5),
+                                                  ("dnn half native", "dnn native", 0.995, 0.02), ("dnn half onnxruntime", "dnn native", 0.995, 0.02)):
+            if name not in scores or reference not in scores:
+                continue
+            one, other = scores[name], scores[reference]
+            both = one.keys() & other.keys()
+            difference = max(abs(one[key] - other[key]) for key in both)
+            check(f"{name}, {vertexing}: selects as {reference}", len(both) >= least * max(len(one), len(other)) and difference <= tolerance,
+                  (len(one), len(other), len(both), difference))
+
+
 # ---- Events that fail. ----
 
 
@@ -218,6 +253,7 @@ def main():
         paths = generate(work)
         test_catrack(work, paths, model, tensors, published)
         test_missing_hits(work, paths, model)
+        test_selectors(work, paths, model)
         test_broken_events(work, paths, model)
         test_legacy(work, paths)
     sys.exit(1 if test_cli.failures else 0)
