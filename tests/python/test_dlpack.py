@@ -61,6 +61,14 @@ types = stoa.Collection(stoa.Layout("every", [stoa.Column(d, d) for d in every +
 check(all(numpy.from_dlpack(types.tensor(d)).dtype == d for d in every), "numpy: every dtype it has")
 check(all(torch.from_dlpack(types.tensor(d)).dtype == getattr(torch, d) for d in every + ["bfloat16"]), "torch: every dtype")
 
+for name in every + ["bfloat16"]:
+    tensor = torch.zeros((4, 2), dtype=getattr(torch, name))
+    taken = stoa.from_dlpack(tensor)
+    check(taken.strided() == (tensor.data_ptr(), (4, 2), (2, 1), name), f"import torch: {name}")
+    if name in every:
+        array = numpy.zeros((4, 2), name)
+        check(stoa.from_dlpack(array).strided() == (array.ctypes.data, (4, 2), (2, 1), name), f"import numpy: {name}")
+
 
 def live_bytes():
     gc.collect()
