@@ -52,7 +52,7 @@ typedef struct scout_truth {
 
 typedef struct scout_sink {
     const char *dir;
-    bool with_tables, has_ids, has_scores;
+    bool with_tables, has_ids, has_scores, has_truth;
     FILE *orbits, *taus, *clusters, *w3pi, *selected;
     FILE *features; /* rows of SCOUT_FEATURE_NUMBERS floats; NULL: none */
     scout_summary orbit; /* of the orbit in progress; its counts only */
@@ -84,6 +84,10 @@ stoa_status scout_sink_close(scout_sink *sink, stoa_error *err);
 /* Each table that was written once more, as HDF5. */
 stoa_status scout_tables_to_hdf5(const char *dir, stoa_error *err);
 void scout_sink_deinit(scout_sink *sink);
+
+/* All but the tables to a file of this build; and those of such a file on top of the sink's own. */
+stoa_status scout_sink_save(const scout_sink *sink, const char *path, stoa_error *err);
+stoa_status scout_sink_add(scout_sink *sink, const char *path, stoa_error *err);
 
 /* Area under the ROC curve, NaN without both kinds; sorts. */
 double scout_auc(scout_scores *scores);

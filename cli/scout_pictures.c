@@ -168,7 +168,7 @@ stoa_status scout_write_pictures(scout_sink *s, bool *drawn, stoa_error *err)
         STOA_TRY(picture_scores(s, err));
         pictures[count++] = "score";
     }
-    if (s->truth.table && (s->has_ids || s->has_scores) && s->match_count > 0) {
+    if (s->has_truth && (s->has_ids || s->has_scores) && s->match_count > 0) {
         STOA_TRY(picture_roc(s, err));
         pictures[count++] = "roc";
     }

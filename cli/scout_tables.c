@@ -70,6 +70,7 @@ stoa_status scout_sink_open(scout_sink *s, const char *dir, const char *input, c
     s->dir = dir;
     STOA_TRY(output_make_dir(dir, err));
     STOA_TRY(read_truth(&s->truth, input, err));
+    s->has_truth = s->truth.table != NULL;
     list_tables(s, tables);
     for (int t = 0; s->with_tables && t < TABLES; t++) {
         *tables[t].file = output_open(dir, tables[t].name, err);

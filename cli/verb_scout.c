@@ -178,7 +178,7 @@ static json_t *describe(const scout_command *c, scout_state *state)
     json_object_set_new(o, "threads", json_integer(c->job.threads));
     json_object_set_new(o, "streams", json_integer(c->job.streams));
     if (state->sink.has_ids) json_object_set_new(o, "tau_id_by_pt", describe_ids(&state->sink));
-    if (state->sink.truth.table) json_object_set_new(o, "truth", describe_truth(&state->sink));
+    if (state->sink.has_truth) json_object_set_new(o, "truth", describe_truth(&state->sink));
     return o;
 }
 
@@ -214,7 +214,7 @@ static void print_table(const scout_command *c, scout_state *state)
     print_count("outliers", s->outliers, s->events);
     print_count("w -> 3 pi", s->w3pi, s->events);
     print_count("selected", s->selected, s->events);
-    if (state->sink.truth.table) {
+    if (state->sink.has_truth) {
         json_t *truth = describe_truth(&state->sink);
         char *text = json_dumps(truth, JSON_COMPACT | JSON_REAL_PRECISION(4));
         printf("  truth           %s\n", text ? text : "");
@@ -258,6 +258,17 @@ static void destroy(scout_state *state)
 
 /* ---- Several files: each is a part, of which ranks take the next. ---- */
 
+#define PART_SINK "sink.bin"
+
+static stoa_status save_sink(const scout_sink *sink, const char *folder, stoa_error *err)
+{
+    char *path = output_path(folder, PART_SINK);
+    if (!path) return STOA_FAIL(err, STOA_ENOMEM, "%s: no memory", folder);
+    const stoa_status status = scout_sink_save(sink, path, err);
+    free(path);
+    return status;
+}
+
 static stoa_status make_part(const scout_command *c, parts *shared, uint64_t number, const char *file, stoa_error *err)
 {
     scout_command one = *c;
@@ -268,6 +279,7 @@ static stoa_status make_part(const scout_command *c, parts *shared, uint64_t num
     STOA_TRY(parts_begin(shared, number, &one.out, err));
     stoa_status status = run(&one, &state, err);
     if (status == STOA_OK) status = write_files(&one, &state, err);
+    if (status == STOA_OK) status = save_sink(&state.sink, one.out, err);
     destroy(&state);
     return status == STOA_OK ? parts_finish(shared, number, err) : status;
 }
@@ -283,6 +295,27 @@ static stoa_status make_parts(const scout_command *c, parts *shared, char **file
     return STOA_OK;
 }
 
+/* What is no sum of the summaries: means, areas under curves, pictures. */
+static stoa_status merge_sinks(const scout_command *c, parts *shared, uint64_t count, json_t *sum, stoa_error *err)
+{
+    scout_sink all = {.dir = c->out};
+    bool drawn;
+    stoa_status status = STOA_OK;
+    for (uint64_t k = 0; k < count && status == STOA_OK; k++) {
+        char *path = output_path(parts_path(shared, k), PART_SINK);
+        status = path ? scout_sink_add(&all, path, err) : STOA_FAIL(err, STOA_ENOMEM, "%s: no memory", c->out);
+        free(path);
+    }
+    json_object_del(sum, "tau_id_by_pt");
+    json_object_del(sum, "truth");
+    if (status == STOA_OK && all.has_ids) json_object_set_new(sum, "tau_id_by_pt", describe_ids(&all));
+    if (status == STOA_OK && all.has_truth) json_object_set_new(sum, "truth", describe_truth(&all));
+    stoa_error picture_err;
+    if (status == STOA_OK && !c->no_pictures && scout_write_pictures(&all, &drawn, &picture_err) != STOA_OK) (void)cli_fail(&picture_err);
+    scout_sink_deinit(&all);
+    return status;
+}
+
 /* Tables one behind the other, in the order of the files, and the sums of the summaries. */
 static stoa_status merge_parts(const scout_command *c, parts *shared, uint64_t count, json_t **sum, stoa_error *err)
 {
@@ -293,8 +326,7 @@ static stoa_status merge_parts(const scout_command *c, parts *shared, uint64_t c
     json_object_set_new(*sum, "streams", json_integer(c->job.streams));
     json_object_set_new(*sum, "ranks", json_integer(shared->ranks->count));
     json_object_set_new(*sum, "files", json_integer((json_int_t)count));
-    json_object_del(*sum, "tau_id_by_pt"); /* means over other numbers than events */
-    json_object_del(*sum, "truth");
+    STOA_TRY(merge_sinks(c, shared, count, *sum, err));
     STOA_TRY(output_summary(c->out, *sum, err));
     parts_remove(shared);
     return STOA_OK;

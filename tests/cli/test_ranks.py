@@ -112,6 +112,15 @@ def test_files(work, words):
     for name in SCOUT_TABLES:
         first, second = ((work / path.stem / name).read_text() for path in words[:2])
         check(f"scout: {name} of two files", (work / "both" / name).read_text() == first + second.split("\n", 1)[1])
+    truths = [one["truth"] for one in (both, *each)]
+    check("scout: clusters at taus of two files are the sum", truths[0]["clusters_at_taus"] == sum(t["clusters_at_taus"] for t in truths[1:]), truths)
+    weights = [t["clusters_at_taus"] for t in truths[1:]]
+    for key in ("pt_response_mean", "right_charge"):
+        mean = sum(w * t[key] for w, t in zip(weights, truths[1:])) / sum(weights)
+        check(f"scout: {key} of two files", abs(truths[0][key] - mean) < 1e-7, truths)
+    areas = [t["score_auc"] for t in truths]
+    check("scout: area of two files", min(areas[1:]) - 1e-3 <= areas[0] <= max(areas[1:]) + 1e-3, areas)
+    check("scout: scripts of the pictures of two files", all((work / "both" / f"{name}.gp").exists() for name in ("event", "score", "roc", "response")))
     done = stoa("scout", *words[:2], "--features", work / "f", "--out", work / "x")
     check("scout: features of two files are refused", done.returncode == 2 and "--features" in done.stderr, done.stderr)
 
