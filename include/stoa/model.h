@@ -65,7 +65,16 @@ typedef struct stoa_capabilities {
     uint32_t device_row_count;   /**< 1: takes a row count by pointer */
     uint32_t tile_rows;          /**< rows it wants in one call when tiled; 0: all */
     uint32_t thread_safe;        /**< 1: sessions of one model run concurrently without a lock */
+    uint32_t precisions;         /**< bit 1 << stoa_precision: what it can round to, beside FLOAT32 */
 } stoa_capabilities;
+
+/** What the inputs and weights of matrix products are rounded to. Products and sums stay float32, and so does everything else. */
+typedef enum stoa_precision {
+    STOA_PRECISION_FLOAT32 = 0,  /**< not at all */
+    STOA_PRECISION_TFLOAT32 = 1, /**< 10 bits behind the point, the range of float32 */
+    STOA_PRECISION_BFLOAT16 = 2, /**< 7 bits, the range of float32 */
+    STOA_PRECISION_FLOAT16 = 3   /**< 10 bits; inputs beyond 65504 are infinite, which the results show */
+} stoa_precision;
 
 typedef struct stoa_model_options {
     uint32_t struct_size;
@@ -75,8 +84,9 @@ typedef struct stoa_model_options {
      *  "pt:float32:3, image:float32:3x9x9:N -> score:float32:1", name:dtype:shape-of-a-row[:rows-name] in the file's order. */
     const char *signature;
     uint32_t self_check;     /**< 1: run the test vectors that the file carries, fail with ERUNTIME when they differ */
+    uint32_t precision;      /**< a stoa_precision; other than FLOAT32: native, for sessions on CUDA, by its tensor cores */
 } stoa_model_options;
-#define STOA_MODEL_OPTIONS_INIT {(uint32_t)sizeof(stoa_model_options), NULL, NULL, NULL, 0u}
+#define STOA_MODEL_OPTIONS_INIT {(uint32_t)sizeof(stoa_model_options), NULL, NULL, NULL, 0u, 0u}
 
 /** Load a model file.
  *

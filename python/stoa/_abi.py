@@ -84,7 +84,8 @@ class Capabilities(Structure):
 
 
 class ModelOptions(Structure):
-    _fields_ = [("struct_size", c_uint32), ("runtime", c_char_p), ("isa", c_char_p), ("signature", c_char_p), ("self_check", c_uint32)]
+    _fields_ = [("struct_size", c_uint32), ("runtime", c_char_p), ("isa", c_char_p), ("signature", c_char_p), ("self_check", c_uint32),
+                ("precision", c_uint32)]
 
 
 class SessionOptions(Structure):

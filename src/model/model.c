@@ -26,7 +26,17 @@ static stoa_status check_options(const stoa_model_options *options, stoa_error *
     if (options && options->struct_size != sizeof *options)
         return STOA_FAIL(err, STOA_EINVAL, "model options: struct_size %u given, %zu needed", (unsigned)options->struct_size,
                          sizeof *options);
+    if (options && options->precision > STOA_PRECISION_FLOAT16)
+        return STOA_FAIL(err, STOA_EINVAL, "model options: precision %u, at most %u", (unsigned)options->precision,
+                         (unsigned)STOA_PRECISION_FLOAT16);
     return STOA_OK;
+}
+
+/* Runtimes that were built before there was a choice do not tell. */
+static bool has_precision(const stoa_capabilities *c, uint32_t precision)
+{
+    const bool told = c->struct_size >= offsetof(stoa_capabilities, precisions) + sizeof c->precisions;
+    return precision == STOA_PRECISION_FLOAT32 || (told && c->precisions >> precision & 1u);
 }
 
 static stoa_status load(const stoa_runtime_api *api, const void *data, size_t bytes, const stoa_model_options *options, stoa_model **out,
@@ -45,6 +55,11 @@ static stoa_status load(const stoa_runtime_api *api, const void *data, size_t by
     model->api = api;
     model->schema = api->schema(model->handle);
     model->capabilities = api->capabilities(model->handle);
+    if (options && !has_precision(model->capabilities, options->precision)) {
+        stoa_model_destroy(model);
+        return STOA_FAIL(err, STOA_ENOTSUP, "runtime '%s': precision %u asked for, it computes in %u (float32)", api->name,
+                         (unsigned)options->precision, (unsigned)STOA_PRECISION_FLOAT32);
+    }
     *out = model;
     return STOA_OK;
 }

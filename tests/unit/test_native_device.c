@@ -67,12 +67,17 @@ static int tear_down(void **state)
     return 0;
 }
 
+static stoa_status load_with(const char *isa, stoa_precision precision, stoa_model **model)
+{
+    const stoa_model_options options = {.struct_size = sizeof options, .runtime = "native", .isa = isa, .precision = precision};
+    const builder *file = finish_model(&builder_of_model, 20);
+    return stoa_model_load_memory(file->bytes, file->size, &options, model, &err);
+}
+
 static stoa_model *load(const char *isa)
 {
     stoa_model *model;
-    const stoa_model_options options = {.struct_size = sizeof options, .runtime = "native", .isa = isa};
-    const builder *file = finish_model(&builder_of_model, 20);
-    OK(stoa_model_load_memory(file->bytes, file->size, &options, &model, &err));
+    OK(load_with(isa, STOA_PRECISION_FLOAT32, &model));
     return model;
 }
 
@@ -251,13 +256,144 @@ static void a_model_wider_than_a_blocks_memory(void **state)
     stoa_model_destroy(model);
 }
 
+/* ---- tensor cores -------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    stoa_precision precision;
+    const char *name;
+    double unit; /* half a last place: the most that rounding changes, relative */
+    double network_most; /* of a network's sigmoid, absolute */
+} precisions[] = {{STOA_PRECISION_TFLOAT32, "tfloat32", 0x1p-11, 5e-4},
+                  {STOA_PRECISION_BFLOAT16, "bfloat16", 0x1p-8, 4e-3},
+                  {STOA_PRECISION_FLOAT16, "float16", 0x1p-11, 5e-4}};
+enum { PRECISIONS = sizeof precisions / sizeof *precisions };
+
+static void make_layer(const float *w, const float *bias, uint32_t length, uint32_t count)
+{
+    builder_of_model.graph.size = 0;
+    add_input(&builder_of_model, "x", ONNX_FLOAT, DIMS((int64_t)length));
+    add_floats(&builder_of_model, "w", DIMS((int64_t)length, (int64_t)count), w, length * count);
+    add_floats(&builder_of_model, "b", DIMS((int64_t)count), bias, count);
+    add_node(&builder_of_model, "Gemm", "x w b", "y", (char *)NULL);
+    add_output(&builder_of_model, "y");
+}
+
+/* Each value of a layer against its sum in double: both factors of a product are rounded once, and a tensor core may lose two units
+ * of float32 in an addition. Returns how many values differ from those of float32. */
+static uint32_t check_layer(uint32_t length, uint32_t count, size_t which)
+{
+    enum { LAYER_ROWS = 150 };
+    static float w[128 * 80], bias[80], x[128 * LAYER_ROWS], plain[80 * LAYER_ROWS];
+    const double unit = precisions[which].unit, rounding = 2 * unit + unit * unit;
+    uint32_t changed = 0;
+    for (uint32_t i = 0; i < length * count; i++) w[i] = weight(i + 3);
+    for (uint32_t i = 0; i < count; i++) bias[i] = weight(i + 77);
+    for (uint32_t i = 0; i < length * LAYER_ROWS; i++) x[i] = weight(i * 7 + 1) * 8.0f;
+    make_layer(w, bias, length, count);
+    stoa_model *model;
+    OK(load_with(NULL, STOA_PRECISION_FLOAT32, &model));
+    memcpy(plain, run(&other, model, x, LAYER_ROWS, 0, LAYER_ROWS), sizeof *x * count * LAYER_ROWS);
+    stoa_model_destroy(model);
+    OK(load_with(NULL, precisions[which].precision, &model));
+    const float *y = run(&other, model, x, LAYER_ROWS, 0, LAYER_ROWS);
+    for (uint32_t o = 0; o < count; o++)
+        for (uint32_t row = 0; row < LAYER_ROWS; row++) {
+            double sum = bias[o], size = fabs(sum);
+            for (uint32_t k = 0; k < length; k++) {
+                const double product = (double)x[k * LAYER_ROWS + row] * w[k * count + o];
+                sum += product;
+                size += fabs(product);
+            }
+            const double most = (rounding + (length + 1) * 0x1p-22) * size, got = y[o * LAYER_ROWS + row];
+            if (!(fabs(got - sum) <= most))
+                fail_msg("%u -> %u %s: value %u of row %u is %.9g, not %.9g within %.3g", length, count, precisions[which].name, o, row,
+                         got, sum, most);
+            changed += y[o * LAYER_ROWS + row] != plain[o * LAYER_ROWS + row];
+        }
+    stoa_model_destroy(model);
+    return changed;
+}
+
+static void layers_are_within_the_bound_of_their_precision(void **state)
+{
+    static const uint32_t shapes[][2] = {{1, 4}, {8, 16}, {17, 5}, {30, 64}, {33, 70}, {128, 20}};
+    (void)state;
+    for (size_t i = 0; i < PRECISIONS; i++) {
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) assert_true(check_layer(shapes[s][0], shapes[s][1], i) > 0);
+        assert_int_equal(check_layer(30, 3, i), 0); /* few neurons stay in float32 */
+    }
+}
+
+/* How far a network's score is from float32, and that a row does not depend on how many there are or where they begin. */
+static void networks_in_lower_precision(void **state)
+{
+    (void)state;
+    static float x[30 * ROWS], expected[ROWS], whole[ROWS];
+    for (uint32_t i = 0; i < 30 * ROWS; i++) x[i] = weight(i * 13 + 5) * 4.0f;
+    make_network(30, 64, 1, "Relu");
+    stoa_model *model = load(NULL);
+    memcpy(expected, run(&host, model, x, ROWS, 0, ROWS), sizeof expected);
+    stoa_model_destroy(model);
+    for (size_t i = 0; i < PRECISIONS; i++) {
+        double most = 0.0;
+        OK(load_with(NULL, precisions[i].precision, &model));
+        memcpy(whole, run(&other, model, x, ROWS, 0, ROWS), sizeof whole);
+        for (uint32_t row = 0; row < ROWS; row++) most = fmax(most, fabs((double)whole[row] - expected[row]));
+        print_message("30 -> 64 -> 64 -> 1 %s: %.2g from float32 at most\n", precisions[i].name, most);
+        assert_true(most > 0.0 && most <= precisions[i].network_most);
+        const float *part = run(&other, model, x, ROWS, 37, 100);
+        assert_memory_equal(part + 37, whole + 37, 100 * sizeof *whole);
+        stoa_model_destroy(model);
+    }
+}
+
+/* The range of float16: a weight beyond is refused, an input beyond is seen in the result. Of tfloat32 and bfloat16 it is float32's. */
+static void beyond_the_range_of_float16(void **state)
+{
+    (void)state;
+    const float w[4] = {1.0f, 1.0f, 1.0f, 1.0f}, large[4] = {1.0f, 70000.0f, 1.0f, 1.0f}, bias[4] = {0}, x = 70000.0f;
+    stoa_model *model;
+    make_layer(w, bias, 1, 4);
+    for (size_t i = 0; i < PRECISIONS; i++) {
+        OK(load_with(NULL, precisions[i].precision, &model));
+        const float y = run(&other, model, &x, 1, 0, 1)[0];
+        assert_true(precisions[i].precision == STOA_PRECISION_FLOAT16 ? isinf(y) : fabsf(y - x) <= x * precisions[i].unit);
+        stoa_model_destroy(model);
+    }
+    make_layer(large, bias, 1, 4);
+    assert_int_equal(load_with(NULL, STOA_PRECISION_FLOAT16, &model), STOA_ENOTSUP);
+    assert_non_null(strstr(err.message, "weight 70000 of neuron 1, float16 holds at most 65504"));
+    OK(load_with(NULL, STOA_PRECISION_BFLOAT16, &model));
+    stoa_model_destroy(model);
+}
+
+static void the_host_has_float32_alone(void **state)
+{
+    (void)state;
+    stoa_model *model;
+    stoa_session *session;
+    make_network(3, 5, 2, "Relu");
+    OK(load_with(NULL, STOA_PRECISION_TFLOAT32, &model));
+    assert_int_equal(stoa_session_create(model, host.queue, 1, NULL, &session, &err), STOA_ENOTSUP);
+    assert_non_null(strstr(err.message, "precision 1 for CUDA, the host computes in 0"));
+    stoa_model_destroy(model);
+    assert_int_equal(load_with(NULL, (stoa_precision)4, &model), STOA_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(functions_have_the_hosts_bits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(networks_of_every_width, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_model_wider_than_a_blocks_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_host_has_float32_alone, set_up, tear_down),
+        /* of CUDA alone */
+        cmocka_unit_test_setup_teardown(layers_are_within_the_bound_of_their_precision, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(networks_in_lower_precision, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(beyond_the_range_of_float16, set_up, tear_down),
     };
+    enum { CUDA_ALONE = 3 };
     require_device();
-    return cmocka_run_group_tests_name("native device", tests, NULL, NULL);
+    const size_t count = sizeof tests / sizeof *tests - (device_is_host() ? CUDA_ALONE : 0);
+    return _cmocka_run_group_tests("native device", tests, count, NULL, NULL);
 }

@@ -43,6 +43,12 @@ INLINE uint16_t f32_to_bfloat(float x)
     const uint32_t bits = bits_of(x);
     return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
+/* The bits of a float with 10 of them behind the point, nearest, ties away from zero, as the GPU's own conversion gives. */
+INLINE uint32_t f32_to_tfloat(float x)
+{
+    const uint32_t bits = bits_of(x);
+    return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & ~0x1fffu;
+}
 
 INLINE int32_t f64_to_i32(double x) { return x > -0x1.00000002p31 && x < 0x1p31 ? (int32_t)x : INT32_MIN; }
 INLINE int64_t f64_to_i64(double x) { return x >= -0x1p63 && x < 0x1p63 ? (int64_t)x : INT64_MIN; }

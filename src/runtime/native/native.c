@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "runtime/native/emit_c.h"
+#include "runtime/native/fragments.h"
 #include "runtime/native/lower.h"
 #include "runtime/native/native_device.h"
 #include "stoa/memory.h"
@@ -16,6 +17,7 @@ typedef struct native_model {
     native_plan plan;
     stoa_schema schema;
     stoa_capabilities capabilities;
+    stoa_precision precision;       /* of matrix products on CUDA */
     native_copies copies;           /* on other devices than the host */
 } native_model;
 
@@ -38,6 +40,7 @@ static const stoa_capabilities native_capabilities = {
     .device_row_count = 1,
     .tile_rows = 0, /* it tiles by itself */
     .thread_safe = 1,
+    .precisions = 1u << STOA_PRECISION_TFLOAT32 | 1u << STOA_PRECISION_BFLOAT16 | 1u << STOA_PRECISION_FLOAT16,
 };
 
 static stoa_status probe(char *where, size_t capacity, stoa_error *err)
@@ -71,6 +74,8 @@ static stoa_status load(const void *data, size_t bytes, const stoa_model_options
     stoa_status status = stoai_onnx_read(data, bytes, &scratch, &onnx, err);
     if (status == STOA_OK) status = stoai_lower(&onnx, bytes, kernels, &scratch, &model->arena, &model->plan, &model->schema, err);
     stoai_arena_release(&scratch);
+    model->precision = options ? (stoa_precision)options->precision : STOA_PRECISION_FLOAT32;
+    if (status == STOA_OK) status = stoai_native_fragments(&model->plan, model->precision, &model->arena, err);
     model->capabilities = native_capabilities;
     model->capabilities.row_independent = !model->plan.crosses_rows;
     if (status == STOA_OK) *handle = model;
@@ -96,9 +101,14 @@ static const char *plan_step(const void *handle, uint32_t index)
     return NULL;
 }
 
-static stoa_status check_place(stoa_place place, stoa_error *err)
+static stoa_status check_place(const native_model *model, stoa_place place, stoa_error *err)
 {
-    if (place.type == STOA_PLACE_HOST || place.type == STOA_PLACE_CUDA) return STOA_OK;
+    if (place.type == STOA_PLACE_CUDA) return STOA_OK;
+    if (place.type == STOA_PLACE_HOST && model->precision != STOA_PRECISION_FLOAT32)
+        return STOA_FAIL(err, STOA_ENOTSUP,
+                         "runtime 'native': the model was loaded with precision %u for CUDA, the host computes in %u (float32)",
+                         (unsigned)model->precision, (unsigned)STOA_PRECISION_FLOAT32);
+    if (place.type == STOA_PLACE_HOST) return STOA_OK;
     return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'native': no code for devices of type %d", (int)place.type);
 }
 
@@ -123,7 +133,7 @@ static size_t place_kept(const native_plan *plan, stoa_place place, const uint32
 
 static stoa_status workspace(const void *handle, stoa_place place, const uint32_t *max_rows, size_t *bytes, stoa_error *err)
 {
-    STOA_TRY(check_place(place, err));
+    STOA_TRY(check_place(handle, place, err));
     *bytes = place_kept(&((const native_model *)handle)->plan, place, max_rows, NULL, NULL);
     return STOA_OK;
 }

@@ -4,6 +4,7 @@
  * row, are shared among the threads of a block, so that neighbouring threads have neighbouring rows. A sum starts from the bias and
  * adds in order of k by fma, as on the host's levels that have one. */
 #include "runtime/native/device_gemm.h"
+#include "runtime/native/device_mma.h"
 #include "runtime/native/map_ops.h"
 #include "runtime/native/rows.h"
 
@@ -356,7 +357,8 @@ STOA_DEVICE void step_gemm(const place &p, const native_step *s, stoa_grid grid)
         }
         return;
     }
-    gemm_float32(p, s, grid);
+    if (s->fragments) gemm_tensor(p, s, grid);
+    else gemm_float32(p, s, grid);
     if (s->op == NATIVE_COPY || s->op == NATIVE_RELU) return;
     STOA_BARRIER();
     FOR_CELLS (i, row, p, grid, s->count) {
@@ -411,7 +413,8 @@ STOA_DEVICE void prefetch_program(const native_device_args *args, stoa_grid grid
     prefetch(args->steps, args->step_count * sizeof *args->steps, grid);
     for (uint32_t i = 0; i < args->step_count; i++) {
         const native_step *s = args->steps + i;
-        if (s->kind == NATIVE_STEP_GEMM) prefetch(s->weights, (size_t)s->count * s->length * sizeof(float), grid);
+        const void *weights = s->fragments ? (const void *)s->fragments : s->weights;
+        if (s->kind == NATIVE_STEP_GEMM) prefetch(weights, (size_t)s->count * s->length * sizeof(float), grid);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "runtime/native/fragments.h"
 #include "stoa/buffer.h"
 #include "stoa/memory.h"
 
@@ -37,6 +38,7 @@ static void move_steps(const graph_arena *arena, const native_program *program, 
             s->in[p].constants = moved(arena, base, s->in[p].constants);
         }
         s->weights = moved(arena, base, s->weights);
+        s->fragments = moved(arena, base, s->fragments);
         s->bias = moved(arena, base, s->bias);
         s->text = NULL;
     }
@@ -103,7 +105,11 @@ static bool has_scatter(const native_program *program)
     return false;
 }
 
-static size_t tile_bytes(const native_program *program, uint32_t shift) { return (size_t)program->ref_count * sizeof(float) << shift; }
+/* Floats from a column of a tile to the next. */
+static uint32_t pitch_of(const native_program *program, uint32_t shift) { return (1u << shift) + (program->fragments ? FRAGMENT_PAD : 0); }
+
+static size_t tile_bytes(const native_program *program, uint32_t shift)
+{ return (size_t)program->ref_count * pitch_of(program, shift) * sizeof(float); }
 
 static uint32_t tiles_of(uint32_t rows, uint32_t shift) { return (rows >> shift) + ((rows & ((1u << shift) - 1)) != 0); }
 
@@ -218,7 +224,7 @@ static stoa_status launch(const native_device *device, const native_program *pro
     args->step_count = program->step_count;
     args->ref_count = program->ref_count;
     args->tile_shift = shape.shift;
-    args->pitch = 1u << shape.shift;
+    args->pitch = pitch_of(program, shape.shift);
     return stoa_queue_launch(device->queue, &kernel, args, err);
 }
 

@@ -16,6 +16,7 @@
 #define STOA_NATIVE_PROGRAM_H
 
 #include "stoa/dtype.h"
+#include "stoa/model.h"
 #include "stoa/runtime.h"
 
 /* A model with several row axes is several programs, each over the rows of one axis: what a program needs of the rows of another
@@ -177,6 +178,8 @@ typedef struct native_step {
     native_reduce reduce;
     uint32_t log, last; /* SOFTMAX; ARG_ */
     const float *weights; /* GEMM: packed */
+    stoa_precision precision; /* GEMM: of its fragments */
+    const uint32_t *fragments; /* GEMM: weights for tensor cores (fragments.h), NULL: computed in float32 */
     const float *bias; /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
     native_space space; /* LOAD, STORE, GATHER, SCATTER */
     uint32_t first_value; /* likewise: index of the first stoa_bound among all values of the space */
@@ -194,6 +197,7 @@ typedef struct native_program {
     native_step *steps;
     uint32_t step_count;
     uint32_t axis; /* its rows are those of this axis of the schema */
+    bool fragments; /* a matrix has some */
     uint32_t ref_count; /* columns of the workspace, in units of 4 bytes x lanes */
     uint32_t tile_rows; /* a multiple of 48, or the largest that keeps the tile in cache */
     bool at_once; /* LOAD, GEMM and STORE only: what takes all rows alone at once */
