@@ -120,7 +120,7 @@ STOA_KERNEL(reco_tracks_promote, reco_promotion)
     const int32_t count = *args->tracks.nTracks;
     const uint32_t rows = count < 0 ? 0 : (uint32_t)count;
     STOA_FOR (i, grid, rows < args->tracks.head.rows ? rows : args->tracks.head.rows)
-        if (args->tracks.quality[i] < args->quality) args->tracks.quality[i] = args->quality;
+        if (args->tracks.quality[i] < args->quality) args->tracks.quality[i] = (uint8_t)args->quality;
 }
 
 #ifndef __CUDACC__

@@ -44,7 +44,7 @@ typedef struct reco_hit_verdict {
 /** Raise the quality of all of an event's tracks to at least `quality`. */
 typedef struct reco_promotion {
     tracks_soa tracks;
-    uint8_t quality;
+    uint32_t quality;
 } reco_promotion;
 
 /** Enqueue the features.

@@ -10,8 +10,10 @@
 
 #include "pipelines/hlt_pixel_tracks/hlt.h"
 #include "reco/generate/hlt.h"
+#include "reco/io/hits_io.h"
 #include "reco/io/tracks_io.h"
 #include "unit/device_under_test.h"
+#include "unit/onnx_builder.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -22,9 +24,10 @@ enum { EVENTS = 8, BROKEN = 3, LAUNCHES = 17 };
 
 typedef struct fixture {
     reco_events *file;
+    reco_event_hits *hits;
     reco_forest *forest;
     tracks_soa tracks[EVENTS];
-    void *blob[EVENTS];
+    void *blob[EVENTS], *hit_blob[EVENTS], *rec_hit_blob[EVENTS];
     hlt_event events[EVENTS];
 } fixture;
 
@@ -44,17 +47,45 @@ static int fill_event(fixture *f, uint32_t e)
     return stoa_layout_bind_const(&tracks_soa_layout, rows, f->blob[e], bytes, host, &f->events[e].tracks.head, NULL) == STOA_OK ? 0 : -1;
 }
 
+/* Memory for a block of `rows`, bound for writing and reading. */
+static void *make_block(const stoa_layout *layout, uint32_t rows, stoa_view_head *view, stoa_view_head *read)
+{
+    const stoa_place host = {STOA_PLACE_HOST, 0};
+    size_t bytes;
+    assert_int_equal(stoa_layout_bytes(layout, rows, &bytes, NULL), STOA_OK);
+    void *blob = aligned_alloc(STOA_LAYOUT_ALIGN_BYTES, bytes);
+    assert_non_null(blob);
+    memset(blob, 0, bytes);
+    assert_int_equal(stoa_layout_bind(layout, rows, blob, bytes, host, view, NULL), STOA_OK);
+    assert_int_equal(stoa_layout_bind_const(layout, rows, blob, bytes, host, read, NULL), STOA_OK);
+    return blob;
+}
+
+/* The events' hits, for the selector that looks at them. */
+static void add_hits(fixture *f)
+{
+    for (uint32_t e = 0; e < EVENTS; e++) {
+        const int64_t number = reco_events_number(f->file, e);
+        const uint32_t rows = reco_event_hits_rows(f->hits, number);
+        track_hits_soa hits;
+        rec_hits_soa rec_hits;
+        f->hit_blob[e] = make_block(&track_hits_soa_layout, rows, &hits.head, &f->events[e].hits.head);
+        f->rec_hit_blob[e] = make_block(&rec_hits_soa_layout, rows, &rec_hits.head, &f->events[e].rec_hits.head);
+        assert_int_equal(reco_event_hits_fill(f->hits, number, &hits, &rec_hits, NULL), STOA_OK);
+    }
+}
+
 static int set_up(void **state)
 {
     fixture *f = calloc(1, sizeof *f);
     reco_hlt_options options = RECO_HLT_OPTIONS_INIT;
-    reco_table *tracks = NULL;
+    reco_table *tracks = NULL, *hits = NULL;
     options.events = EVENTS;
     options.pileup = 30;
-    if (!f || reco_generate_hlt(&options, &tracks, NULL, NULL, NULL) != STOA_OK) return -1;
+    if (!f || reco_generate_hlt(&options, &tracks, NULL, &hits, NULL) != STOA_OK) return -1;
     const stoa_status status = reco_events_from_tables(tracks, NULL, "generated", &f->file, NULL);
     reco_table_destroy(tracks);
-    if (status != STOA_OK) return -1;
+    if (reco_event_hits_from_table(hits, "generated", &f->hits, NULL) != STOA_OK || status != STOA_OK) return -1;
     if (reco_forest_load(STOA_SOURCE_DIR "/models/hlt_high_purity.forest", &f->forest, NULL) != STOA_OK) return -1;
     for (uint32_t e = 0; e < EVENTS; e++)
         if (fill_event(f, e) != 0) return -1;
@@ -65,7 +96,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     fixture *f = *state;
-    for (int e = 0; e < EVENTS; e++) free(f->blob[e]);
+    for (int e = 0; e < EVENTS; e++) {
+        free(f->blob[e]);
+        free(f->hit_blob[e]);
+        free(f->rec_hit_blob[e]);
+    }
+    reco_event_hits_destroy(f->hits);
     reco_events_destroy(f->file);
     reco_forest_destroy(f->forest);
     free(f);
@@ -93,6 +129,13 @@ static void same_results(const hlt_result *a, const hlt_result *b)
     same(a->chi2, b->chi2, a->vertices, sizeof *a->chi2);
     same(a->pt2_sum, b->pt2_sum, a->vertices, sizeof *a->pt2_sum);
     same(a->by_pt2, b->by_pt2, a->vertices, sizeof *a->by_pt2);
+    if (!a->legacy) return;
+    assert_non_null(b->legacy);
+    same(a->legacy->source + a->legacy_first, b->legacy->source + b->legacy_first, a->converted, sizeof(uint32_t));
+    same(a->legacy->pt + a->legacy_first, b->legacy->pt + b->legacy_first, a->converted, sizeof(float));
+    for (uint32_t k = 0; k < 15; k++)
+        same(a->legacy->covariance.data + k * a->legacy->covariance.stride + a->legacy_first,
+             b->legacy->covariance.data + k * b->legacy->covariance.stride + b->legacy_first, a->converted, sizeof(float));
 }
 
 static hlt_job *run_job(const fixture *f, const hlt_options *options, hlt_summary *summary)
@@ -116,6 +159,7 @@ static void check_chain(const fixture *f, hlt_selector selector, hlt_vertexing v
     options.vertexing = vertexing;
     options.vertices_first = vertices_first;
     options.forest = f->forest;
+    options.keep_legacy = vertexing == HLT_VERTEXING_DIVISIVE;
     hlt_job *reference = run_job(f, &options, &summary);
     assert_true(summary.selected > 0 && summary.selected <= summary.preselected && summary.vertices > EVENTS);
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
@@ -136,6 +180,64 @@ static void test_chains(void **state)
     check_chain(*state, HLT_SELECTOR_FOREST, HLT_VERTEXING_DENSITY, false);
     check_chain(*state, HLT_SELECTOR_CUTS, HLT_VERTEXING_DENSITY, false);
     check_chain(*state, HLT_SELECTOR_NONE, HLT_VERTEXING_DENSITY, true);
+}
+
+/* A gate over the hits: sigmoid of a sum of the twelve features. */
+static stoa_model *make_gate(void)
+{
+    static onnx_builder o;
+    static const float weights[12] = {-0.5f, 0.2f, 0.1f, 0.1f, 0.3f, 0.01f, 0.1f, 0.2f, -0.1f, 0.2f, -30.0f, 0.1f};
+    stoa_model *model;
+    o.graph.size = 0;
+    add_input(&o, "features", ONNX_FLOAT, DIMS(12));
+    add_output(&o, "score");
+    add_floats(&o, "w", DIMS(12, 1), weights, 12);
+    add_node(&o, "MatMul", "features w", "sum", NULL);
+    add_node(&o, "Sigmoid", "sum", "score", NULL);
+    const builder *file = finish_model(&o, 20);
+    stoa_model_options options = STOA_MODEL_OPTIONS_INIT;
+    stoa_error err;
+    options.runtime = "native";
+    if (stoa_model_load_memory(file->bytes, file->size, &options, &model, &err) != STOA_OK) fail_msg("%s", err.message);
+    return model;
+}
+
+/* Strict tracks are scored too, and those that pass are in vertices; on a device scores may differ by its logarithm. An event without
+ * positions fails alone. */
+static void test_gate(void **state)
+{
+    fixture *f = *state;
+    hlt_options options = HLT_OPTIONS_INIT;
+    hlt_summary summary, other;
+    uint32_t lifted = 0;
+    stoa_model *model = make_gate();
+    add_hits(f);
+    options.selector = HLT_SELECTOR_CATRACK;
+    options.model = model;
+    options.score_min = 0.5f;
+    hlt_job *host = run_job(f, &options, &summary);
+    assert_true(summary.failed == 0 && summary.hits > summary.selected && summary.selected < summary.preselected);
+    options.device = device_under_test();
+    options.threads = 2;
+    options.streams = 3;
+    hlt_job *job = run_job(f, &options, &other);
+    assert_int_equal(other.preselected, summary.preselected);
+    assert_true(fabs((double)other.selected - (double)summary.selected) < 0.01 * (double)summary.selected);
+    for (uint32_t e = 0; e < EVENTS; e++) {
+        const hlt_result *a = hlt_job_result(host, e), *b = hlt_job_result(job, e);
+        for (uint32_t i = 0; i < a->preselected; i++) assert_float_equal(a->score[i], b->score[i], 1e-4f);
+        for (uint32_t i = 0; i < a->selected; i++)
+            lifted += f->tracks[e].quality[a->kept[i]] == RECO_QUALITY_STRICT && a->vertex_of[i] >= 0;
+    }
+    assert_true(lifted > 0);
+    hlt_job_destroy(job);
+    hlt_job_destroy(host);
+    f->events[BROKEN].rec_hits.head.rows = 0;
+    job = run_job(f, &options, &summary);
+    assert_int_equal(summary.failed, 1);
+    assert_non_null(strstr(hlt_job_result(job, BROKEN)->reason, "positions of 0"));
+    hlt_job_destroy(job);
+    stoa_model_destroy(model);
 }
 
 /* Vertices first or not: without a selector both see the same tracks. */
@@ -238,6 +340,10 @@ static void test_errors(void **state)
     options.threads = 0;
     assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
     assert_null(job);
+    options.threads = 1;
+    options.keep_legacy = true;
+    assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "divisive"));
 }
 
 /* ---- what a GPU is asked ------------------------------------------------------------------------------------------------- */
@@ -296,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_calls_of_an_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chains, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_gate, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_order_of_stages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_broken_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ranges, set_up, tear_down),
