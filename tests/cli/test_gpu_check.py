@@ -20,13 +20,13 @@ def check(name, good, text=""):
     print(f"{'ok' if good else 'FAILED'}  {name}{'' if good else ': ' + text}", flush=True)
 
 
-def gpu_check(folder, *options, build=BUILD, fake=True, path=None):
+def gpu_check(folder, *options, build=BUILD, fake=True, path=None, summary="summary"):
     """Its exit code, its steps by name, its output."""
     environment = {**os.environ, "LD_LIBRARY_PATH": str(FAKE_DRIVER) if fake else "", "PATH": path or os.environ["PATH"]}
     ran = subprocess.run([sys.executable, SOURCE / "tools/gpu-check", "--out", folder / "out", "--build", build, "--quick", *options],
                          capture_output=True, text=True, env=environment)
-    summary = json.loads((folder / "out/summary.json").read_text())
-    return ran.returncode, {s["step"]: s for s in summary["steps"]}, ran.stdout + ran.stderr
+    found = json.loads((folder / f"out/{summary}.json").read_text())
+    return ran.returncode, {s["step"]: s for s in found["steps"]}, ran.stdout + ran.stderr
 
 
 def write_program(path, text):
@@ -72,22 +72,30 @@ def programs_are_needed(folder):
     empty.mkdir()
     code, steps, output = gpu_check(folder, path=str(empty))
     missing = {name for name, step in steps.items() if step["status"] == "failed"}
-    check("all that is missing is named at once", code == 1 and {"cmake", "ninja", "cc", "pkg-config"} <= missing, output)
+    check("all that is missing is named at once", code == 1 and {"cmake", "ninja or make", "cc", "pkg-config"} <= missing, output)
 
 
 def it_goes_through(folder):
     """All steps but configuring and compiling, which this build has behind it."""
-    code, steps, output = gpu_check(folder, "--steps", "machine,tests,bench,streams", "--tests", "^gpu_test_(queue|algo)$")
+    code, steps, output = gpu_check(folder, "--steps", "machine,tests_gpu,bench,streams", "--tests", "^gpu_test_(queue|algo)$")
     check("goes through on the fake driver", code == 0 and steps["tests_gpu"]["text"] == "2 passed", output)
     for name in ("machine.json", "summary.csv", "tests_gpu.xml", "streams.csv", "bench/device.csv", "bench/device_copy.csv"):
         check(f"leaves {name}", (folder / "out" / name).exists(), output)
+
+
+def parts_go_on(folder):
+    """A part named alone has a summary of its own; what takes longer than its limit is a failure and no hang."""
+    code, _, output = gpu_check(folder, "gpu", "--tests", "^gpu_test_queue$", summary="summary_gpu")
+    check("a part alone", code == 0, output)
+    code, steps, output = gpu_check(folder, "--steps", "bench", "--limit", "0.01")
+    check("a limit ends a command", code == 1 and "0.01 s" in steps["bench"]["text"], output)
 
 
 def main():
     if not FAKE_DRIVER.exists():
         print("skip: this build has no CUDA back end")
         return 77
-    for part in (tests_are_judged, sanitizers_are_heard, devices_are_needed, programs_are_needed, it_goes_through):
+    for part in (tests_are_judged, sanitizers_are_heard, devices_are_needed, programs_are_needed, it_goes_through, parts_go_on):
         with tempfile.TemporaryDirectory() as folder:
             part(pathlib.Path(folder))
     return 1 if failures else 0
