@@ -351,7 +351,7 @@ static stoa_status find_format(const char *path, const format **found, stoa_erro
 
 stoa_status reco_table_read(const char *path, reco_table **table, stoa_error *err)
 {
-    const format *found;
+    const format *found = NULL;
     if (!table) return STOA_FAIL(err, STOA_EINVAL, "table: out pointer is NULL");
     *table = NULL;
     STOA_TRY(find_format(path, &found, err));
@@ -360,7 +360,7 @@ stoa_status reco_table_read(const char *path, reco_table **table, stoa_error *er
 
 stoa_status reco_table_write(const char *path, const reco_table *table, stoa_error *err)
 {
-    const format *found;
+    const format *found = NULL;
     STOA_TRY(find_format(path, &found, err));
     if (!table || table->count == 0) return STOA_FAIL(err, STOA_EINVAL, "%s: a table without columns cannot be written", path);
     return found->write(path, table, err);

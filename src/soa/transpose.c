@@ -1,23 +1,87 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records to columns and back: a host kernel, ordered on a queue, that walks the layout's table. */
-#include "soa/geometry.h"
+/* Records to columns and back, ordered on a queue: a kernel over a list of fields that the layout's table becomes. */
 #include "stoa/collection.h"
+#include "stoa/kernel.h"
 
 #include <string.h>
+
+/* One component of a column: where its values begin in the blob and lie in a record. */
+typedef struct transpose_field {
+    uint64_t offset;
+    uint32_t place, bytes; /* bytes: 1, 2, 4, 8 or 16 */
+} transpose_field;
+
+/* As many fields as an argument struct has room for; a layout of more takes several launches. */
+enum { TRANSPOSE_FIELDS = 60 };
+
+typedef struct transpose_args {
+    char *blob, *records;
+    uint64_t record_bytes;
+    uint32_t rows, count, to_records;
+    uint32_t tile_rows, slot_bytes; /* of a block's own memory */
+    transpose_field field[TRANSPOSE_FIELDS];
+} transpose_args;
+
+#ifdef __CUDACC__
+STOA_DEVICE void move_value(char *to, const char *from, uint32_t bytes)
+{
+    switch (bytes) {
+    case 1: *to = *from; break;
+    case 2: *(uint16_t *)to = *(const uint16_t *)from; break;
+    case 4: *(uint32_t *)to = *(const uint32_t *)from; break;
+    case 8: *(uint64_t *)to = *(const uint64_t *)from; break;
+    default: ((uint64_t *)to)[0] = ((const uint64_t *)from)[0]; ((uint64_t *)to)[1] = ((const uint64_t *)from)[1];
+    }
+}
+
+/* A tile's values between the records and the block's memory: neighbouring workers have neighbouring fields. */
+STOA_DEVICE void move_records(const transpose_args *args, char *tile, uint32_t first, uint32_t rows, stoa_grid grid)
+{
+    const uint32_t pitch = (args->count | 1) * args->slot_bytes;
+    STOA_FOR (i, grid, rows * args->count) {
+        const uint32_t row = i / args->count, k = i % args->count;
+        char *value = args->records + (first + row) * args->record_bytes + args->field[k].place;
+        char *here = tile + row * pitch + k * args->slot_bytes;
+        move_value(args->to_records ? value : here, args->to_records ? here : value, args->field[k].bytes);
+    }
+}
+
+/* And between the block's memory and the columns: neighbouring workers have neighbouring rows. */
+STOA_DEVICE void move_columns(const transpose_args *args, char *tile, uint32_t first, uint32_t rows, stoa_grid grid)
+{
+    const uint32_t pitch = (args->count | 1) * args->slot_bytes;
+    for (uint32_t k = 0; k < args->count; k++) {
+        const uint32_t bytes = args->field[k].bytes;
+        char *column = args->blob + args->field[k].offset + (uint64_t)first * bytes;
+        STOA_FOR (row, grid, rows) {
+            char *value = column + (uint64_t)row * bytes, *here = tile + row * pitch + k * args->slot_bytes;
+            move_value(args->to_records ? here : value, args->to_records ? value : here, bytes);
+        }
+    }
+}
+
+STOA_KERNEL_TILES(stoa_transpose, transpose_args)
+{
+    char *tile = (char *)STOA_BLOCK_MEMORY();
+    for (uint64_t first = (uint64_t)grid.block * args->tile_rows; first < args->rows; first += (uint64_t)grid.blocks * args->tile_rows) {
+        const uint32_t left = args->rows - (uint32_t)first, rows = left < args->tile_rows ? left : args->tile_rows;
+        if (args->to_records) move_columns(args, tile, (uint32_t)first, rows, grid);
+        else move_records(args, tile, (uint32_t)first, rows, grid);
+        STOA_BARRIER();
+        if (args->to_records) move_records(args, tile, (uint32_t)first, rows, grid);
+        else move_columns(args, tile, (uint32_t)first, rows, grid);
+        STOA_BARRIER();
+    }
+}
+#else
+#include "soa/geometry.h"
 
 /* A tile of records stays in the first-level cache while each column takes its values from it. */
 #define TILE_BYTES 16384u
 #define TILE_ROWS_MIN 16u
+#define BLOCK_BYTES 16384u /* of a GPU's block: several of them share a multiprocessor */
 
-typedef struct transpose_args {
-    stoa_view_head soa;
-    char *aos;
-    uint64_t record_bytes;
-    uint64_t to_records;
-} transpose_args;
-
-/* `count` elements of constant size between a column and the records; memcpy becomes one load and one store.
- */
+/* `count` elements of constant size between a column and the records; memcpy becomes one load and one store. */
 #define TRANSPOSE_RUN(bytes) \
     for (size_t i = 0; i < count; i++) memcpy(dst + i * dst_step, src + i * src_step, (bytes))
 
@@ -33,6 +97,27 @@ static void copy_run(char *dst, size_t dst_step, const char *src, size_t src_ste
 }
 #undef TRANSPOSE_RUN
 
+static void transpose_tile(const transpose_args *args, size_t first, size_t count)
+{
+    for (uint32_t k = 0; k < args->count; k++) {
+        const size_t bytes = args->field[k].bytes, step = args->record_bytes;
+        char *value = args->blob + args->field[k].offset + first * bytes, *place = args->records + first * step + args->field[k].place;
+        if (args->to_records) copy_run(place, step, value, bytes, bytes, count);
+        else copy_run(value, bytes, place, step, bytes, count);
+    }
+}
+
+static void transpose_host(const void *pointer)
+{
+    const transpose_args *args = pointer;
+    size_t tile = TILE_BYTES / args->record_bytes / TILE_ROWS_MIN * TILE_ROWS_MIN;
+    if (tile < TILE_ROWS_MIN) tile = TILE_ROWS_MIN;
+    for (size_t first = 0; first < args->rows; first += tile)
+        transpose_tile(args, first, args->rows - first < tile ? args->rows - first : tile);
+}
+
+static const stoa_kernel transpose_kernel = {sizeof(stoa_kernel), sizeof(transpose_args), "stoa_transpose", transpose_host, BLOCK_BYTES, 0};
+
 /* Where the next column's values lie in a record; moves the cursor behind them. */
 static uint64_t record_place(const stoa_column_desc *column, uint64_t *cursor)
 {
@@ -42,37 +127,36 @@ static uint64_t record_place(const stoa_column_desc *column, uint64_t *cursor)
     return at;
 }
 
-static void transpose_tile(const transpose_args *args, size_t first, size_t count)
+static stoa_status launch(stoa_queue *queue, transpose_args *args, stoa_error *err)
 {
-    const stoa_layout *layout = args->soa.layout;
+    args->slot_bytes = 1;
+    for (uint32_t k = 0; k < args->count; k++)
+        if (args->field[k].bytes > args->slot_bytes) args->slot_bytes = args->field[k].bytes;
+    args->tile_rows = BLOCK_BYTES / ((args->count | 1) * args->slot_bytes);
+    const stoa_status status = args->count ? stoa_queue_launch(queue, &transpose_kernel, args, err) : STOA_OK;
+    args->count = 0;
+    return status;
+}
+
+/* The layout is valid, and so is the size of its records. */
+static stoa_status launch_fields(stoa_queue *queue, const stoa_layout *layout, transpose_args *args, stoa_error *err)
+{
     size_t cursor = 0;
     uint64_t record = 0;
     for (uint32_t i = 0; i < layout->column_count; i++) {
         const stoa_column_desc *column = &layout->columns[i];
         stoa_column_geometry geometry;
-        if (stoai_column_place(layout, args->soa.rows, i, &cursor, &geometry, NULL) != STOA_OK) return; /* checked before */
-        const size_t at = (size_t)record_place(column, &record), element = stoa_dtype_bytes(column->dtype);
-        if (column->kind == STOA_KIND_SCALAR) continue;
-        for (uint32_t k = 0; k < geometry.component_count; k++) {
-            const size_t offset = geometry.offset_bytes + ((size_t)geometry.component_stride * k + first) * element;
-            char *value = (char *)args->soa.blob + offset;
-            char *field = args->aos + first * args->record_bytes + at + k * element;
-            if (args->to_records) copy_run(field, args->record_bytes, value, element, element, count);
-            else copy_run(value, element, field, args->record_bytes, element, count);
+        STOA_TRY(stoai_column_place(layout, args->rows, i, &cursor, &geometry, err));
+        const uint64_t at = record_place(column, &record);
+        const uint32_t bytes = (uint32_t)stoa_dtype_bytes(column->dtype);
+        for (uint32_t k = 0; column->kind != STOA_KIND_SCALAR && k < geometry.component_count; k++) {
+            const uint64_t offset = geometry.offset_bytes + (uint64_t)geometry.component_stride * k * bytes;
+            args->field[args->count++] = (transpose_field){offset, (uint32_t)at + k * bytes, bytes};
+            if (args->count == TRANSPOSE_FIELDS) STOA_TRY(launch(queue, args, err));
         }
     }
+    return launch(queue, args, err);
 }
-
-static void transpose_host(const void *pointer)
-{
-    const transpose_args *args = pointer;
-    size_t tile = TILE_BYTES / args->record_bytes / TILE_ROWS_MIN * TILE_ROWS_MIN;
-    if (tile < TILE_ROWS_MIN) tile = TILE_ROWS_MIN;
-    for (size_t first = 0; first < args->soa.rows; first += tile)
-        transpose_tile(args, first, args->soa.rows - first < tile ? args->soa.rows - first : tile);
-}
-
-static const stoa_kernel transpose_kernel = {sizeof(stoa_kernel), sizeof(transpose_args), "stoa_transpose", transpose_host, 0, 0};
 
 /* Size and alignment of a record; 0 bytes when the layout is invalid or has scalars only. */
 static uint64_t record_geometry(const stoa_layout *layout, size_t *align_bytes)
@@ -110,7 +194,7 @@ static stoa_status check_records(const stoa_view_head *soa, uintptr_t aos, size_
     if (aos % align_bytes || (uintptr_t)soa->blob % stoai_layout_align(soa->layout))
         return STOA_FAIL(err, STOA_EALIGN, "layout '%s': records at %p need alignment %zu, blob at %p needs %u", name, (void *)aos,
                          align_bytes, soa->blob, (unsigned)stoai_layout_align(soa->layout));
-    if (needed > STOAI_BYTES_MAX / soa->rows)
+    if (needed > STOAI_BYTES_MAX / soa->rows || needed > UINT32_MAX)
         return STOA_FAIL(err, STOA_ELIMIT, "layout '%s': %u records of %llu bytes", name, (unsigned)soa->rows, (unsigned long long)needed);
     const uintptr_t blob = (uintptr_t)soa->blob;
     if (blob < aos + needed * soa->rows && aos < blob + soa_bytes)
@@ -124,8 +208,6 @@ static stoa_status transpose(stoa_queue *queue, const stoa_view_head *soa, uintp
 {
     if (!queue || !soa) return STOA_FAIL(err, STOA_EINVAL, "transpose: NULL %s", queue ? "view" : "queue");
     const stoa_place place = stoa_device_place(stoa_queue_device(queue));
-    if (place.type != STOA_PLACE_HOST)
-        return STOA_FAIL(err, STOA_ENOTSUP, "transpose: host queues only, this one is of place %d:%d", (int)place.type, (int)place.index);
     if (!stoa_place_accessible(soa->place, place))
         return STOA_FAIL(err, STOA_EPLACE, "transpose: columns at place %d:%d, queue of place %d:%d", (int)soa->place.type,
                          (int)soa->place.index, (int)place.type, (int)place.index);
@@ -133,8 +215,9 @@ static stoa_status transpose(stoa_queue *queue, const stoa_view_head *soa, uintp
     if (!to_records && (soa->flags & STOA_VIEW_CONST))
         return STOA_FAIL(err, STOA_ECONST, "layout '%s': the view is read-only", stoai_name(soa->layout->name));
     if (!soa->rows) return STOA_OK;
-    const transpose_args args = {*soa, (char *)aos, record_bytes, to_records};
-    return stoa_queue_launch(queue, &transpose_kernel, &args, err);
+    transpose_args args = {
+        .blob = soa->blob, .records = (char *)aos, .record_bytes = record_bytes, .rows = soa->rows, .to_records = to_records};
+    return launch_fields(queue, soa->layout, &args, err);
 }
 
 stoa_status stoa_soa_from_aos(stoa_queue *queue, const stoa_view_head *soa, const void *aos, size_t record_bytes, stoa_error *err)
@@ -142,3 +225,4 @@ stoa_status stoa_soa_from_aos(stoa_queue *queue, const stoa_view_head *soa, cons
 
 stoa_status stoa_soa_to_aos(stoa_queue *queue, const stoa_view_head *soa, void *aos, size_t record_bytes, stoa_error *err)
 { return transpose(queue, soa, (uintptr_t)aos, record_bytes, true, err); }
+#endif

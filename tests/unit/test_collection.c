@@ -410,77 +410,6 @@ static void test_copy_errors(void **state)
     stoa_collection_destroy(e);
 }
 
-/* What stoa_layout_record_bytes promises: a C struct of these members. */
-typedef struct alltypes_record {
-    int8_t i8;
-    int16_t i16;
-    int32_t i32;
-    int64_t i64;
-    uint8_t u8;
-    uint16_t u16;
-    uint32_t u32;
-    uint64_t u64;
-    stoa_half f16;
-    float f32;
-    double f64;
-    stoa_bfloat16 bf16;
-    bool flag;
-    stoa_complex64 c64;
-    stoa_complex128 c128;
-    int8_t v8[3];
-    stoa_complex128 m128[3][2]; /* column-major: two rows, three columns */
-} alltypes_record;
-
-static void check_round_trip(uint32_t rows)
-{
-    stoa_error err;
-    const stoa_block block = {"a", &alltypes_layout, rows, 0, NULL};
-    stoa_collection *collection = create(&block, 1);
-    const size_t record = sizeof(alltypes_record), bytes = rows * record;
-    alltypes_record *in = calloc(rows + 1, record), *out = calloc(rows + 1, record);
-    for (uint32_t i = 0; i < rows; i++) {
-        in[i] = (alltypes_record){.i8 = (int8_t)i, .i64 = -(int64_t)i, .flag = i % 2, .f32 = (float)i * 0.5f};
-        in[i].c128 = (stoa_complex128){i, -1.0 * i};
-        in[i].v8[2] = (int8_t)(i + 1);
-        in[i].m128[2][1].im = i * 3.0;
-    }
-    alltypes t;
-    assert_ok(stoa_collection_view(collection, "a", &t.head, &err), &err);
-    *t.s16 = 77;
-    assert_ok(stoa_soa_from_aos(queue, &t.head, in, record, &err), &err);
-    wait();
-    for (uint32_t i = 0; i < rows; i++) {
-        assert_int_equal(t.i8[i], (int8_t)i);
-        assert_int_equal(t.v8.data[2 * t.v8.stride + i], (int8_t)(i + 1));
-        assert_true(t.m128.data[(1 + 2 * 2) * t.m128.stride + i].im == i * 3.0);
-        assert_true(t.c128[i].re == i);
-    }
-    assert_int_equal(*t.s16, 77);
-    memcpy(out, in, bytes); /* padding between members is not written */
-    for (uint32_t i = 0; i < rows; i++) out[i].i8 = 99, out[i].m128[2][1].im = -1;
-    assert_ok(stoa_soa_to_aos(queue, &t.head, out, record, &err), &err);
-    wait();
-    assert_memory_equal(in, out, bytes + record);
-    free(in);
-    free(out);
-    stoa_collection_destroy(collection);
-}
-
-static void test_records(void **state)
-{
-    (void)state;
-    assert_int_equal(stoa_layout_record_bytes(&alltypes_layout), sizeof(alltypes_record));
-    assert_int_equal(stoa_layout_record_bytes(&simple_layout), 16);
-    assert_int_equal(stoa_layout_record_bytes(&pca_layout), 40);
-    assert_int_equal(stoa_layout_record_bytes(&position_layout), 12);
-    assert_int_equal(stoa_layout_record_bytes(&event_scalars_layout), 0);
-    assert_int_equal(stoa_layout_record_bytes(NULL), 0);
-    check_round_trip(0);
-    check_round_trip(1);
-    check_round_trip(16);
-    check_round_trip(1000);
-}
-
 static void test_record_errors(void **state)
 {
     (void)state;
@@ -502,8 +431,7 @@ static void test_record_errors(void **state)
 #define TESTS \
     cmocka_unit_test(test_blocks), cmocka_unit_test(test_nested), cmocka_unit_test(test_alignments), cmocka_unit_test(test_bad_blocks), \
         cmocka_unit_test(test_adopt), cmocka_unit_test(test_read_only), cmocka_unit_test(test_places), cmocka_unit_test(test_zero), \
-        cmocka_unit_test(test_copy), cmocka_unit_test(test_copy_errors), cmocka_unit_test(test_records), \
-        cmocka_unit_test(test_record_errors)
+        cmocka_unit_test(test_copy), cmocka_unit_test(test_copy_errors), cmocka_unit_test(test_record_errors)
 
 int main(void)
 {
