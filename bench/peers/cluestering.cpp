@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CLUEstering as a contender of `stoa bench clue` (clue_peer.h). Not part of the build; docs/clustering.md has the command. CLUEstering and alpaka
+// CLUEstering as a contender of `stoa bench clue` (clue_peer.h). Not part of the build; bench/README.md has the command. CLUEstering and alpaka
 // are headers, so that nothing of them is here.
 #include "bench/clue_peer.h"
 
