@@ -8,7 +8,8 @@
 /* One component of a column: where its values begin in the blob and lie in a record. */
 typedef struct transpose_field {
     uint64_t offset;
-    uint32_t place, bytes; /* bytes: 1, 2, 4, 8 or 16 */
+    uint32_t place;
+    uint16_t bytes, word; /* 1, 2, 4, 8 or 16 bytes, aligned to a word: a complex number's parts are words */
 } transpose_field;
 
 /* As many fields as an argument struct has room for; a layout of more takes several launches. */
@@ -23,15 +24,14 @@ typedef struct transpose_args {
 } transpose_args;
 
 #ifdef __CUDACC__
-STOA_DEVICE void move_value(char *to, const char *from, uint32_t bytes)
+STOA_DEVICE void move_value(char *to, const char *from, transpose_field field)
 {
-    switch (bytes) {
-    case 1: *to = *from; break;
-    case 2: *(uint16_t *)to = *(const uint16_t *)from; break;
-    case 4: *(uint32_t *)to = *(const uint32_t *)from; break;
-    case 8: *(uint64_t *)to = *(const uint64_t *)from; break;
-    default: ((uint64_t *)to)[0] = ((const uint64_t *)from)[0]; ((uint64_t *)to)[1] = ((const uint64_t *)from)[1];
-    }
+    for (uint32_t at = 0; at < field.bytes; at += field.word, to += field.word, from += field.word) switch (field.word) {
+        case 1: *to = *from; break;
+        case 2: *(uint16_t *)to = *(const uint16_t *)from; break;
+        case 4: *(uint32_t *)to = *(const uint32_t *)from; break;
+        default: *(uint64_t *)to = *(const uint64_t *)from; break;
+        }
 }
 
 /* A tile's values between the records and the block's memory: neighbouring workers have neighbouring fields. */
@@ -42,7 +42,7 @@ STOA_DEVICE void move_records(const transpose_args *args, char *tile, uint32_t f
         const uint32_t row = i / args->count, k = i % args->count;
         char *value = args->records + (first + row) * args->record_bytes + args->field[k].place;
         char *here = tile + row * pitch + k * args->slot_bytes;
-        move_value(args->to_records ? value : here, args->to_records ? here : value, args->field[k].bytes);
+        move_value(args->to_records ? value : here, args->to_records ? here : value, args->field[k]);
     }
 }
 
@@ -55,7 +55,7 @@ STOA_DEVICE void move_columns(const transpose_args *args, char *tile, uint32_t f
         char *column = args->blob + args->field[k].offset + (uint64_t)first * bytes;
         STOA_FOR (row, grid, rows) {
             char *value = column + (uint64_t)row * bytes, *here = tile + row * pitch + k * args->slot_bytes;
-            move_value(args->to_records ? here : value, args->to_records ? value : here, bytes);
+            move_value(args->to_records ? here : value, args->to_records ? value : here, args->field[k]);
         }
     }
 }
@@ -148,10 +148,10 @@ static stoa_status launch_fields(stoa_queue *queue, const stoa_layout *layout, t
         stoa_column_geometry geometry;
         STOA_TRY(stoai_column_place(layout, args->rows, i, &cursor, &geometry, err));
         const uint64_t at = record_place(column, &record);
-        const uint32_t bytes = (uint32_t)stoa_dtype_bytes(column->dtype);
+        const uint16_t bytes = (uint16_t)stoa_dtype_bytes(column->dtype), word = (uint16_t)stoai_dtype_align(column->dtype);
         for (uint32_t k = 0; column->kind != STOA_KIND_SCALAR && k < geometry.component_count; k++) {
             const uint64_t offset = geometry.offset_bytes + (uint64_t)geometry.component_stride * k * bytes;
-            args->field[args->count++] = (transpose_field){offset, (uint32_t)at + k * bytes, bytes};
+            args->field[args->count++] = (transpose_field){offset, (uint32_t)at + k * bytes, bytes, word};
             if (args->count == TRANSPOSE_FIELDS) STOA_TRY(launch(queue, args, err));
         }
     }
