@@ -11,6 +11,11 @@
 /* 1/e of a smaller e would overflow the sums: left out with the infinite ones. */
 #define VERTEX_ERROR2_MIN 1e-30f
 
+enum { VERTEX_PAD = 32 };
+
+/* Stride of a workspace's arrays of tracks, in elements: whole cache lines, with VERTEX_PAD to spare. */
+STOA_DEVICE size_t vertex_stride(uint32_t capacity) { return ((size_t)capacity + 2 * VERTEX_PAD - 1) / VERTEX_PAD * VERTEX_PAD; }
+
 STOA_DEVICE uint32_t vertex_is_good(float z, float e) { return (fabsf(z) < HUGE_VALF) & (e > VERTEX_ERROR2_MIN) & (e < HUGE_VALF); }
 
 /* The usual event by one worker: every track can be compared, so nothing moves and vectors do. False: some cannot. */

@@ -80,7 +80,7 @@ STOA_KERNEL(reco_vertices_load, reco_vertex_load)
 }
 
 #ifndef __CUDACC__
-size_t reco_vertices_workspace_bytes(uint32_t capacity) { return (FIND_PAD + FIND_ARRAYS * find_stride(capacity)) * sizeof(uint32_t); }
+size_t reco_vertices_workspace_bytes(uint32_t capacity) { return (VERTEX_PAD + FIND_ARRAYS * vertex_stride(capacity)) * sizeof(uint32_t); }
 
 static stoa_status check_input(const reco_vertex_input *in, stoa_error *err)
 {

@@ -6,7 +6,7 @@
 
 #include "reco/vertexing/collect.h"
 
-enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767, FIND_PAD = 32 };
+enum { FIND_ARRAYS = 14, FIND_VERTICES_MAX = 32767 };
 enum { FIND_NOISE = -1 };
 #define FIND_REFIT_CHI2_MAX 5000.0f
 
@@ -27,16 +27,14 @@ typedef struct find_space {
     int32_t *part;                      /* in a split */
 } find_space;
 
-/* Stride of the arrays: whole cache lines, with FIND_PAD elements to spare for the bin of the noise and the ends of the lanes. */
-STOA_DEVICE size_t find_stride(uint32_t capacity) { return ((size_t)capacity + 2 * FIND_PAD - 1) / FIND_PAD * FIND_PAD; }
-
+/* What arrays have to spare is for the bin of the noise and the ends of the lanes. */
 STOA_DEVICE find_space find_layout(void *workspace, uint32_t capacity)
 {
-    const size_t n = find_stride(capacity);
+    const size_t n = vertex_stride(capacity);
     uint32_t *base = (uint32_t *)workspace;
     find_space s;
     s.count = base;
-    base += FIND_PAD;
+    base += VERTEX_PAD;
     s.key = (float *)base;
     s.source = base + n;
     s.order = base + 2 * n;

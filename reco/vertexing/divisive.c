@@ -5,7 +5,7 @@
 #include "reco/vertexing/collect.h"
 #include "stoa/algo.h"
 
-enum { DIVIDE_ARRAYS = 7, DIVIDE_VERTICES_MAX = 32767, DIVIDE_PAD = 32 };
+enum { DIVIDE_ARRAYS = 7, DIVIDE_VERTICES_MAX = 32767 };
 
 /* The workspace: arrays of `in.capacity` 4-byte elements. `order` holds rows of key and source by rising z. */
 typedef struct divide_space {
@@ -16,15 +16,13 @@ typedef struct divide_space {
     uint32_t *list, *left;      /* sources of the tracks at hand, and of those that left */
 } divide_space;
 
-STOA_DEVICE size_t divide_stride(uint32_t capacity) { return ((size_t)capacity + 2 * DIVIDE_PAD - 1) / DIVIDE_PAD * DIVIDE_PAD; }
-
 STOA_DEVICE divide_space divide_layout(void *workspace, uint32_t capacity)
 {
-    const size_t n = divide_stride(capacity);
+    const size_t n = vertex_stride(capacity);
     uint32_t *base = (uint32_t *)workspace;
     divide_space s;
     s.count = base;
-    base += DIVIDE_PAD;
+    base += VERTEX_PAD;
     s.key = (float *)base;
     s.source = base + n;
     s.order = base + 2 * n;
@@ -196,7 +194,7 @@ STOA_KERNEL(reco_divisive_columns, reco_divisive_load)
 
 #ifndef __CUDACC__
 size_t reco_divisive_workspace_bytes(uint32_t capacity)
-{ return (DIVIDE_PAD + DIVIDE_ARRAYS * divide_stride(capacity)) * sizeof(uint32_t); }
+{ return (VERTEX_PAD + DIVIDE_ARRAYS * vertex_stride(capacity)) * sizeof(uint32_t); }
 
 static stoa_status check_columns(const reco_vertex_input *in, stoa_error *err)
 {

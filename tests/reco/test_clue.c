@@ -18,11 +18,8 @@
 
 enum { POINTS = 20000, SAMPLES = 400, DIMENSIONS = RECO_CLUE_DIMENSIONS_MAX };
 
-/* Lies in memory that the device reaches. */
 typedef struct fixture {
-    stoa_device *device;
-    stoa_queue *queue;
-    stoa_buffer *self, *workspace;
+    device_fixture on;
     uint32_t one, single_offset[2], single_clusters[2], single_maps[2][POINTS + 1];
     float coordinate[DIMENSIONS][POINTS], weight[POINTS];
     uint32_t offset[SAMPLES + 1], samples;
@@ -40,17 +37,9 @@ static stoa_error err;
 
 static int set_up(void **state)
 {
-    stoa_device *device;
-    stoa_queue *queue;
-    OK(stoa_device_open(device_under_test(), &device, &err));
-    OK(stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err));
     const size_t bytes = reco_clue_workspace_bytes(POINTS, SAMPLES, DIMENSIONS);
-    stoa_buffer *self = make_shared(queue, sizeof(fixture)), *workspace = make_shared(queue, bytes);
-    fixture *f = *state = stoa_buffer_data(self);
-    f->device = device;
-    f->queue = queue;
-    f->self = self;
-    f->workspace = workspace;
+    fixture *f = *state = open_fixture(sizeof *f, bytes);
+    if (!f) return -1;
     f->args = (reco_clue){.weight = f->weight,
                           .offset = f->offset,
                           .samples = &f->samples,
@@ -63,25 +52,13 @@ static int set_up(void **state)
                           .points = f->points,
                           .seeds = f->seeds,
                           .density = f->density,
-                          .workspace = stoa_buffer_data(workspace),
+                          .workspace = stoa_buffer_data(f->on.workspace),
                           .workspace_bytes = bytes};
     for (uint32_t k = 0; k < DIMENSIONS; k++) f->args.coordinate[k] = f->coordinate[k];
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    fixture *f = *state;
-    stoa_device *device = f->device;
-    stoa_queue *queue = f->queue;
-    stoa_buffer_release(f->workspace);
-    stoa_buffer_release(f->self);
-    stoa_queue_destroy(queue);
-    stoa_device_close(device);
-    return 0;
-}
-
-static void run(fixture *f) { OK(reco_clue_enqueue(f->queue, &f->args, &err)); }
+static void run(fixture *f) { OK(reco_clue_enqueue(f->on.queue, &f->args, &err)); }
 
 typedef struct distance {
     float size, rank; /* what is compared with the reach, and what tells the nearer: squared for Euclid */
@@ -272,7 +249,7 @@ static void test_singles_equal_batch(void **state)
         args.points = f->single_maps[1];
         args.seeds = NULL;
         args.density = NULL;
-        OK(reco_clue_enqueue(f->queue, &args, &err));
+        OK(reco_clue_enqueue(f->on.queue, &args, &err));
         for (uint32_t i = 0; i < n; i++) {
             const int32_t base = f->cluster_of[first + i] < 0 ? 0 : (int32_t)f->sample_clusters[s];
             assert_int_equal(f->single[i] + base, f->cluster_of[first + i]);
@@ -441,16 +418,16 @@ static void test_errors(void **state)
     fixture *f = *state;
     reco_clue args = f->args;
     args.options.dimensions = 11;
-    assert_int_equal(reco_clue_enqueue(f->queue, &args, &err), STOA_EINVAL);
+    assert_int_equal(reco_clue_enqueue(f->on.queue, &args, &err), STOA_EINVAL);
     args.options = (reco_clue_options)RECO_CLUE_OPTIONS_INIT;
     args.options.density_radius = NAN;
-    assert_int_equal(reco_clue_enqueue(f->queue, &args, &err), STOA_EINVAL);
+    assert_int_equal(reco_clue_enqueue(f->on.queue, &args, &err), STOA_EINVAL);
     args.options = (reco_clue_options)RECO_CLUE_OPTIONS_INIT;
     args.workspace_bytes = reco_clue_workspace_bytes(POINTS, SAMPLES, args.options.dimensions) - 1;
-    assert_int_equal(reco_clue_enqueue(f->queue, &args, &err), STOA_ESHAPE);
+    assert_int_equal(reco_clue_enqueue(f->on.queue, &args, &err), STOA_ESHAPE);
     args.workspace_bytes++;
     args.points = NULL;
-    assert_int_equal(reco_clue_enqueue(f->queue, &args, &err), STOA_EINVAL);
+    assert_int_equal(reco_clue_enqueue(f->on.queue, &args, &err), STOA_EINVAL);
 }
 
 int main(void)
@@ -463,5 +440,5 @@ int main(void)
     };
     require_device();
     OK(reco_kernels_register(&err));
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, close_fixture);
 }

@@ -17,11 +17,8 @@
 
 enum { TRACKS = 600, VERTICES = TRACKS + 1 };
 
-/* Lies in memory that the device reaches. */
 typedef struct fixture {
-    stoa_device *device;
-    stoa_queue *queue;
-    stoa_buffer *self, *workspace;
+    device_fixture on;
     float z[TRACKS], e[TRACKS], pt2[TRACKS];
     uint32_t count, found, vertices;
     struct { /* of test_load */
@@ -42,30 +39,9 @@ static double normal(void) { return reco_random_normal(&numbers); }
 
 static int set_up(void **state)
 {
-    stoa_device *device;
-    stoa_queue *queue;
     numbers = reco_random_stream(20260917, 0);
-    if (stoa_device_open(device_under_test(), &device, NULL) != STOA_OK) return -1;
-    if (stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK) return -1;
-    stoa_buffer *self = make_shared(queue, sizeof(fixture));
-    fixture *f = *state = stoa_buffer_data(self);
-    f->device = device;
-    f->queue = queue;
-    f->self = self;
-    f->workspace = make_shared(queue, reco_divisive_workspace_bytes(TRACKS));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fixture *f = *state;
-    stoa_device *device = f->device;
-    stoa_queue *queue = f->queue;
-    stoa_buffer_release(f->workspace);
-    stoa_buffer_release(f->self);
-    stoa_queue_destroy(queue);
-    stoa_device_close(device);
-    return 0;
+    *state = open_fixture(sizeof(fixture), reco_divisive_workspace_bytes(TRACKS));
+    return *state ? 0 : -1;
 }
 
 static reco_divisive_find arguments(fixture *f)
@@ -75,7 +51,7 @@ static reco_divisive_find arguments(fixture *f)
                                .beam_spot = RECO_BEAM_SPOT_INIT,
                                .track_count = &f->track_count,
                                .found = &f->found,
-                               .workspace = stoa_buffer_data(f->workspace),
+                               .workspace = stoa_buffer_data(f->on.workspace),
                                .workspace_bytes = reco_divisive_workspace_bytes(TRACKS)};
     find.vertices.head.rows = find.tracks.head.rows = VERTICES;
     find.vertices.zv = f->zv;
@@ -93,7 +69,7 @@ static void find_vertices(fixture *f, const reco_divisive_find *args)
 {
     stoa_error err;
     f->track_count = (int32_t)f->count;
-    const stoa_status status = reco_divisive_vertices(f->queue, args, &err);
+    const stoa_status status = reco_divisive_vertices(f->on.queue, args, &err);
     if (status != STOA_OK) fail_msg("%s", err.message);
 }
 
@@ -266,7 +242,7 @@ static void test_load(void **state)
     args.tracks.dz_error2 = f->load.e;
     args.tracks.source = f->load.source;
     args.tracks.count = &f->load.count;
-    assert_int_equal(reco_divisive_load_tracks(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(reco_divisive_load_tracks(f->on.queue, &args, NULL), STOA_OK);
     assert_int_equal(f->load.loaded, 3);
     assert_float_equal(f->pt2[0], 100.0f, 0.0f);
     assert_float_equal(f->pt2[1], 9.0f, 0.0f);
@@ -281,27 +257,27 @@ static void test_errors(void **state)
     stoa_error err;
     reco_divisive_find args = arguments(f);
     args.options.tracks_min = 0;
-    assert_int_equal(reco_divisive_vertices(f->queue, &args, &err), STOA_EINVAL);
+    assert_int_equal(reco_divisive_vertices(f->on.queue, &args, &err), STOA_EINVAL);
     args = arguments(f);
     args.options.separation = NAN;
-    assert_int_equal(reco_divisive_vertices(f->queue, &args, &err), STOA_EINVAL);
+    assert_int_equal(reco_divisive_vertices(f->on.queue, &args, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "separation"));
     args = arguments(f);
     args.workspace_bytes--;
-    assert_int_equal(reco_divisive_vertices(f->queue, &args, &err), STOA_ESHAPE);
+    assert_int_equal(reco_divisive_vertices(f->on.queue, &args, &err), STOA_ESHAPE);
     args = arguments(f);
     args.vertices.head.rows = 0;
-    assert_int_equal(reco_divisive_vertices(f->queue, &args, &err), STOA_ESHAPE);
+    assert_int_equal(reco_divisive_vertices(f->on.queue, &args, &err), STOA_ESHAPE);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_definition, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_beam_spot, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_definition, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_beam_spot, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_no_room, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_load, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, close_fixture),
     };
     require_device();
     if (reco_kernels_register(NULL) != STOA_OK) return 1;

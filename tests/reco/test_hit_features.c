@@ -16,11 +16,8 @@
 
 enum { TRACKS = 200, HITS_A_TRACK = 9, HITS = TRACKS * HITS_A_TRACK, FEATURES = 12 };
 
-/* Lies in memory that the device reaches. */
 typedef struct fixture {
-    stoa_device *device;
-    stoa_queue *queue;
-    stoa_buffer *self;
+    device_fixture on;
     int32_t track_count;
     uint8_t quality[TRACKS], flags[HITS];
     int8_t layers[TRACKS];
@@ -66,28 +63,9 @@ static void generate(fixture *f)
 
 static int set_up(void **state)
 {
-    stoa_device *device;
-    stoa_queue *queue;
-    if (stoa_device_open(device_under_test(), &device, NULL) != STOA_OK) return -1;
-    if (stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK) return -1;
-    stoa_buffer *self = make_shared(queue, sizeof(fixture));
-    fixture *f = *state = stoa_buffer_data(self);
-    memset(f, 0, sizeof *f);
-    f->device = device;
-    f->queue = queue;
-    f->self = self;
+    fixture *f = *state = open_fixture(sizeof *f, 0);
+    if (!f) return -1;
     generate(f);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fixture *f = *state;
-    stoa_device *device = f->device;
-    stoa_queue *queue = f->queue;
-    stoa_buffer_release(f->self);
-    stoa_queue_destroy(queue);
-    stoa_device_close(device);
     return 0;
 }
 
@@ -182,7 +160,7 @@ static void test_definition(void **state)
     static const double tolerance[FEATURES] = {1e-6, 1e-6, 1e-6, 0, 0, 1e-6, 0, 0, 2e-2, 1e-5, 1e-3, 0};
     fixture *f = *state;
     const reco_hit_features args = arguments(f);
-    assert_int_equal(reco_tracks_hit_features(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(reco_tracks_hit_features(f->on.queue, &args, NULL), STOA_OK);
     for (uint32_t i = 0; i < TRACKS; i++) {
         double expected[FEATURES];
         expect(f, f->index[i], expected);
@@ -206,8 +184,8 @@ static void test_broken_hits(void **state)
     f->x[f->id[f->offsets[11]]] = 3e38f;       /* track 12 */
     f->z[f->id[f->offsets[19]]] = NAN;         /* track 20 */
     for (uint32_t i = 0; i < TRACKS; i++) f->score[i] = 0.5f;
-    assert_int_equal(reco_tracks_hit_features(f->queue, &args, NULL), STOA_OK);
-    assert_int_equal(reco_tracks_hit_verdict(f->queue, &verdict, NULL), STOA_OK);
+    assert_int_equal(reco_tracks_hit_features(f->on.queue, &args, NULL), STOA_OK);
+    assert_int_equal(reco_tracks_hit_verdict(f->on.queue, &verdict, NULL), STOA_OK);
     for (size_t b = 0; b < sizeof bad / sizeof *bad; b++) {
         const uint32_t i = TRACKS - 1 - bad[b];
         for (int k = 0; k < FEATURES; k++)
@@ -229,11 +207,11 @@ static void test_straight_line(void **state)
         f->x[f->id[k]] = (float)(4 * k + 4);
         f->y[f->id[k]] = 2.0f; /* 2 cm past the beam line: no circle, no distance */
     }
-    assert_int_equal(reco_tracks_hit_features(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(reco_tracks_hit_features(f->on.queue, &args, NULL), STOA_OK);
     assert_float_equal(f->features[10][0], 0.0f, 0.0f);
     f->count = 0;
     f->features[0][0] = 7.0f;
-    assert_int_equal(reco_tracks_hit_features(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(reco_tracks_hit_features(f->on.queue, &args, NULL), STOA_OK);
     assert_float_equal(f->features[0][0], 7.0f, 0.0f);
 }
 
@@ -245,14 +223,14 @@ static void test_promotion(void **state)
     args.tracks.nTracks = &f->track_count;
     args.tracks.quality = f->quality;
     f->track_count = 100;
-    assert_int_equal(reco_tracks_promote(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(reco_tracks_promote(f->on.queue, &args, NULL), STOA_OK);
     for (uint32_t t = 0; t < TRACKS; t++) {
         const uint8_t before = (uint8_t)(t % 7);
         assert_int_equal(f->quality[t], t < 100 && before < RECO_QUALITY_TIGHT ? RECO_QUALITY_TIGHT : before);
     }
     f->track_count = -1;
     args.quality = RECO_QUALITY_HIGH_PURITY;
-    assert_int_equal(reco_tracks_promote(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(reco_tracks_promote(f->on.queue, &args, NULL), STOA_OK);
     assert_int_equal(f->quality[0], RECO_QUALITY_TIGHT);
 }
 
@@ -262,24 +240,24 @@ static void test_errors(void **state)
     stoa_error err;
     reco_hit_features args = arguments(f);
     args.hits.id = NULL;
-    assert_int_equal(reco_tracks_hit_features(f->queue, &args, &err), STOA_EINVAL);
+    assert_int_equal(reco_tracks_hit_features(f->on.queue, &args, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "hits.id"));
     args = arguments(f);
     args.count = NULL;
-    assert_int_equal(reco_tracks_hit_features(f->queue, &args, &err), STOA_EINVAL);
+    assert_int_equal(reco_tracks_hit_features(f->on.queue, &args, &err), STOA_EINVAL);
     const reco_hit_verdict verdict = {features_of(f), &f->count, NULL};
-    assert_int_equal(reco_tracks_hit_verdict(f->queue, &verdict, &err), STOA_EINVAL);
-    assert_int_equal(reco_tracks_promote(f->queue, NULL, &err), STOA_EINVAL);
+    assert_int_equal(reco_tracks_hit_verdict(f->on.queue, &verdict, &err), STOA_EINVAL);
+    assert_int_equal(reco_tracks_promote(f->on.queue, NULL, &err), STOA_EINVAL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_definition, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_broken_hits, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_straight_line, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_promotion, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_definition, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_broken_hits, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_straight_line, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_promotion, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, close_fixture),
     };
     require_device();
     if (reco_kernels_register(NULL) != STOA_OK) return 1;

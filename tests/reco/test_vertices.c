@@ -32,11 +32,8 @@ typedef struct result {
     uint32_t vertices, tops;
 } result;
 
-/* Lies in memory that the device reaches. */
 typedef struct fixture {
-    stoa_device *device;
-    stoa_queue *queue;
-    stoa_buffer *self, *workspace;
+    device_fixture on;
     event in;
     result got;
     uint32_t row[TRACKS_MAX];
@@ -49,30 +46,9 @@ static double normal(void) { return reco_random_normal(&numbers); }
 
 static int set_up(void **state)
 {
-    stoa_device *device;
-    stoa_queue *queue;
     numbers = reco_random_stream(20260401, 0);
-    if (stoa_device_open(device_under_test(), &device, NULL) != STOA_OK) return -1;
-    if (stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, NULL) != STOA_OK) return -1;
-    stoa_buffer *self = make_shared(queue, sizeof(fixture));
-    fixture *f = *state = stoa_buffer_data(self);
-    f->device = device;
-    f->queue = queue;
-    f->self = self;
-    f->workspace = make_shared(queue, reco_vertices_workspace_bytes(TRACKS_MAX));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fixture *f = *state;
-    stoa_device *device = f->device;
-    stoa_queue *queue = f->queue;
-    stoa_buffer_release(f->workspace);
-    stoa_buffer_release(f->self);
-    stoa_queue_destroy(queue);
-    stoa_device_close(device);
-    return 0;
+    *state = open_fixture(sizeof(fixture), reco_vertices_workspace_bytes(TRACKS_MAX));
+    return *state ? 0 : -1;
 }
 
 static reco_vertex_find make_find(fixture *f, const reco_vertex_options *options, uint32_t vertices_max)
@@ -93,7 +69,7 @@ static reco_vertex_find make_find(fixture *f, const reco_vertex_options *options
     find.tracks.idv = r->idv;
     find.tracks.ndof = r->ndof;
     find.top_count = &r->tops;
-    find.workspace = stoa_buffer_data(f->workspace);
+    find.workspace = stoa_buffer_data(f->on.workspace);
     find.workspace_bytes = reco_vertices_workspace_bytes(TRACKS_MAX);
     return find;
 }
@@ -102,7 +78,7 @@ static void run(fixture *f, const reco_vertex_options *options, uint32_t vertice
 {
     const reco_vertex_find find = make_find(f, options, vertices_max);
     memset(&f->got, 0x5A, sizeof f->got);
-    assert_int_equal(reco_vertices_find(f->queue, &find, NULL), STOA_OK);
+    assert_int_equal(reco_vertices_find(f->on.queue, &find, NULL), STOA_OK);
 }
 
 /* The brute-force form. Compatibility in float as defined, sums in double. */
@@ -425,7 +401,7 @@ typedef struct load_columns {
 static void test_load(void **state)
 {
     fixture *f = *state;
-    stoa_buffer *buffer = make_shared(f->queue, sizeof(load_columns));
+    stoa_buffer *buffer = make_shared(f->on.queue, sizeof(load_columns));
     load_columns *c = stoa_buffer_data(buffer);
     *c = (load_columns){
         .quality = {6, 5, 6, 6, 6, 6, 6, 6}, .layers = {4, 4, 3, 4, 4, 5, 4, 4}, .pt = {1, 1, 1, 0.4f, NAN, 100, 0.5f, 2}, .count = 7};
@@ -443,7 +419,7 @@ static void test_load(void **state)
     load.tracks.covariance.data = c->covariance;
     load.tracks.covariance.stride = 8;
     load.tracks.nTracks = &c->count;
-    assert_int_equal(reco_vertices_load(f->queue, &load, NULL), STOA_OK);
+    assert_int_equal(reco_vertices_load(f->on.queue, &load, NULL), STOA_OK);
     assert_int_equal(c->loaded, 3);
     static const uint32_t expected[] = {0, 5, 6};
     assert_memory_equal(c->row, expected, sizeof expected);
@@ -452,10 +428,10 @@ static void test_load(void **state)
     assert_float_equal(c->pt2[1], 75.0f * 75.0f, 0.0f);
     assert_float_equal(c->pt2[2], 0.25f, 0.0f);
     c->count = -3;
-    assert_int_equal(reco_vertices_load(f->queue, &load, NULL), STOA_OK);
+    assert_int_equal(reco_vertices_load(f->on.queue, &load, NULL), STOA_OK);
     assert_int_equal(c->loaded, 0);
     load.out.capacity = 7;
-    assert_int_equal(reco_vertices_load(f->queue, &load, NULL), STOA_ESHAPE);
+    assert_int_equal(reco_vertices_load(f->on.queue, &load, NULL), STOA_ESHAPE);
     stoa_buffer_release(buffer);
 }
 
@@ -473,7 +449,7 @@ static void test_rows_of_the_original(void **state)
     find.in.row = f->row;
     find.track_count = &f->track_count;
     memset(&f->got, 0x5A, sizeof f->got);
-    assert_int_equal(reco_vertices_find(f->queue, &find, NULL), STOA_OK);
+    assert_int_equal(reco_vertices_find(f->on.queue, &find, NULL), STOA_OK);
     for (uint32_t i = 0; i < f->in.count; i++) {
         assert_int_equal(f->got.idv[2 * i], -1);
         assert_int_equal(f->got.idv[2 * i + 1], plain.idv[i]);
@@ -489,20 +465,20 @@ static void test_errors(void **state)
     stoa_error err;
     reco_vertex_find find = make_find(f, &o, VERTICES_MAX);
     find.workspace_bytes--;
-    assert_int_equal(reco_vertices_find(f->queue, &find, &err), STOA_ESHAPE);
+    assert_int_equal(reco_vertices_find(f->on.queue, &find, &err), STOA_ESHAPE);
     find = make_find(f, &o, VERTICES_MAX);
     find.workspace = (char *)find.workspace + 4;
-    assert_int_equal(reco_vertices_find(f->queue, &find, &err), STOA_EALIGN);
+    assert_int_equal(reco_vertices_find(f->on.queue, &find, &err), STOA_EALIGN);
     find = make_find(f, &o, VERTICES_MAX);
     find.options.eps = NAN;
-    assert_int_equal(reco_vertices_find(f->queue, &find, &err), STOA_EINVAL);
+    assert_int_equal(reco_vertices_find(f->on.queue, &find, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "eps"));
     find = make_find(f, &o, VERTICES_MAX);
     find.tracks.head.rows = 5;
-    assert_int_equal(reco_vertices_find(f->queue, &find, &err), STOA_ESHAPE);
+    assert_int_equal(reco_vertices_find(f->on.queue, &find, &err), STOA_ESHAPE);
     find = make_find(f, &o, VERTICES_MAX);
     find.in.z = NULL;
-    assert_int_equal(reco_vertices_find(f->queue, &find, &err), STOA_EINVAL);
+    assert_int_equal(reco_vertices_find(f->on.queue, &find, &err), STOA_EINVAL);
 }
 
 /* Truth of the events: z of the vertex of type 1, in cm. */
@@ -584,16 +560,16 @@ static void test_primary_vertex_of_real_events(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_against_definition, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_few_tracks, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_all_at_one_place, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_long_chain, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_absurd_values, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_no_room_for_all, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_rows_of_the_original, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_primary_vertex_of_real_events, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_against_definition, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_few_tracks, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_all_at_one_place, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_long_chain, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_absurd_values, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_no_room_for_all, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_load, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_rows_of_the_original, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_primary_vertex_of_real_events, set_up, close_fixture),
     };
     require_device();
     if (reco_kernels_register(NULL) != STOA_OK) return 1;

@@ -45,4 +45,37 @@ static inline stoa_buffer *make_shared(stoa_queue *queue, size_t bytes)
     return buffer;
 }
 
+/* What the fixture of a test begins with; the fixture itself lies in memory that the device reaches. */
+typedef struct device_fixture {
+    stoa_device *device;
+    stoa_queue *queue;
+    stoa_buffer *self, *workspace; /* workspace: NULL when none was asked for */
+} device_fixture;
+
+/* A fixture of `bytes`, zero behind its beginning, with a blocking queue of the device under test; NULL when that fails. */
+static inline void *open_fixture(size_t bytes, size_t workspace_bytes)
+{
+    device_fixture on = {0};
+    stoa_error err;
+    if (stoa_device_open(device_under_test(), &on.device, &err) != STOA_OK ||
+        stoa_queue_create(on.device, STOA_QUEUE_BLOCKING, &on.queue, &err) != STOA_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return NULL;
+    }
+    on.self = make_shared(on.queue, bytes);
+    if (workspace_bytes > 0) on.workspace = make_shared(on.queue, workspace_bytes);
+    memcpy(stoa_buffer_data(on.self), &on, sizeof on);
+    return stoa_buffer_data(on.self);
+}
+
+static inline int close_fixture(void **state)
+{
+    const device_fixture on = *(const device_fixture *)*state;
+    stoa_buffer_release(on.workspace);
+    stoa_buffer_release(on.self);
+    stoa_queue_destroy(on.queue);
+    stoa_device_close(on.device);
+    return 0;
+}
+
 #endif

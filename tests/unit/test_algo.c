@@ -17,11 +17,8 @@ enum { ROWS_MAX = 20000 };
 static const uint32_t sizes[] = {0, 1, 2, 3, 7, 8, 9, 31, 48, 49, 64, 257, 1000, 1001, 4097, ROWS_MAX};
 #define SIZES (sizeof sizes / sizeof *sizes)
 
-/* What the algorithms see lies in memory that the device and the test share. */
 typedef struct fixture {
-    stoa_device *device;
-    stoa_queue *queue;
-    stoa_buffer *buffer;
+    device_fixture on;
     uint32_t rows, found;
     uint32_t a[ROWS_MAX], b[ROWS_MAX], c[ROWS_MAX], scratch[2 * ROWS_MAX];
     float key[ROWS_MAX];
@@ -38,29 +35,8 @@ static uint32_t random_bits(void)
 
 static int set_up(void **state)
 {
-    stoa_device *device;
-    stoa_queue *queue;
-    stoa_error err;
-    if (stoa_device_open(device_under_test(), &device, &err) != STOA_OK) return -1;
-    if (stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err) != STOA_OK) return -1;
-    stoa_buffer *buffer = make_shared(queue, sizeof(fixture));
-    fixture *f = stoa_buffer_data(buffer);
-    f->device = device;
-    f->queue = queue;
-    f->buffer = buffer;
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fixture *f = *state;
-    stoa_device *device = f->device;
-    stoa_queue *queue = f->queue;
-    stoa_buffer_release(f->buffer);
-    stoa_queue_destroy(queue);
-    stoa_device_close(device);
-    return 0;
+    *state = open_fixture(sizeof(fixture), 0);
+    return *state ? 0 : -1;
 }
 
 static void test_compact(void **state)
@@ -77,7 +53,7 @@ static void test_compact(void **state)
                 if (f->mask[i]) f->b[expected++] = i;
             }
             const stoa_compact args = {f->mask, &f->rows, ROWS_MAX, f->a, &f->found};
-            assert_int_equal(stoa_algo_compact(f->queue, &args, NULL), STOA_OK);
+            assert_int_equal(stoa_algo_compact(f->on.queue, &args, NULL), STOA_OK);
             assert_int_equal(f->found, expected);
             assert_memory_equal(f->a, f->b, expected * sizeof *f->a);
         }
@@ -117,11 +93,11 @@ static void test_counts_are_clipped(void **state)
     memset(f->mask, 1, sizeof f->mask);
     f->a[10] = 12345;
     const stoa_compact args = {f->mask, &f->rows, 10, f->a, &f->found};
-    assert_int_equal(stoa_algo_compact(f->queue, &args, NULL), STOA_OK);
+    assert_int_equal(stoa_algo_compact(f->on.queue, &args, NULL), STOA_OK);
     assert_int_equal(f->found, 10);
     assert_int_equal(f->a[10], 12345);
     const stoa_compact none = {NULL, NULL, 0, NULL, &f->found};
-    assert_int_equal(stoa_algo_compact(f->queue, &none, NULL), STOA_OK);
+    assert_int_equal(stoa_algo_compact(f->on.queue, &none, NULL), STOA_OK);
     assert_int_equal(f->found, 0);
 }
 
@@ -140,7 +116,7 @@ static void test_scan(void **state)
                 }
                 uint32_t *out = in_place ? f->a : f->c;
                 const stoa_scan args = {f->a, &f->rows, ROWS_MAX, exclusive, out};
-                assert_int_equal(stoa_algo_scan(f->queue, &args, NULL), STOA_OK);
+                assert_int_equal(stoa_algo_scan(f->on.queue, &args, NULL), STOA_OK);
                 assert_memory_equal(out, f->b, rows * sizeof *out);
             }
 }
@@ -162,19 +138,19 @@ static void test_wide(void **state)
                 f->mask[i] = (uint8_t)(random_bits() % 3);
             }
             const stoa_scan scan = {f->a, &f->rows, ROWS_MAX, exclusive, f->a};
-            assert_int_equal(stoa_algo_scan_wide(f->queue, &scan, f->scratch, NULL), STOA_OK);
+            assert_int_equal(stoa_algo_scan_wide(f->on.queue, &scan, f->scratch, NULL), STOA_OK);
             assert_memory_equal(f->a, f->b, rows * sizeof *f->a);
             for (uint32_t i = 0; i < rows; i++)
                 if (f->mask[i]) f->b[expected++] = i;
             f->found = 99;
             const stoa_compact compact = {f->mask, &f->rows, ROWS_MAX, f->c, &f->found};
-            assert_int_equal(stoa_algo_compact_wide(f->queue, &compact, f->scratch, NULL), STOA_OK);
+            assert_int_equal(stoa_algo_compact_wide(f->on.queue, &compact, f->scratch, NULL), STOA_OK);
             assert_int_equal(f->found, expected);
             assert_memory_equal(f->c, f->b, expected * sizeof *f->c);
         }
     stoa_error err;
     const stoa_scan scan = {f->a, &f->rows, ROWS_MAX, 0, f->a};
-    assert_int_equal(stoa_algo_scan_wide(f->queue, &scan, NULL, &err), STOA_EINVAL);
+    assert_int_equal(stoa_algo_scan_wide(f->on.queue, &scan, NULL, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "'scratch' is NULL"));
 }
 
@@ -188,7 +164,7 @@ static void test_gather(void **state)
             for (uint32_t i = 0; i < ROWS_MAX; i++) f->a[i] = random_bits();
             for (uint32_t i = 0; i < rows; i++) f->b[i] = random_bits() % elements;
             const stoa_gather args = {in, out, bytes, f->b, &f->rows, ROWS_MAX};
-            assert_int_equal(stoa_algo_gather(f->queue, &args, NULL), STOA_OK);
+            assert_int_equal(stoa_algo_gather(f->on.queue, &args, NULL), STOA_OK);
             for (uint32_t i = 0; i < rows; i++) assert_memory_equal(out + i * bytes, in + f->b[i] * bytes, bytes);
         }
 }
@@ -213,7 +189,7 @@ static void test_histogram(void **state)
             }
             memset(f->a, 0xFF, sizeof f->a);
             const stoa_histogram args = {f->key, &f->rows, ROWS_MAX, bins, clamp, -1.0f, 3.0f, f->a};
-            assert_int_equal(stoa_algo_histogram(f->queue, &args, NULL), STOA_OK);
+            assert_int_equal(stoa_algo_histogram(f->on.queue, &args, NULL), STOA_OK);
             assert_memory_equal(f->a, expected, sizeof expected);
         }
 }
@@ -251,7 +227,7 @@ static void test_sort(void **state)
             const uint32_t rows = f->rows = sizes[s];
             fill_keys(f->key, rows, kind);
             const stoa_sort args = {f->key, &f->rows, ROWS_MAX, f->a, f->scratch};
-            assert_int_equal(stoa_algo_sort(f->queue, &args, NULL), STOA_OK);
+            assert_int_equal(stoa_algo_sort(f->on.queue, &args, NULL), STOA_OK);
             memset(f->mask, 0, sizeof f->mask);
             for (uint32_t i = 0; i < rows; i++) {
                 assert_true(f->a[i] < rows);
@@ -267,37 +243,37 @@ static void test_errors(void **state)
     stoa_error err;
     f->rows = 1;
     const stoa_compact compact = {f->mask, &f->rows, 1, NULL, f->a};
-    assert_int_equal(stoa_algo_compact(f->queue, &compact, &err), STOA_EINVAL);
+    assert_int_equal(stoa_algo_compact(f->on.queue, &compact, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "index"));
     assert_int_equal(stoa_algo_compact(NULL, &compact, &err), STOA_EINVAL);
     const stoa_scan scan = {f->a, NULL, 1, 0, f->b};
-    assert_int_equal(stoa_algo_scan(f->queue, &scan, &err), STOA_EINVAL);
+    assert_int_equal(stoa_algo_scan(f->on.queue, &scan, &err), STOA_EINVAL);
     const stoa_gather gather = {f->a, f->b, 3, f->c, &f->rows, 1};
-    assert_int_equal(stoa_algo_gather(f->queue, &gather, &err), STOA_EINVAL);
+    assert_int_equal(stoa_algo_gather(f->on.queue, &gather, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "3 bytes"));
     stoa_histogram histogram = {f->key, &f->rows, 1, 0, 0, 0.0f, 1.0f, f->a};
-    assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
+    assert_int_equal(stoa_algo_histogram(f->on.queue, &histogram, &err), STOA_EINVAL);
     histogram.bins = 4;
     histogram.high = 0.0f;
-    assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
+    assert_int_equal(stoa_algo_histogram(f->on.queue, &histogram, &err), STOA_EINVAL);
     histogram.high = NAN;
-    assert_int_equal(stoa_algo_histogram(f->queue, &histogram, &err), STOA_EINVAL);
+    assert_int_equal(stoa_algo_histogram(f->on.queue, &histogram, &err), STOA_EINVAL);
     const stoa_sort sort = {f->key, &f->rows, 1, f->a, NULL};
-    assert_int_equal(stoa_algo_sort(f->queue, &sort, &err), STOA_EINVAL);
+    assert_int_equal(stoa_algo_sort(f->on.queue, &sort, &err), STOA_EINVAL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_compact, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_compact, set_up, close_fixture),
         cmocka_unit_test(test_compact_forms),
-        cmocka_unit_test_setup_teardown(test_counts_are_clipped, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_scan, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_wide, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_gather, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_histogram, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_sort, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_counts_are_clipped, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_scan, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_wide, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_gather, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_histogram, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_sort, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_errors, set_up, close_fixture),
     };
     require_device();
     return cmocka_run_group_tests(tests, NULL, NULL);
