@@ -70,7 +70,7 @@ static bool make(selection *s, uint32_t rows)
         s->mask[i] = bench_uniform(&rng) < 0.5;
         s->in[i] = (float)i;
     }
-    s->compact = (stoa_compact){s->mask, &s->rows, rows, s->index, &s->selected};
+    s->compact = (stoa_compact){s->mask, &s->rows, rows, s->index, &s->selected, NULL};
     s->gather = (stoa_gather){s->in, s->out, sizeof(float), s->index, &s->selected, rows};
     return stoa_device_open("host", &s->device, NULL) == STOA_OK &&
            stoa_queue_create(s->device, STOA_QUEUE_BLOCKING, &s->queue, NULL) == STOA_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a device's queue costs: a kernel that finds nothing to do, and the bandwidth of compaction, gather, scan and of records to columns
- * and back against a plain copy, all on the device that --device names. Results are the host's, bit for bit, or the benchmark fails.
+/* What a device's queue costs: a kernel that finds nothing to do, and the bandwidth of compaction, gather, scan, sort and of records to
+ * columns and back against a plain copy, all on the device that --device names. Results are the host's, bit for bit, or the benchmark fails.
  * Operations are enqueued many at a time and waited for once, as a job does. */
 #include "bench_internal.h"
 
@@ -10,7 +10,7 @@
 
 #include "stoa/stoa.h"
 
-enum { COLUMNS = 4, BATCH = 32, TASKS = 7 }; /* operations[0] is the copy that the others are measured by */
+enum { COLUMNS = 4, BATCH = 32, TASKS = 8 }; /* operations[0] is the copy that the others are measured by */
 
 static const stoa_column_desc record_columns[COLUMNS] = {
     {"pt", "GeV", "", STOA_FLOAT32, STOA_KIND_COLUMN, {1, 1}, 0, 0},
@@ -24,7 +24,7 @@ static const stoa_layout record_layout = {sizeof record_layout, COLUMNS, 0, 0, "
 typedef struct station {
     stoa_device *device;
     stoa_queue *queue;
-    stoa_buffer *mask, *in, *out, *rows, *records;
+    stoa_buffer *mask, *in, *out, *rows, *records, *key, *scratch;
     stoa_collection *soa;
     stoa_view_head head;
     uint32_t capacity;
@@ -34,8 +34,12 @@ typedef struct station {
 
 static stoa_status compact(station *s)
 {
-    const stoa_compact args = {stoa_buffer_data(s->mask), stoa_buffer_data(s->rows), s->capacity, stoa_buffer_data(s->out),
-                               (uint32_t *)stoa_buffer_data(s->rows) + 2};
+    const stoa_compact args = {stoa_buffer_data(s->mask),
+                               stoa_buffer_data(s->rows),
+                               s->capacity,
+                               stoa_buffer_data(s->out),
+                               (uint32_t *)stoa_buffer_data(s->rows) + 2,
+                               stoa_buffer_data(s->scratch)};
     return stoa_algo_compact(s->queue, &args, NULL);
 }
 
@@ -49,8 +53,16 @@ static stoa_status gather(station *s)
 
 static stoa_status scan(station *s)
 {
-    const stoa_scan args = {stoa_buffer_data(s->in), stoa_buffer_data(s->rows), s->capacity, 0, stoa_buffer_data(s->out)};
+    const stoa_scan args = {stoa_buffer_data(s->in),  stoa_buffer_data(s->rows),   s->capacity, 0,
+                            stoa_buffer_data(s->out), stoa_buffer_data(s->scratch)};
     return stoa_algo_scan(s->queue, &args, NULL);
+}
+
+static stoa_status sort(station *s)
+{
+    const stoa_sort args = {stoa_buffer_data(s->key), stoa_buffer_data(s->rows), s->capacity, stoa_buffer_data(s->out),
+                            stoa_buffer_data(s->scratch)};
+    return stoa_algo_sort(s->queue, &args, NULL);
 }
 
 /* A gather of no rows: the count says so when the kernel looks. */
@@ -84,6 +96,7 @@ static const struct {
                        {"compact", compact, 3, true},
                        {"gather", gather, 12, false},
                        {"scan", scan, 8, false},
+                       {"sort", sort, 8, false},
                        {"aos_to_soa", to_columns, 8 * COLUMNS, false},
                        {"soa_to_aos", to_records, 8 * COLUMNS, false},
                        {"empty_kernel", nothing, 0, false}};
@@ -108,19 +121,21 @@ static stoa_status upload(station *s, stoa_buffer **buffer, const void *data, si
     return stoa_queue_wait(s->queue, err);
 }
 
-/* `input`: capacity row numbers, then the records, then the mask, in one block. */
+/* `input`: capacity row numbers, then the records, the keys and the mask, in one block. */
 static stoa_status make(station *s, const char *device, uint32_t capacity, const uint32_t *input, stoa_error *err)
 {
     const uint32_t rows[3] = {capacity, 0, 0};
     const stoa_block block = {"records", &record_layout, capacity, 0, NULL};
-    const uint32_t *records = input + capacity;
+    const uint32_t *records = input + capacity, *key = records + (size_t)COLUMNS * capacity;
     s->capacity = capacity;
     STOA_TRY(stoa_device_open(device, &s->device, err));
     STOA_TRY(stoa_queue_create(s->device, STOA_QUEUE_ASYNC, &s->queue, err));
     STOA_TRY(upload(s, &s->in, input, sizeof *input * capacity, err));
     STOA_TRY(upload(s, &s->out, input, sizeof *input * capacity, err));
     STOA_TRY(upload(s, &s->records, records, sizeof *input * COLUMNS * capacity, err));
-    STOA_TRY(upload(s, &s->mask, records + (size_t)COLUMNS * capacity, capacity, err));
+    STOA_TRY(upload(s, &s->key, key, sizeof *key * capacity, err));
+    STOA_TRY(upload(s, &s->mask, key + capacity, capacity, err));
+    STOA_TRY(stoa_buffer_create(s->queue, STOA_MEMORY_DEVICE, 2 * sizeof *input * capacity, &s->scratch, err));
     STOA_TRY(upload(s, &s->rows, rows, sizeof rows, err));
     STOA_TRY(stoa_collection_create(s->queue, STOA_MEMORY_DEVICE, &block, 1, &s->soa, err));
     STOA_TRY(stoa_collection_zero(s->soa, s->queue, 0, err));
@@ -129,7 +144,7 @@ static stoa_status make(station *s, const char *device, uint32_t capacity, const
 
 static void destroy(station *s)
 {
-    stoa_buffer *const buffers[] = {s->mask, s->in, s->out, s->rows, s->records};
+    stoa_buffer *const buffers[] = {s->mask, s->in, s->out, s->rows, s->records, s->key, s->scratch};
     stoa_collection_destroy(s->soa);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) stoa_buffer_release(buffers[i]);
     stoa_queue_destroy(s->queue);
@@ -204,14 +219,16 @@ static void time_rows(bench *run, FILE *out, uint32_t rows)
     station measured = {0}, reference = {0};
     bench_rng rng = {rows};
     stoa_error err = {0};
-    uint32_t *input = bench_alloc(sizeof *input * (2 + COLUMNS) * rows);
+    uint32_t *input = bench_alloc(sizeof *input * (3 + COLUMNS) * rows);
     stoa_status status = input ? STOA_OK : STOA_FAIL(&err, STOA_ENOMEM, "no memory for %u rows", rows);
     bench_progress(run, "device", rows);
     uint32_t selected = 0;
     if (input) {
-        unsigned char *mask = (unsigned char *)(input + (size_t)(1 + COLUMNS) * rows);
+        float *key = (float *)(input + (size_t)(1 + COLUMNS) * rows);
+        unsigned char *mask = (unsigned char *)(key + rows);
         for (uint32_t i = 0; i < rows; i++) {
             input[i] = i;
+            key[i] = (float)bench_uniform(&rng);
             selected += mask[i] = bench_uniform(&rng) < 0.5;
         }
         for (uint32_t i = 0; i < COLUMNS * rows; i++) input[rows + i] = i;

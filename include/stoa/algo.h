@@ -3,8 +3,10 @@
  *
  *  All take their row count from memory (`count`, a pointer that may be a device's), so a count never has to come back
  *  to the host; `capacity` bounds it. All are deterministic and give the same bits on every back end. Not for physics: see reco/.
+ *  On a GPU scan, compaction and sort are one launch of one block up to 8192 rows of capacity, and launches that fill the device
+ *  beyond; the first two where they are given scratch.
  *
- *      stoa_algo_compact(queue, &(stoa_compact){mask, count, capacity, index, selected_count}, &err);
+ *      stoa_algo_compact(queue, &(stoa_compact){mask, count, capacity, index, selected_count, scratch}, &err);
  *      stoa_algo_gather(queue, &(stoa_gather){tracks.pt, selected.pt, 4, index, selected_count, capacity}, &err);
  */
 #ifndef STOA_ALGO_H
@@ -21,6 +23,7 @@ typedef struct stoa_compact {
     uint32_t capacity;
     uint32_t *index;           /**< out [capacity]: row of each selected one */
     uint32_t *selected_count;  /**< out [1] */
+    uint32_t *scratch;         /**< [stoa_algo_scratch_words(capacity)], or NULL: one block of a GPU has all rows */
 } stoa_compact;
 
 /** Inclusive or exclusive prefix sum of uint32 (wraps modulo 2^32). */
@@ -30,6 +33,7 @@ typedef struct stoa_scan {
     uint32_t capacity;
     uint32_t exclusive;        /**< 0 or 1 */
     uint32_t *out;             /**< out [capacity] */
+    uint32_t *scratch;         /**< as in stoa_compact */
 } stoa_scan;
 
 /** out[i] = in[index[i]] for elements of 1, 2, 4 or 8 bytes. */
@@ -65,15 +69,9 @@ typedef struct stoa_sort {
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_compact(stoa_queue *queue, const stoa_compact *args, stoa_error *err);
 /** Enqueue a prefix sum.   owns, sync, alloc, threads, errors as stoa_algo_compact   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_scan(stoa_queue *queue, const stoa_scan *args, stoa_error *err);
-/** Words of scratch that the wide forms below need.   owns nothing   threads any   errors none   since 0.1 */
-STOA_API uint32_t stoa_algo_wide_words(uint32_t capacity);
-/** As stoa_algo_compact, for so many rows that one block of a GPU is not enough: two launches that fill the device. On the host it
- *  is the same.
- *  shape scratch[stoa_algo_wide_words(capacity)]   owns, sync, alloc, threads, errors as stoa_algo_compact   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_algo_compact_wide(stoa_queue *queue, const stoa_compact *args, uint32_t *scratch,
-                                                            stoa_error *err);
-/** As stoa_algo_compact_wide, a prefix sum.   owns, sync, alloc, threads, errors as stoa_algo_compact   since 0.1 */
-STOA_API STOA_MUST_CHECK stoa_status stoa_algo_scan_wide(stoa_queue *queue, const stoa_scan *args, uint32_t *scratch, stoa_error *err);
+/** Words of scratch for a compaction or a scan: never more than `capacity`, but for a capacity of 0.
+ *  owns nothing   threads any   errors none   since 0.1 */
+STOA_API uint32_t stoa_algo_scratch_words(uint32_t capacity);
 /** Enqueue a gather.   owns, sync, alloc, threads as stoa_algo_compact   errors EINVAL element_bytes too   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_gather(stoa_queue *queue, const stoa_gather *args, stoa_error *err);
 /** Enqueue a histogram.   owns, sync, alloc, threads as stoa_algo_compact   errors EINVAL bins 0, or high <= low   since 0.1 */

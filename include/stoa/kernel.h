@@ -32,6 +32,10 @@ typedef struct stoa_grid {
     X(tile, 8, 128, STOA_KERNEL_SHARED_MAX_BYTES)
 #define STOA_BLOCK_THREADS_MAX 512
 
+#define STOA_SHAPE_THREADS_(shape, blocks, threads, shared_bytes) STOA_SHAPE_THREADS_##shape = threads,
+enum { STOA_SHAPE_MAP(STOA_SHAPE_THREADS_) };
+#undef STOA_SHAPE_THREADS_
+
 #if defined(__CUDACC__)
 #define STOA_DEVICE static __device__ __forceinline__
 #define STOA_SHARED __shared__
@@ -103,9 +107,6 @@ STOA_DEVICE uint32_t stoa_block_scan(stoa_grid grid, uint32_t value, uint32_t *t
 }
 
 #if defined(__CUDACC__)
-#define STOA_SHAPE_THREADS_(shape, blocks, threads, shared_bytes) enum { STOA_SHAPE_THREADS_##shape = threads };
-STOA_SHAPE_MAP(STOA_SHAPE_THREADS_)
-#undef STOA_SHAPE_THREADS_
 #define STOA_GRID_grid {blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x, 0, 1}
 #define STOA_GRID_block {threadIdx.x, blockDim.x, 0, 1}
 #define STOA_GRID_tile {threadIdx.x, blockDim.x, blockIdx.x, gridDim.x}

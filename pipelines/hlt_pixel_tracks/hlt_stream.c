@@ -214,8 +214,9 @@ static stoa_status stage_upload(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 static stoa_status stage_preselect(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
     const bool gate = s->options->selector == HLT_SELECTOR_CATRACK;
-    const reco_preselection args = {
-        pass->tracks, gate ? RECO_QUALITY_STRICT : RECO_QUALITY_TIGHT, gate ? 3 : 0, s->work.mask, s->work.index, s->work.preselected};
+    const hlt_work_soa w = s->work;
+    const uint32_t quality = gate ? RECO_QUALITY_STRICT : RECO_QUALITY_TIGHT;
+    const reco_preselection args = {pass->tracks, quality, gate ? 3 : 0, w.mask, w.index, w.preselected, w.scratch.data};
     return reco_tracks_preselect(s->queue, &args, err);
 }
 
@@ -266,12 +267,21 @@ static stoa_status stage_compact(hlt_stream *s, hlt_pass *pass, stoa_error *err)
     const hlt_work_soa w = s->work;
     const hlt_options *o = s->options;
     const bool ramp = o->selector == HLT_SELECTOR_DNN || o->selector == HLT_SELECTOR_FOREST;
-    const reco_selection cut = {s->features, w.index, w.preselected, score_min(o),        w.mask,
-                                w.slot,      w.kept,  w.selected,    o->score_min_prompt, ramp ? o->dxy_knee_cm : 0};
+    const reco_selection cut = {.features = s->features,
+                                .index = w.index,
+                                .count = w.preselected,
+                                .threshold = score_min(o),
+                                .mask = w.mask,
+                                .slot = w.slot,
+                                .kept = w.kept,
+                                .kept_count = w.selected,
+                                .threshold_prompt = o->score_min_prompt,
+                                .dxy_knee = ramp ? o->dxy_knee_cm : 0,
+                                .scratch = w.scratch.data};
     tracks_soa_const selected;
     STOA_TRY(stoa_collection_view_const(s->memory, "selected", &selected.head, err));
     STOA_TRY(reco_tracks_select(s->queue, &cut, err));
-    STOA_TRY(reco_tracks_gather(s->queue, &(reco_track_gather){pass->tracks, w.kept, w.selected, s->selected}, err));
+    STOA_TRY(reco_tracks_gather(s->queue, &(reco_track_gather){pass->tracks, w.kept, w.selected, s->selected, w.scratch.data}, err));
     const reco_hit_gather hits = {pass->tracks, pass->hits, w.kept, selected, s->selected_hits, NULL, w.hits};
     if (pass->hits.head.rows > 0) STOA_TRY(reco_hits_gather(s->queue, &hits, err));
     if (o->selector == HLT_SELECTOR_CATRACK)
@@ -296,7 +306,7 @@ static stoa_status vertices_divisive(hlt_stream *s, hlt_pass *pass, reco_vertex_
 {
     const hlt_work_soa w = s->work;
     const hlt_options *o = s->options;
-    reco_divisive_load load = {.cuts = o->divisive_cuts, .out = in, .mask = w.mask};
+    reco_divisive_load load = {.cuts = o->divisive_cuts, .out = in, .mask = w.mask, .scratch = w.scratch.data};
     STOA_TRY(stoa_collection_view_const(s->memory, "legacy", &load.tracks.head, err));
     STOA_TRY(reco_divisive_load_tracks(s->queue, &load, err));
     const reco_divisive_find find = {in,
@@ -315,7 +325,7 @@ static stoa_status vertices_divisive(hlt_stream *s, hlt_pass *pass, reco_vertex_
 static stoa_status vertices_density(hlt_stream *s, hlt_pass *pass, reco_vertex_input in, stoa_error *err)
 {
     const hlt_work_soa w = s->work;
-    reco_vertex_load load = {pass->source, RECO_VERTEX_CUTS_INIT, in, w.mask};
+    reco_vertex_load load = {pass->source, RECO_VERTEX_CUTS_INIT, in, w.mask, w.scratch.data};
     load.cuts.min_quality = RECO_QUALITY_TIGHT;
     load.cuts.pt_min = s->options->vertex_pt_min;
     STOA_TRY(reco_vertices_load(s->queue, &load, err));

@@ -196,8 +196,8 @@ static stoa_status stage_select(scout_stream *s, stoa_error *err)
                                                   .tau_pt_min = o->tau_pt_min,
                                                   .cluster_score_min = o->cluster_model ? o->cluster_score_min : 2.0f},
                                   err));
-    const stoa_compact compact = {v->selection.mask, v->crossings.crossings, v->selection.head.rows, v->selection.index,
-                                  v->selection.selected};
+    const stoa_compact compact = {v->selection.mask,  v->crossings.crossings, v->selection.head.rows,
+                                  v->selection.index, v->selection.selected,  v->work.order};
     return stoa_algo_compact(s->queue, &compact, err);
 }
 

@@ -106,9 +106,9 @@ stoa_status reco_clue_enqueue(stoa_queue *queue, const reco_clue *args, stoa_err
     STOA_TRY(check(args, err));
     const clue_space s = clue_space_of(args);
     STOA_TRY(stoa_queue_launch(queue, &reco_clue_climb_kernel, args, err));
-    uint32_t *const sums[] = {args->sample_clusters, s.sample_members};
+    uint32_t *const sums[] = {args->sample_clusters, s.sample_members}; /* the starts of the tiles are no longer needed */
     for (size_t k = 0; k < sizeof sums / sizeof *sums; k++) {
-        const stoa_scan scan = {sums[k], s.rows, args->sample_capacity + 1, 1, sums[k]};
+        const stoa_scan scan = {sums[k], s.rows, args->sample_capacity + 1, 1, sums[k], s.start};
         STOA_TRY(stoa_algo_scan(queue, &scan, err));
     }
     return stoa_queue_launch(queue, &reco_clue_number_kernel, args, err);

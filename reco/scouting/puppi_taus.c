@@ -226,7 +226,8 @@ stoa_status reco_puppi_taus_enqueue(stoa_queue *queue, const reco_puppi_taus *ar
     STOA_TRY(check(args, err));
     STOA_TRY(stoa_queue_launch(queue, &reco_tau_seeds_kernel, args, err));
     const crossing_taus_soa *of = &args->crossing_taus;
-    const stoa_scan scan = {of->offset, args->crossings.rows, of->head.rows, 1, of->offset};
+    uint32_t *scratch = args->taus.crossing; /* has rows for every crossing, which are written later */
+    const stoa_scan scan = {of->offset, args->crossings.rows, of->head.rows, 1, of->offset, scratch};
     STOA_TRY(stoa_algo_scan(queue, &scan, err));
     STOA_TRY(stoa_queue_launch(queue, &reco_tau_clear_kernel, args, err));
     return stoa_queue_launch(queue, &reco_tau_features_kernel, args, err);

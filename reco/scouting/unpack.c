@@ -149,7 +149,9 @@ stoa_status reco_scout_unpack_enqueue(stoa_queue *queue, const reco_scout_unpack
     STOA_TRY(check_unpack(args, err));
     STOA_TRY(stoa_queue_launch(queue, &reco_scout_lookup_kernel, args, err));
     const crossings_soa *out = &args->crossings_out;
-    const stoa_scan scan = {out->offset, out->rows, out->head.rows, 1, out->offset};
+    /* Columns that are written later; crossings without candidates go without. */
+    uint32_t *scratch = args->puppi.head.rows < stoa_algo_scratch_words(out->head.rows) ? NULL : (uint32_t *)args->puppi.pdgid;
+    const stoa_scan scan = {out->offset, out->rows, out->head.rows, 1, out->offset, scratch};
     STOA_TRY(stoa_algo_scan(queue, &scan, err));
     return stoa_queue_launch(queue, args->slots > 0 ? &reco_scout_decode_padded_kernel : &reco_scout_decode_kernel, args, err);
 }

@@ -135,7 +135,8 @@ stoa_status reco_tracks_to_legacy(stoa_queue *queue, const reco_legacy *args, st
         RECO_NEED(err, "legacy", args->legacy_of);
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_legacy_mask_kernel, args, err));
-    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, capacity, args->index, args->out.count};
+    const stoa_compact compact = {args->mask,   (const uint32_t *)args->tracks.nTracks, capacity, args->index, args->out.count,
+                                  args->scratch};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
     STOA_TRY(stoa_queue_launch(queue, &reco_legacy_key_kernel, args, err));
     const stoa_sort by_pt = {args->key, args->out.count, capacity, args->order, args->scratch};

@@ -182,7 +182,8 @@ stoa_status reco_tracks_preselect(stoa_queue *queue, const reco_preselection *ar
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_mask_kernel, args, err));
     /* Read as unsigned a negative count is a large one, which the compaction clips; see the mask. */
-    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, args->tracks.head.rows, args->index, args->count};
+    const stoa_compact compact = {args->mask,   (const uint32_t *)args->tracks.nTracks, args->tracks.head.rows, args->index, args->count,
+                                  args->scratch};
     return stoa_algo_compact(queue, &compact, err);
 }
 
@@ -225,7 +226,7 @@ stoa_status reco_tracks_select(stoa_queue *queue, const reco_selection *args, st
         RECO_NEED(err, "select", args->kept);
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_score_mask_kernel, args, err));
-    const stoa_compact compact = {args->mask, args->count, capacity, args->slot, args->kept_count};
+    const stoa_compact compact = {args->mask, args->count, capacity, args->slot, args->kept_count, args->scratch};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
     const stoa_gather gather = {args->index, args->kept, sizeof(uint32_t), args->slot, args->kept_count, capacity};
     return stoa_algo_gather(queue, &gather, err);
@@ -242,7 +243,8 @@ stoa_status reco_tracks_gather(stoa_queue *queue, const reco_track_gather *args,
     if (args->out.nTracks == args->tracks.nTracks)
         return STOA_FAIL(err, STOA_EOVERLAP, "gather: 'out' and 'tracks' are the same collection");
     STOA_TRY(stoa_queue_launch(queue, &reco_tracks_gather_kernel, args, err));
-    const stoa_scan scan = {args->out.hitOffsets, (const uint32_t *)args->out.nTracks, args->out.head.rows, 0, args->out.hitOffsets};
+    const stoa_scan scan = {args->out.hitOffsets, (const uint32_t *)args->out.nTracks, args->out.head.rows, 0, args->out.hitOffsets,
+                            args->scratch};
     return stoa_algo_scan(queue, &scan, err);
 }
 

@@ -5,10 +5,10 @@
  *  follows the count and not the capacity. The model itself runs in between, in place on the feature columns
  *  (stoa/session.h).
  *
- *      reco_preselection first = {tracks, RECO_QUALITY_TIGHT, 0, mask, index, count};
+ *      reco_preselection first = {tracks, RECO_QUALITY_TIGHT, 0, mask, index, count, scratch};
  *      reco_features inputs = {tracks, index, count, features, 0};
- *      reco_selection cut = {features, index, count, 0.4f, mask, slot, kept, kept_count};
- *      reco_track_gather last = {tracks, kept, kept_count, selected};
+ *      reco_selection cut = {features, index, count, 0.4f, mask, slot, kept, kept_count, 0, 0, scratch};
+ *      reco_track_gather last = {tracks, kept, kept_count, selected, scratch};
  *      reco_tracks_preselect(queue, &first, &err);
  *      reco_tracks_features(queue, &inputs, &err);
  *      stoa_session_run_counted(session, count, &err);
@@ -34,6 +34,7 @@ typedef struct reco_preselection {
     uint8_t *mask;             /**< out [tracks.head.rows] */
     uint32_t *index;           /**< out [tracks.head.rows]: rows of the preselected tracks, ascending */
     uint32_t *count;           /**< out [1]: preselected tracks */
+    uint32_t *scratch;         /**< of the compaction, as in stoa_compact */
 } reco_preselection;
 
 /** The model's 17 inputs for the preselected tracks, one float column each, as in track_features.def. */
@@ -67,6 +68,7 @@ typedef struct reco_selection {
     uint32_t *kept_count;          /**< out [1] */
     float threshold_prompt;        /**< with a knee: the threshold at |dxy| 0, from where it goes in a line .. */
     float dxy_knee;                /**< .. to `threshold` at this |dxy| and beyond, cm; 0: flat */
+    uint32_t *scratch;             /**< of the compaction, as in stoa_compact */
 } reco_selection;
 
 /** Tracks by index, as a collection of their own. */
@@ -76,6 +78,7 @@ typedef struct reco_track_gather {
     const uint32_t *count;   /**< clipped to out.head.rows */
     tracks_soa out;          /**< out: all columns and nTracks; hitOffsets is that of the kept hits laid end
                                   to end. Must not overlap `tracks` */
+    uint32_t *scratch;       /**< of the scan, as in stoa_scan */
 } reco_track_gather;
 
 /** The hits of tracks that were gathered, laid end to end like them. */

@@ -108,7 +108,7 @@ stoa_status reco_vertices_load(stoa_queue *queue, const reco_vertex_load *args, 
         RECO_NEED(err, "vertices", args->mask);
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_vertices_mask_kernel, args, err));
-    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, rows, args->out.row, args->out.count};
+    const stoa_compact compact = {args->mask, (const uint32_t *)args->tracks.nTracks, rows, args->out.row, args->out.count, args->scratch};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
     return stoa_queue_launch(queue, &reco_vertices_load_kernel, args, err);
 }

@@ -64,6 +64,7 @@ typedef struct reco_vertex_load {
     reco_vertex_cuts cuts;
     reco_vertex_input out;   /**< out: all columns and count; capacity >= tracks.head.rows */
     uint8_t *mask;           /**< scratch [tracks.head.rows] */
+    uint32_t *scratch;       /**< of the compaction, as in stoa_compact */
 } reco_vertex_load;
 
 /** Parameters; the first four are those that the Patatrack plugin calls minT, eps, errmax, chi2max. */

@@ -220,7 +220,7 @@ stoa_status reco_divisive_load_tracks(stoa_queue *queue, const reco_divisive_loa
         RECO_NEED(err, "divisive", args->mask);
     }
     STOA_TRY(stoa_queue_launch(queue, &reco_divisive_mask_kernel, args, err));
-    const stoa_compact compact = {args->mask, args->tracks.count, rows, args->out.row, args->out.count};
+    const stoa_compact compact = {args->mask, args->tracks.count, rows, args->out.row, args->out.count, args->scratch};
     STOA_TRY(stoa_algo_compact(queue, &compact, err));
     return stoa_queue_launch(queue, &reco_divisive_columns_kernel, args, err);
 }

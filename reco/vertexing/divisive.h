@@ -39,6 +39,7 @@ typedef struct reco_divisive_load {
     reco_divisive_cuts cuts;
     reco_vertex_input out;   /**< out: all columns and count; `row` is the source of each track; capacity >= rows */
     uint8_t *mask;           /**< scratch [tracks.head.rows] */
+    uint32_t *scratch;       /**< of the compaction, as in stoa_compact */
 } reco_divisive_load;
 
 typedef struct reco_divisive_options {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the algorithms share: how many rows there are, and the tiles of those that many blocks do. */
+/* What the algorithms share: how many rows there are, the tiles of those that many blocks do, and which those are. */
 #ifndef STOA_ALGO_ROWS_H
 #define STOA_ALGO_ROWS_H
 
@@ -28,7 +28,12 @@ STOA_DEVICE uint32_t algo_sum(stoa_grid grid, const uint32_t *sums, uint32_t fir
 }
 
 #ifndef __CUDACC__
-static inline int algo_is_host(const stoa_queue *queue) { return stoa_device_place(stoa_queue_device(queue)).type == STOA_PLACE_HOST; }
+/* The one place that chooses between one block and many. The count is the device's own secret, so the capacity decides: an algorithm of
+ * more launches must save more than they cost. Where that begins is a guess: one block goes 16 times over ALGO_NARROW_ROWS. */
+enum { ALGO_NARROW_ROWS = 4 * ALGO_TILE };
+
+static inline int algo_is_wide(const stoa_queue *queue, uint32_t capacity, const uint32_t *scratch)
+{ return scratch && capacity > ALGO_NARROW_ROWS && stoa_device_place(stoa_queue_device(queue)).type != STOA_PLACE_HOST; }
 
 #define ALGO_NEED(err, what, pointer) \
     do { \

@@ -35,40 +35,35 @@ STOA_KERNEL_BLOCK(stoa_algo_compact, stoa_compact)
     if (grid.index == 0 && args->selected_count) *args->selected_count = n;
 }
 
-typedef struct wide_compact {
-    stoa_compact compact;
-    uint32_t *sums; /* selected rows of each tile */
-} wide_compact;
-
-STOA_KERNEL_TILES(stoa_algo_compact_sums, wide_compact)
+/* The scratch gets the number of selected rows of each tile. */
+STOA_KERNEL_TILES(stoa_algo_compact_sums, stoa_compact)
 {
-    const uint32_t rows = algo_rows(args->compact.count, args->compact.capacity);
+    const uint32_t rows = algo_rows(args->count, args->capacity);
     for (uint32_t tile = grid.block; tile * ALGO_TILE < rows; tile += grid.blocks) {
         const uint32_t first = tile * ALGO_TILE, end = algo_tile_end(first, rows);
         uint32_t mine = 0, all;
-        for (uint32_t i = first + grid.index; i < end; i += grid.size) mine += args->compact.mask[i] != 0;
+        for (uint32_t i = first + grid.index; i < end; i += grid.size) mine += args->mask[i] != 0;
         (void)stoa_block_scan(grid, mine, &all);
-        if (grid.index == 0) args->sums[tile] = all;
+        if (grid.index == 0) args->scratch[tile] = all;
     }
 }
 
 /* The block of the last tile knows how many there are; without rows it is the first one. */
-STOA_KERNEL_TILES(stoa_algo_compact_tiles, wide_compact)
+STOA_KERNEL_TILES(stoa_algo_compact_tiles, stoa_compact)
 {
-    const stoa_compact *compact = &args->compact;
-    const uint32_t rows = algo_rows(compact->count, compact->capacity);
+    const uint32_t rows = algo_rows(args->count, args->capacity);
     uint32_t before = 0, known = 0; /* selected in the tiles before `known` */
     for (uint32_t tile = grid.block; tile * ALGO_TILE < rows; known = tile, tile += grid.blocks) {
         const uint32_t first = tile * ALGO_TILE, end = algo_tile_end(first, rows);
-        before += algo_sum(grid, args->sums, known, tile);
-        const uint32_t n = compact_tile(grid, compact, first, end, before);
-        if (end == rows && grid.index == 0) *compact->selected_count = n;
+        before += algo_sum(grid, args->scratch, known, tile);
+        const uint32_t n = compact_tile(grid, args, first, end, before);
+        if (end == rows && grid.index == 0) *args->selected_count = n;
     }
-    if (rows == 0 && grid.block == 0 && grid.index == 0 && compact->selected_count) *compact->selected_count = 0;
+    if (rows == 0 && grid.block == 0 && grid.index == 0) *args->selected_count = 0;
 }
 
 #ifndef __CUDACC__
-static stoa_status check_compact(const stoa_queue *queue, const stoa_compact *args, stoa_error *err)
+stoa_status stoa_algo_compact(stoa_queue *queue, const stoa_compact *args, stoa_error *err)
 {
     ALGO_NEED(err, "compact", queue);
     ALGO_NEED(err, "compact", args);
@@ -78,22 +73,8 @@ static stoa_status check_compact(const stoa_queue *queue, const stoa_compact *ar
         ALGO_NEED(err, "compact", args->index);
         ALGO_NEED(err, "compact", args->selected_count);
     }
-    return STOA_OK;
-}
-
-stoa_status stoa_algo_compact(stoa_queue *queue, const stoa_compact *args, stoa_error *err)
-{
-    STOA_TRY(check_compact(queue, args, err));
-    return stoa_queue_launch(queue, &stoa_algo_compact_kernel, args, err);
-}
-
-stoa_status stoa_algo_compact_wide(stoa_queue *queue, const stoa_compact *args, uint32_t *scratch, stoa_error *err)
-{
-    STOA_TRY(check_compact(queue, args, err));
-    if (args->capacity > 0) ALGO_NEED(err, "compact", scratch);
-    if (algo_is_host(queue)) return stoa_queue_launch(queue, &stoa_algo_compact_kernel, args, err);
-    const wide_compact wide = {*args, scratch};
-    STOA_TRY(stoa_queue_launch(queue, &stoa_algo_compact_sums_kernel, &wide, err));
-    return stoa_queue_launch(queue, &stoa_algo_compact_tiles_kernel, &wide, err);
+    if (!algo_is_wide(queue, args->capacity, args->scratch)) return stoa_queue_launch(queue, &stoa_algo_compact_kernel, args, err);
+    STOA_TRY(stoa_queue_launch(queue, &stoa_algo_compact_sums_kernel, args, err));
+    return stoa_queue_launch(queue, &stoa_algo_compact_tiles_kernel, args, err);
 }
 #endif

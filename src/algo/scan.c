@@ -21,33 +21,29 @@ STOA_DEVICE uint32_t scan_rows(stoa_grid grid, const stoa_scan *args, uint32_t f
 
 STOA_KERNEL_BLOCK(stoa_algo_scan, stoa_scan) { (void)scan_rows(grid, args, 0, algo_rows(args->count, args->capacity), 0); }
 
-typedef struct wide_scan {
-    stoa_scan scan;
-    uint32_t *sums; /* of each tile */
-} wide_scan;
-
-STOA_KERNEL_TILES(stoa_algo_scan_sums, wide_scan)
+/* The scratch gets the sum of each tile. */
+STOA_KERNEL_TILES(stoa_algo_scan_sums, stoa_scan)
 {
-    const uint32_t rows = algo_rows(args->scan.count, args->scan.capacity);
+    const uint32_t rows = algo_rows(args->count, args->capacity);
     for (uint32_t tile = grid.block; tile * ALGO_TILE < rows; tile += grid.blocks) {
-        const uint32_t first = tile * ALGO_TILE, sum = algo_sum(grid, args->scan.in, first, algo_tile_end(first, rows));
-        if (grid.index == 0) args->sums[tile] = sum;
+        const uint32_t first = tile * ALGO_TILE, sum = algo_sum(grid, args->in, first, algo_tile_end(first, rows));
+        if (grid.index == 0) args->scratch[tile] = sum;
     }
 }
 
-STOA_KERNEL_TILES(stoa_algo_scan_tiles, wide_scan)
+STOA_KERNEL_TILES(stoa_algo_scan_tiles, stoa_scan)
 {
-    const uint32_t rows = algo_rows(args->scan.count, args->scan.capacity);
+    const uint32_t rows = algo_rows(args->count, args->capacity);
     uint32_t sum = 0, known = 0; /* of the tiles before `known` */
     for (uint32_t tile = grid.block; tile * ALGO_TILE < rows; known = tile, tile += grid.blocks) {
         const uint32_t first = tile * ALGO_TILE;
-        sum += algo_sum(grid, args->sums, known, tile);
-        (void)scan_rows(grid, &args->scan, first, algo_tile_end(first, rows), sum);
+        sum += algo_sum(grid, args->scratch, known, tile);
+        (void)scan_rows(grid, args, first, algo_tile_end(first, rows), sum);
     }
 }
 
 #ifndef __CUDACC__
-static stoa_status check_scan(const stoa_queue *queue, const stoa_scan *args, stoa_error *err)
+stoa_status stoa_algo_scan(stoa_queue *queue, const stoa_scan *args, stoa_error *err)
 {
     ALGO_NEED(err, "scan", queue);
     ALGO_NEED(err, "scan", args);
@@ -57,24 +53,10 @@ static stoa_status check_scan(const stoa_queue *queue, const stoa_scan *args, st
         ALGO_NEED(err, "scan", args->count);
         ALGO_NEED(err, "scan", args->out);
     }
-    return STOA_OK;
+    if (!algo_is_wide(queue, args->capacity, args->scratch)) return stoa_queue_launch(queue, &stoa_algo_scan_kernel, args, err);
+    STOA_TRY(stoa_queue_launch(queue, &stoa_algo_scan_sums_kernel, args, err));
+    return stoa_queue_launch(queue, &stoa_algo_scan_tiles_kernel, args, err);
 }
 
-stoa_status stoa_algo_scan(stoa_queue *queue, const stoa_scan *args, stoa_error *err)
-{
-    STOA_TRY(check_scan(queue, args, err));
-    return stoa_queue_launch(queue, &stoa_algo_scan_kernel, args, err);
-}
-
-stoa_status stoa_algo_scan_wide(stoa_queue *queue, const stoa_scan *args, uint32_t *scratch, stoa_error *err)
-{
-    STOA_TRY(check_scan(queue, args, err));
-    if (args->capacity > 0) ALGO_NEED(err, "scan", scratch);
-    if (algo_is_host(queue)) return stoa_queue_launch(queue, &stoa_algo_scan_kernel, args, err);
-    const wide_scan wide = {*args, scratch};
-    STOA_TRY(stoa_queue_launch(queue, &stoa_algo_scan_sums_kernel, &wide, err));
-    return stoa_queue_launch(queue, &stoa_algo_scan_tiles_kernel, &wide, err);
-}
-
-uint32_t stoa_algo_wide_words(uint32_t capacity) { return capacity / ALGO_TILE + 1; }
+uint32_t stoa_algo_scratch_words(uint32_t capacity) { return capacity / ALGO_TILE + 1; }
 #endif

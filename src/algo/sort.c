@@ -184,7 +184,97 @@ STOA_KERNEL_BLOCK(stoa_algo_sort, stoa_sort)
     }
 }
 
+/* Many blocks: each sorts tiles, which then are merged two by two until one run is left. The keys stay where they are here too. */
+typedef struct wide_sort {
+    stoa_sort sort;
+    uint32_t width; /* rows of the runs in `from`: a tile, doubled from launch to launch */
+    const uint32_t *from;
+    uint32_t *to;
+} wide_sort;
+
+STOA_KERNEL_TILES(stoa_algo_sort_tiles, wide_sort)
+{
+    STOA_SHARED uint32_t counts[SORT_BLOCK_DIGITS * STOA_SHAPE_THREADS_tile], bits[ALGO_TILE], index[ALGO_TILE], other[ALGO_TILE];
+    const uint32_t rows = algo_rows(args->sort.count, args->sort.capacity);
+    for (uint32_t tile = grid.block; tile * ALGO_TILE < rows; tile += grid.blocks) {
+        const uint32_t first = tile * ALGO_TILE, n = algo_tile_end(first, rows) - first;
+        STOA_FOR (i, grid, n) args->sort.scratch[first + i] = bits[i] = sort_bits(args->sort.key[first + i]);
+        STOA_BARRIER();
+        sort_together(bits, index, other, n, counts, grid);
+        STOA_FOR (i, grid, n) args->to[first + i] = first + index[i];
+        STOA_BARRIER();
+    }
+}
+
+/* Two runs that become one; where keys are equal, a's rows come first. */
+typedef struct sort_pair {
+    const uint32_t *a, *b;
+    uint32_t a_rows, b_rows;
+} sort_pair;
+
+/* How many of the merged run's first n rows are a's. `bits` NULL: the runs hold the keys themselves. */
+STOA_DEVICE uint32_t sort_split(sort_pair pair, const uint32_t *bits, uint32_t n)
+{
+    uint32_t low = n > pair.b_rows ? n - pair.b_rows : 0, high = n < pair.a_rows ? n : pair.a_rows;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2, a = pair.a[middle], b = pair.b[n - 1 - middle];
+        if ((bits ? bits[a] : a) <= (bits ? bits[b] : b)) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+STOA_DEVICE sort_pair sort_pair_at(const wide_sort *args, uint32_t row, uint32_t rows)
+{
+    const uint32_t first = (row / args->width & ~1u) * args->width, left = rows - first;
+    const uint32_t a_rows = left < args->width ? left : args->width, b_rows = left - a_rows < args->width ? left - a_rows : args->width;
+    const sort_pair pair = {args->from + first, args->from + first + a_rows, a_rows, b_rows};
+    return pair;
+}
+
+/* A tile of the merged run comes from a stretch of either run. Both are fetched, and each worker merges a part of the tile. */
+STOA_KERNEL_TILES(stoa_algo_sort_merge, wide_sort)
+{
+    STOA_SHARED uint32_t key[ALGO_TILE], row[ALGO_TILE], split[2];
+    const uint32_t rows = algo_rows(args->sort.count, args->sort.capacity), *bits = args->sort.scratch;
+    for (uint32_t tile = grid.block; tile * ALGO_TILE < rows; tile += grid.blocks) {
+        const uint32_t first = tile * ALGO_TILE, n = algo_tile_end(first, rows) - first;
+        const sort_pair pair = sort_pair_at(args, first, rows);
+        const uint32_t before = (uint32_t)(args->from + first - pair.a); /* of the merged run */
+        STOA_FOR (k, grid, 2) split[k] = sort_split(pair, bits, before + k * n);
+        STOA_BARRIER();
+        const uint32_t a_rows = split[1] - split[0], *a = pair.a + split[0], *b = pair.b + (before - split[0]);
+        STOA_FOR (i, grid, n) {
+            row[i] = i < a_rows ? a[i] : b[i - a_rows];
+            key[i] = bits[row[i]];
+        }
+        STOA_BARRIER();
+        const sort_pair here = {key, key + a_rows, a_rows, n - a_rows};
+        const uint32_t run = (n + grid.size - 1) / grid.size, begin = grid.index * run < n ? grid.index * run : n;
+        const uint32_t end = n - begin < run ? n : begin + run;
+        uint32_t i = sort_split(here, 0, begin), j = a_rows + (begin - i);
+        for (uint32_t at = begin; at < end; at++) args->to[first + at] = row[i < a_rows && (j == n || key[i] <= key[j]) ? i++ : j++];
+        STOA_BARRIER();
+    }
+}
+
 #ifndef __CUDACC__
+/* The last launch writes `index`, so the one before the other array, and so on. */
+static stoa_status sort_wide(stoa_queue *queue, const stoa_sort *args, stoa_error *err)
+{
+    uint32_t *const arrays[] = {args->index, args->scratch + args->capacity};
+    uint32_t left = 0;
+    for (uint64_t width = ALGO_TILE; width < args->capacity; width *= 2) left++;
+    wide_sort wide = {*args, ALGO_TILE, NULL, arrays[left % 2]};
+    STOA_TRY(stoa_queue_launch(queue, &stoa_algo_sort_tiles_kernel, &wide, err));
+    for (; left > 0; left--, wide.width *= 2) {
+        wide.from = arrays[left % 2];
+        wide.to = arrays[(left - 1) % 2];
+        STOA_TRY(stoa_queue_launch(queue, &stoa_algo_sort_merge_kernel, &wide, err));
+    }
+    return STOA_OK;
+}
+
 stoa_status stoa_algo_sort(stoa_queue *queue, const stoa_sort *args, stoa_error *err)
 {
     ALGO_NEED(err, "sort", queue);
@@ -195,6 +285,7 @@ stoa_status stoa_algo_sort(stoa_queue *queue, const stoa_sort *args, stoa_error 
         ALGO_NEED(err, "sort", args->index);
         ALGO_NEED(err, "sort", args->scratch);
     }
+    if (algo_is_wide(queue, args->capacity, args->scratch)) return sort_wide(queue, args, err);
     return stoa_queue_launch(queue, &stoa_algo_sort_kernel, args, err);
 }
 #endif

@@ -205,7 +205,7 @@ static void algorithms_chain_on_the_device(void **state)
     fixture *self = *state;
     uint32_t *words = stoa_buffer_data(self->memory), *shared = stoa_buffer_data(self->shared);
     const iota_args numbers = {(int32_t *)words, 1000, 300};
-    const stoa_compact compact = {(uint8_t *)(shared + 400), shared + 300, 300, words + 300, words + 600};
+    const stoa_compact compact = {(uint8_t *)(shared + 400), shared + 300, 300, words + 300, words + 600, words + 700};
     const stoa_gather gather = {words, shared, 4, words + 300, words + 600, 300};
     shared[300] = 300;
     for (uint32_t i = 0; i < 300; i++) ((uint8_t *)(shared + 400))[i] = i % 3 == 0;

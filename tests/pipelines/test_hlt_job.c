@@ -29,6 +29,7 @@ typedef struct fixture {
     tracks_soa tracks[EVENTS];
     void *blob[EVENTS], *hit_blob[EVENTS], *rec_hit_blob[EVENTS];
     hlt_event events[EVENTS];
+    uint32_t count; /* of them */
 } fixture;
 
 static int fill_event(fixture *f, uint32_t e)
@@ -75,23 +76,26 @@ static void add_hits(fixture *f)
     }
 }
 
-static int set_up(void **state)
+static int generate(void **state, uint32_t events, double pileup)
 {
     fixture *f = calloc(1, sizeof *f);
     reco_hlt_options options = RECO_HLT_OPTIONS_INIT;
     reco_table *tracks = NULL, *hits = NULL;
-    options.events = EVENTS;
-    options.pileup = 30;
+    options.events = events;
+    options.pileup = pileup;
     if (!f || reco_generate_hlt(&options, &tracks, NULL, &hits, NULL) != STOA_OK) return -1;
     const stoa_status status = reco_events_from_tables(tracks, NULL, "generated", &f->file, NULL);
     reco_table_destroy(tracks);
     if (reco_event_hits_from_table(hits, "generated", &f->hits, NULL) != STOA_OK || status != STOA_OK) return -1;
     if (reco_forest_load(STOA_SOURCE_DIR "/models/hlt_high_purity.forest", &f->forest, NULL) != STOA_OK) return -1;
-    for (uint32_t e = 0; e < EVENTS; e++)
-        if (fill_event(f, e) != 0) return -1;
+    for (f->count = 0; f->count < events; f->count++)
+        if (fill_event(f, f->count) != 0) return -1;
     *state = f;
     return 0;
 }
+
+static int set_up(void **state) { return generate(state, EVENTS, 30); }
+static int set_up_large(void **state) { return generate(state, 1, 600); }
 
 static int tear_down(void **state)
 {
@@ -142,8 +146,8 @@ static hlt_job *run_job(const fixture *f, const hlt_options *options, hlt_summar
 {
     hlt_job *job;
     stoa_error err;
-    if (hlt_job_create(options, f->events, EVENTS, &job, &err) != STOA_OK) fail_msg("%s", err.message);
-    if (hlt_job_run(job, 0, EVENTS, &err) != STOA_OK) fail_msg("%s", err.message);
+    if (hlt_job_create(options, f->events, f->count, &job, &err) != STOA_OK) fail_msg("%s", err.message);
+    if (hlt_job_run(job, 0, f->count, &err) != STOA_OK) fail_msg("%s", err.message);
     hlt_job_sum(job, summary);
     assert_int_equal(summary->allocations, 0);
     return job;
@@ -161,13 +165,13 @@ static void check_chain(const fixture *f, hlt_selector selector, hlt_vertexing v
     options.forest = f->forest;
     options.keep_legacy = vertexing == HLT_VERTEXING_DIVISIVE;
     hlt_job *reference = run_job(f, &options, &summary);
-    assert_true(summary.selected > 0 && summary.selected <= summary.preselected && summary.vertices > EVENTS);
+    assert_true(summary.selected > 0 && summary.selected <= summary.preselected && summary.vertices > f->count);
     for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
         options.device = device_under_test();
         options.threads = shapes[k][0];
         options.streams = shapes[k][1];
         hlt_job *job = run_job(f, &options, &summary);
-        for (uint32_t e = 0; e < EVENTS; e++) same_results(hlt_job_result(reference, e), hlt_job_result(job, e));
+        for (uint32_t e = 0; e < f->count; e++) same_results(hlt_job_result(reference, e), hlt_job_result(job, e));
         hlt_job_destroy(job);
     }
     hlt_job_destroy(reference);
@@ -180,6 +184,15 @@ static void test_chains(void **state)
     check_chain(*state, HLT_SELECTOR_FOREST, HLT_VERTEXING_DENSITY, false);
     check_chain(*state, HLT_SELECTOR_CUTS, HLT_VERTEXING_DENSITY, false);
     check_chain(*state, HLT_SELECTOR_NONE, HLT_VERTEXING_DENSITY, true);
+}
+
+/* So many tracks that a GPU sorts, compacts and scans with more than one block. */
+static void test_large_event(void **state)
+{
+    const fixture *f = *state;
+    assert_true(f->events[0].tracks.head.rows > 8192);
+    check_chain(f, HLT_SELECTOR_NONE, HLT_VERTEXING_DIVISIVE, false);
+    check_chain(f, HLT_SELECTOR_FOREST, HLT_VERTEXING_DENSITY, false);
 }
 
 /* A gate over the hits: sigmoid of a sum of the twelve features. */
@@ -402,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_calls_of_an_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chains, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_large_event, set_up_large, tear_down),
         cmocka_unit_test_setup_teardown(test_gate, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_order_of_stages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_broken_event, set_up, tear_down),

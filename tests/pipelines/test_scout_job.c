@@ -32,7 +32,7 @@ static const char *device = "host";
 
 /* Another device runs through fewer: the fake one is slow. */
 enum { EVENTS = 8000, DEVICE_EVENTS = 600, CROSSINGS_OF_AN_ORBIT = 3564 };
-static uint32_t events = EVENTS;
+static uint32_t events = EVENTS, crossings_max = 100;
 static char path[] = "/tmp/stoa_job_XXXXXX";
 
 static int make_file(void **state)
@@ -107,7 +107,7 @@ static stoa_status run(reco_scout_reader *reader, uint32_t threads, uint32_t str
 static reco_scout_options small_batches(void)
 {
     reco_scout_options input = RECO_SCOUT_OPTIONS_INIT;
-    input.crossings_max = 100;
+    input.crossings_max = crossings_max;
     input.candidates_max = 4500;
     return input;
 }
@@ -140,6 +140,14 @@ static void test_threads_and_streams(void **state)
         assert_true(summary.clusters > events && summary.taus > events);
     }
     device = "host";
+}
+
+/* Room for so many crossings that a GPU scans and compacts with more than one block. */
+static void test_large_batches(void **state)
+{
+    crossings_max = 10000;
+    test_threads_and_streams(state);
+    crossings_max = 100;
 }
 
 /* A failure to hand over ends the job, whoever waits. */
@@ -357,13 +365,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_and_streams),
+        cmocka_unit_test(test_large_batches),
         cmocka_unit_test(test_failure_ends),
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_networks),
         cmocka_unit_test(test_other_networks),
         cmocka_unit_test(test_errors),
     };
-    const struct CMUnitTest of_devices[] = {cmocka_unit_test(test_threads_and_streams)};
+    const struct CMUnitTest of_devices[] = {cmocka_unit_test(test_threads_and_streams), cmocka_unit_test(test_large_batches)};
     require_device();
     if (device_is_host()) return cmocka_run_group_tests(tests, make_file, remove_file);
     events = DEVICE_EVENTS;

@@ -118,7 +118,7 @@ static track_features_soa feature_view(fixture *f)
 
 static void preselect(fixture *f, uint32_t min_quality, int32_t min_hits)
 {
-    const reco_preselection args = {view_const(&f->in), min_quality, min_hits, f->mask, f->index, &f->count};
+    const reco_preselection args = {view_const(&f->in), min_quality, min_hits, f->mask, f->index, &f->count, NULL};
     assert_int_equal(reco_tracks_preselect(f->queue, &args, NULL), STOA_OK);
 }
 
@@ -198,13 +198,13 @@ static void test_select_and_gather(void **state)
     preselect(f, RECO_QUALITY_TIGHT, 0); /* rows 0 2 3 5 */
     static const float score[SLOTS] = {0.4f, 0.39f, NAN, 0.9f};
     memcpy(f->features[17], score, sizeof score);
-    const reco_selection select = {feature_view(f), f->index, &f->count, 0.4f, f->mask, f->slot, f->kept, &f->kept_count};
+    const reco_selection select = {feature_view(f), f->index, &f->count, 0.4f, f->mask, f->slot, f->kept, &f->kept_count, 0, 0, NULL};
     assert_int_equal(reco_tracks_select(f->queue, &select, NULL), STOA_OK);
     static const uint32_t slot[] = {0, 3}, kept[] = {0, 5};
     assert_int_equal(f->kept_count, 2);
     assert_memory_equal(f->slot, slot, sizeof slot);
     assert_memory_equal(f->kept, kept, sizeof kept);
-    const reco_track_gather gather = {view_const(&f->in), f->kept, &f->kept_count, view(&f->out)};
+    const reco_track_gather gather = {view_const(&f->in), f->kept, &f->kept_count, view(&f->out), NULL};
     assert_int_equal(reco_tracks_gather(f->queue, &gather, NULL), STOA_OK);
     const track_memory *in = &f->in, *out = &f->out;
     assert_int_equal(out->count, 2);
@@ -221,7 +221,7 @@ static void test_select_and_gather(void **state)
         for (int c = 0; c < 15; c++) assert_float_equal(out->covariance[c * STRIDE + i], in->covariance[c * STRIDE + (int)row], 0.0f);
     }
     tracks_soa same = view(&f->in);
-    const reco_track_gather overlap = {view_const(&f->in), f->kept, &f->kept_count, same};
+    const reco_track_gather overlap = {view_const(&f->in), f->kept, &f->kept_count, same, NULL};
     assert_int_equal(reco_tracks_gather(f->queue, &overlap, NULL), STOA_EOVERLAP);
 }
 
@@ -233,7 +233,7 @@ static void test_dxy_ramp(void **state)
     preselect(f, RECO_QUALITY_TIGHT, 0); /* rows 0 2 3 5 */
     memcpy(f->features[17], score, sizeof score);
     memcpy(f->features[10], dxy, sizeof dxy);
-    reco_selection select = {feature_view(f), f->index, &f->count, 0.5f, f->mask, f->slot, f->kept, &f->kept_count, 0.9f, 0.2f};
+    reco_selection select = {feature_view(f), f->index, &f->count, 0.5f, f->mask, f->slot, f->kept, &f->kept_count, 0.9f, 0.2f, NULL};
     assert_int_equal(reco_tracks_select(f->queue, &select, NULL), STOA_OK);
     static const uint32_t kept[] = {2, 3};
     assert_int_equal(f->kept_count, 2);
@@ -251,7 +251,7 @@ static void test_gather_hits(void **state)
     uint32_t id[HITS], det[HITS], out_id[ROOM], out_det[ROOM], source[ROOM], count = 0, two = 2;
     static const uint32_t index[] = {2, 5}, expected[] = {9, 10, 11, 20, 21, 22, 23, 24, 25, 26};
     for (uint32_t i = 0; i < HITS; i++) id[i] = 100 + i, det[i] = 1000 + i;
-    const reco_track_gather gather = {view_const(&f->in), index, &two, view(&f->out)};
+    const reco_track_gather gather = {view_const(&f->in), index, &two, view(&f->out), NULL};
     assert_int_equal(reco_tracks_gather(f->queue, &gather, NULL), STOA_OK);
     reco_hit_gather args = {
         .tracks = view_const(&f->in), .index = index, .out_tracks = view_const(&f->out), .source = source, .hit_count = &count};
@@ -322,7 +322,7 @@ static void test_errors(void **state)
 {
     fixture *f = *state;
     stoa_error err;
-    reco_preselection args = {view_const(&f->in), 0, 0, NULL, f->index, &f->count};
+    reco_preselection args = {view_const(&f->in), 0, 0, NULL, f->index, &f->count, NULL};
     assert_int_equal(reco_tracks_preselect(f->queue, &args, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "mask"));
     args.mask = f->mask;
@@ -330,7 +330,7 @@ static void test_errors(void **state)
     assert_int_equal(reco_tracks_preselect(f->queue, &args, &err), STOA_EINVAL);
     const reco_features features = {view_const(&f->in), NULL, &f->count, feature_view(f), 0};
     assert_int_equal(reco_tracks_features(f->queue, &features, &err), STOA_EINVAL);
-    const reco_selection select = {feature_view(f), f->index, NULL, 0.4f, f->mask, f->slot, f->kept, &f->kept_count};
+    const reco_selection select = {feature_view(f), f->index, NULL, 0.4f, f->mask, f->slot, f->kept, &f->kept_count, 0, 0, NULL};
     assert_int_equal(reco_tracks_select(f->queue, &select, &err), STOA_EINVAL);
 }
 
@@ -398,7 +398,7 @@ static void test_many_rows(void **state)
         assert_int_equal(
             stoa_layout_bind_const(&tracks_soa_layout, MANY, blobs[0], bytes, (stoa_place){STOA_PLACE_HOST, 0}, &in.head, NULL), STOA_OK);
         const reco_features fill = {in, index, &count, features, 0};
-        const reco_track_gather gather = {in, index, &count, o};
+        const reco_track_gather gather = {in, index, &count, o, NULL};
         assert_int_equal(reco_tracks_features(f->queue, &fill, NULL), STOA_OK);
         assert_int_equal(reco_tracks_gather(f->queue, &gather, NULL), STOA_OK);
         check_packed(&t, &o, &features, index, count);

@@ -13,8 +13,10 @@
 
 #include <math.h>
 
+/* Beyond one block of a GPU, around the ends of its tiles, and of several pairs of them. */
 enum { ROWS_MAX = 20000 };
-static const uint32_t sizes[] = {0, 1, 2, 3, 7, 8, 9, 31, 48, 49, 64, 257, 1000, 1001, 4097, ROWS_MAX};
+static const uint32_t sizes[] = {0,   1,    2,    3,    7,    8,    9,    31,   48,    49,    64,
+                                 257, 1000, 1001, 2047, 2048, 2049, 4097, 8192, 12288, 12289, ROWS_MAX};
 #define SIZES (sizeof sizes / sizeof *sizes)
 
 typedef struct fixture {
@@ -39,20 +41,23 @@ static int set_up(void **state)
     return *state ? 0 : -1;
 }
 
+/* By one block and by many, whatever the scratch held. */
 static void test_compact(void **state)
 {
     fixture *f = *state;
     for (uint32_t s = 0; s < SIZES; s++)
-        for (uint32_t density = 0; density <= 4; density++) {
+        for (uint32_t density = 0; density <= 9; density++) {
+            uint32_t *scratch = density >= 5 ? f->scratch : NULL;
             const uint32_t rows = sizes[s];
             uint32_t expected = 0;
             f->rows = rows;
             f->found = 99;
+            memset(f->scratch, 0xA5, sizeof f->scratch);
             for (uint32_t i = 0; i < rows; i++) {
-                f->mask[i] = (uint8_t)((random_bits() & 3) < density ? 1u << (i & 7) : 0u);
+                f->mask[i] = (uint8_t)((random_bits() & 3) < density % 5 ? 1u << (i & 7) : 0u);
                 if (f->mask[i]) f->b[expected++] = i;
             }
-            const stoa_compact args = {f->mask, &f->rows, ROWS_MAX, f->a, &f->found};
+            const stoa_compact args = {f->mask, &f->rows, ROWS_MAX, f->a, &f->found, scratch};
             assert_int_equal(stoa_algo_compact(f->on.queue, &args, NULL), STOA_OK);
             assert_int_equal(f->found, expected);
             assert_memory_equal(f->a, f->b, expected * sizeof *f->a);
@@ -92,11 +97,11 @@ static void test_counts_are_clipped(void **state)
     f->found = 0;
     memset(f->mask, 1, sizeof f->mask);
     f->a[10] = 12345;
-    const stoa_compact args = {f->mask, &f->rows, 10, f->a, &f->found};
+    const stoa_compact args = {f->mask, &f->rows, 10, f->a, &f->found, f->scratch};
     assert_int_equal(stoa_algo_compact(f->on.queue, &args, NULL), STOA_OK);
     assert_int_equal(f->found, 10);
     assert_int_equal(f->a[10], 12345);
-    const stoa_compact none = {NULL, NULL, 0, NULL, &f->found};
+    const stoa_compact none = {NULL, NULL, 0, NULL, &f->found, NULL};
     assert_int_equal(stoa_algo_compact(f->on.queue, &none, NULL), STOA_OK);
     assert_int_equal(f->found, 0);
 }
@@ -106,52 +111,21 @@ static void test_scan(void **state)
     fixture *f = *state;
     for (uint32_t s = 0; s < SIZES; s++)
         for (uint32_t exclusive = 0; exclusive <= 1; exclusive++)
-            for (int in_place = 0; in_place <= 1; in_place++) {
+            for (int form = 0; form <= 3; form++) {
+                const int in_place = form & 1, wide = form & 2;
                 const uint32_t rows = f->rows = sizes[s];
                 uint32_t sum = 0;
+                memset(f->scratch, 0xA5, sizeof f->scratch);
                 for (uint32_t i = 0; i < rows; i++) {
                     f->a[i] = random_bits(); /* wraps */
                     f->b[i] = exclusive ? sum : sum + f->a[i];
                     sum += f->a[i];
                 }
                 uint32_t *out = in_place ? f->a : f->c;
-                const stoa_scan args = {f->a, &f->rows, ROWS_MAX, exclusive, out};
+                const stoa_scan args = {f->a, &f->rows, ROWS_MAX, exclusive, out, wide ? f->scratch : NULL};
                 assert_int_equal(stoa_algo_scan(f->on.queue, &args, NULL), STOA_OK);
                 assert_memory_equal(out, f->b, rows * sizeof *out);
             }
-}
-
-/* The forms for many rows give what the others give, whatever the scratch held. */
-static void test_wide(void **state)
-{
-    fixture *f = *state;
-    assert_true(stoa_algo_wide_words(ROWS_MAX) <= ROWS_MAX);
-    for (uint32_t s = 0; s < SIZES; s++)
-        for (uint32_t exclusive = 0; exclusive <= 1; exclusive++) {
-            const uint32_t rows = f->rows = sizes[s];
-            uint32_t sum = 0, expected = 0;
-            memset(f->scratch, 0xA5, sizeof f->scratch);
-            for (uint32_t i = 0; i < rows; i++) {
-                f->a[i] = random_bits();
-                f->b[i] = exclusive ? sum : sum + f->a[i];
-                sum += f->a[i];
-                f->mask[i] = (uint8_t)(random_bits() % 3);
-            }
-            const stoa_scan scan = {f->a, &f->rows, ROWS_MAX, exclusive, f->a};
-            assert_int_equal(stoa_algo_scan_wide(f->on.queue, &scan, f->scratch, NULL), STOA_OK);
-            assert_memory_equal(f->a, f->b, rows * sizeof *f->a);
-            for (uint32_t i = 0; i < rows; i++)
-                if (f->mask[i]) f->b[expected++] = i;
-            f->found = 99;
-            const stoa_compact compact = {f->mask, &f->rows, ROWS_MAX, f->c, &f->found};
-            assert_int_equal(stoa_algo_compact_wide(f->on.queue, &compact, f->scratch, NULL), STOA_OK);
-            assert_int_equal(f->found, expected);
-            assert_memory_equal(f->c, f->b, expected * sizeof *f->c);
-        }
-    stoa_error err;
-    const stoa_scan scan = {f->a, &f->rows, ROWS_MAX, 0, f->a};
-    assert_int_equal(stoa_algo_scan_wide(f->on.queue, &scan, NULL, &err), STOA_EINVAL);
-    assert_non_null(strstr(err.message, "'scratch' is NULL"));
 }
 
 static void test_gather(void **state)
@@ -219,21 +193,29 @@ static void fill_keys(float *key, uint32_t rows, uint32_t kind)
     }
 }
 
+/* The only permutation of the rows that is in order. */
+static void check_sort(fixture *f, uint32_t rows, uint32_t capacity)
+{
+    const stoa_sort args = {f->key, &f->rows, capacity, f->a, f->scratch};
+    f->rows = rows;
+    assert_int_equal(stoa_algo_sort(f->on.queue, &args, NULL), STOA_OK);
+    memset(f->mask, 0, sizeof f->mask);
+    for (uint32_t i = 0; i < rows; i++) {
+        assert_true(f->a[i] < rows);
+        assert_int_equal(f->mask[f->a[i]]++, 0);
+        if (i > 0) assert_true(in_order(f->key, f->a[i - 1], f->a[i]));
+    }
+}
+
+/* The capacity decides how often a GPU merges, and whether it does at all. */
 static void test_sort(void **state)
 {
     fixture *f = *state;
     for (uint32_t s = 0; s < SIZES; s++)
         for (uint32_t kind = 0; kind < 8; kind++) {
-            const uint32_t rows = f->rows = sizes[s];
-            fill_keys(f->key, rows, kind);
-            const stoa_sort args = {f->key, &f->rows, ROWS_MAX, f->a, f->scratch};
-            assert_int_equal(stoa_algo_sort(f->on.queue, &args, NULL), STOA_OK);
-            memset(f->mask, 0, sizeof f->mask);
-            for (uint32_t i = 0; i < rows; i++) {
-                assert_true(f->a[i] < rows);
-                assert_int_equal(f->mask[f->a[i]]++, 0);
-                if (i > 0) assert_true(in_order(f->key, f->a[i - 1], f->a[i]));
-            }
+            fill_keys(f->key, sizes[s], kind);
+            check_sort(f, sizes[s], ROWS_MAX);
+            check_sort(f, sizes[s], sizes[s]);
         }
 }
 
@@ -242,11 +224,11 @@ static void test_errors(void **state)
     fixture *f = *state;
     stoa_error err;
     f->rows = 1;
-    const stoa_compact compact = {f->mask, &f->rows, 1, NULL, f->a};
+    const stoa_compact compact = {f->mask, &f->rows, 1, NULL, f->a, NULL};
     assert_int_equal(stoa_algo_compact(f->on.queue, &compact, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "index"));
     assert_int_equal(stoa_algo_compact(NULL, &compact, &err), STOA_EINVAL);
-    const stoa_scan scan = {f->a, NULL, 1, 0, f->b};
+    const stoa_scan scan = {f->a, NULL, 1, 0, f->b, NULL};
     assert_int_equal(stoa_algo_scan(f->on.queue, &scan, &err), STOA_EINVAL);
     const stoa_gather gather = {f->a, f->b, 3, f->c, &f->rows, 1};
     assert_int_equal(stoa_algo_gather(f->on.queue, &gather, &err), STOA_EINVAL);
@@ -269,7 +251,6 @@ int main(void)
         cmocka_unit_test(test_compact_forms),
         cmocka_unit_test_setup_teardown(test_counts_are_clipped, set_up, close_fixture),
         cmocka_unit_test_setup_teardown(test_scan, set_up, close_fixture),
-        cmocka_unit_test_setup_teardown(test_wide, set_up, close_fixture),
         cmocka_unit_test_setup_teardown(test_gather, set_up, close_fixture),
         cmocka_unit_test_setup_teardown(test_histogram, set_up, close_fixture),
         cmocka_unit_test_setup_teardown(test_sort, set_up, close_fixture),
