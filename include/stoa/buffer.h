@@ -20,7 +20,8 @@ typedef struct stoa_buffer stoa_buffer;
 /** Every buffer is aligned to this, whatever its size. */
 #define STOA_BUFFER_ALIGN_BYTES 256
 
-/** Take a block for use on `queue`; `bytes` 0 gives a valid buffer without memory.
+/** Take a block for use on `queue`; `bytes` 0 gives a valid buffer without memory. Device memory is the queue's from here on, pinned
+ *  memory the host's at once.
  *
  *  owns     caller releases; the device must outlive it       alloc from the caching allocator
  *  sync     none     threads any: the allocator has a lock of its own

@@ -123,13 +123,14 @@ static bool is_done(const stoai_pool *pool, stoai_block *block)
 /* Power-of-two bins hold one size. A large block may serve a slightly smaller request: needs vary. */
 static bool fits(const stoai_block *block, size_t bytes) { return block->bytes >= bytes && block->bytes - bytes <= bytes / 8; }
 
-/* A cached block that the queue may use now: its own last one, still warm, else the oldest that is done. */
+/* A cached block that the queue may use now: its own last one, still warm, else the oldest that is done. Pinned memory the host writes
+ * without a queue, so it must be done in any case. */
 static stoai_block *find_cached(stoai_pool *pool, uint32_t bin, size_t bytes, uint64_t queue_id)
 {
     stoai_link *head = &pool->bins[bin];
     for (stoai_link *link = head->next; link != head; link = link->next) {
         stoai_block *block = block_of_bin(link);
-        if (block->queue_id == queue_id && fits(block, bytes)) return block;
+        if (block->queue_id == queue_id && fits(block, bytes) && (pool->kind == STOA_MEMORY_DEVICE || is_done(pool, block))) return block;
     }
     uint64_t busy_queue_id = 0; /* a queue's events pass in order: behind one that has not, none has */
     for (stoai_link *link = head->previous; link != head; link = link->previous) {
@@ -314,7 +315,9 @@ stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t request
         pthread_mutex_unlock(&pool->lock);
         STOA_TRY(status);
     }
-    if (pool->debug_fill) {
+    if (pool->debug_fill && pool->kind == STOA_MEMORY_PINNED) {
+        memset(block->data, FILL_OUT, block->bytes);
+    } else if (pool->debug_fill) {
         status = pool->device->api->queue_fill(queue->native, block->data, FILL_OUT, block->bytes, err);
         if (status != STOA_OK) {
             stoai_pool_free(pool, queue, block);

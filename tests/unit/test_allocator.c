@@ -189,6 +189,33 @@ static void queues_do_not_share_a_block_too_early(void **state)
     close_all(&self);
 }
 
+/* The host writes pinned memory as soon as it has it: not even its own queue gets a block again before the work has passed. */
+static void pinned_memory_is_the_hosts_at_once(void **state)
+{
+    (void)state;
+    fixture self;
+    stoa_buffer *first, *second, *third;
+    uint8_t seen[1000];
+    open_with(&self, NULL);
+    OK(stoa_buffer_create(self.queue, STOA_MEMORY_PINNED, 1000, &first, NULL));
+    uint8_t *data = stoa_buffer_data(first);
+    memset(data, 42, 1000);
+    OK(stoa_queue_enqueue(self.queue, pass_gate, &self.gate, NULL));
+    OK(stoa_queue_copy(self.queue, seen, data, 1000, NULL));
+    stoa_buffer_release(first);
+    OK(stoa_buffer_create(self.queue, STOA_MEMORY_PINNED, 1000, &second, NULL));
+    assert_ptr_not_equal(stoa_buffer_data(second), data);
+    memset(stoa_buffer_data(second), 7, 1000);
+    sem_post(&self.gate);
+    OK(stoa_queue_wait(self.queue, NULL));
+    for (int i = 0; i < 1000; i++) assert_int_equal(seen[i], 42);
+    OK(stoa_buffer_create(self.queue, STOA_MEMORY_PINNED, 1000, &third, NULL));
+    assert_ptr_equal(stoa_buffer_data(third), data);
+    stoa_buffer_release(second);
+    stoa_buffer_release(third);
+    close_all(&self);
+}
+
 static void moved_to_another_queue(void **state)
 {
     (void)state;
@@ -534,6 +561,7 @@ int main(void)
         cmocka_unit_test(blocks_above_a_gibibyte),
         cmocka_unit_test(an_empty_buffer_is_a_buffer),
         cmocka_unit_test(queues_do_not_share_a_block_too_early),
+        cmocka_unit_test(pinned_memory_is_the_hosts_at_once),
         cmocka_unit_test(moved_to_another_queue),
         cmocka_unit_test(released_after_its_queue),
         cmocka_unit_test(cached_buffers_take_no_heap_memory),
