@@ -9,7 +9,8 @@
 static const char *const backends[] = {"host", "cuda"};
 
 /* Built in or loaded as plugins on demand; one that cannot be found says where it was looked for. */
-static const char *const known_runtimes[][2] = {{"native", ".onnx"}, {"aoti", ".pt2"}, {"torchscript", ".pt"}, {"onnxruntime", ".onnx"}};
+static const char *const known_runtimes[][2] = {
+    {"native", ".onnx"}, {"aoti", ".pt2"}, {"torchscript", ".pt"}, {"onnxruntime", ".onnx"}, {"tensorrt", ".onnx"}};
 
 static json_t *describe_device(const char *name)
 {

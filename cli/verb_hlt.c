@@ -340,7 +340,7 @@ int verb_hlt(int argc, char **argv)
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
         {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest, none or catrack (dnn; PHYSLITE cuts)"},
         {"model", CLI_TEXT, &c.model, "FILE", "model of dnn, catrack (.onnx, .pt2, .pt) or forest (.forest) (the installed one)"},
-        {"runtime", CLI_TEXT, &c.runtime, "NAME", "of dnn, catrack: auto, native, aoti, torchscript, onnxruntime (by the file)"},
+        {"runtime", CLI_TEXT, &c.runtime, "NAME", "of dnn, catrack: auto, native, aoti, torchscript, onnxruntime, tensorrt (by the file)"},
         {"allow-copies", CLI_FLAG, &c.job.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
         {"score-min", CLI_REAL, &c.score_min, "X", "least score of a selected track (dnn, forest 0.4, catrack 0.0341)"},
         {"score-min-prompt", CLI_REAL, &c.job.score_min_prompt, "X", "with a knee: the same at |dxy| 0 (0)"},

@@ -152,7 +152,7 @@ int verb_run(int argc, char **argv)
         {"in", CLI_TEXT, &o.in, "FILE", "table: .csv, .npy, .npz, .h5 (needed)"},
         {"columns", CLI_TEXT, &o.columns, "a,b,..", "columns in the model's order (the file's, without 'event')"},
         {"out", CLI_TEXT, &o.out, "FILE", "table of the outputs: .csv, .npy, .npz, .h5"},
-        {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime"},
+        {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime, tensorrt"},
         {"signature", CLI_TEXT, &o.signature, "TEXT", CLI_SIGNATURE_HELP},
         {"device", CLI_TEXT, &o.device, "D", "host or cuda:N (host)"},
         {"isa", CLI_TEXT, &o.isa, "NAME", "native on host: baseline, avx2, avx512 (the best there is)"},

@@ -4,7 +4,8 @@
  *  Checks, row tiles, gathers and statistics are the session's, once for all runtimes. A runtime loads, tells its schema and
  *  capabilities, plans a workspace and runs rows. Each plan is for one device; each instance belongs to one session.
  *  A runtime is built in, registered by the application, or a plugin: a shared library "libstoa_<name>.so", found as those of
- *  back ends are (stoa/backend.h), that exports `stoa_runtime_entry`.
+ *  back ends are (stoa/backend.h), that exports `stoa_runtime_entry`. One library may hold two: `tensorrt` is the one behind
+ *  `stoa_runtime_entry_tensorrt` of libstoa_onnxruntime.so.
  *
  *      static const stoa_runtime_api api = {sizeof api, STOA_RUNTIME_ABI, "native", ".onnx", .probe = ...};
  */

@@ -170,7 +170,7 @@ def load(path: Union[str, os.PathLike[str], bytes], runtime: Optional[str] = Non
          signature: Optional[str] = None, self_check: bool = False) -> Model:
     """Load a model file, or its bytes (then `runtime` must name one).
 
-    runtime      "native", "aoti", "torchscript", "onnxruntime"; by the file when not given
+    runtime      "native", "aoti", "torchscript", "onnxruntime", "tensorrt"; by the file when not given
     signature    what a TorchScript file takes and gives that does not say so: "x:float32:17 -> y:float32:1"
     self_check   run the test vectors that the file carries
 

@@ -10,7 +10,8 @@
 
 /* What was tried and why each place failed, for the one message at the end. */
 typedef struct search {
-    const char *kind, *name, *entry;
+    const char *kind, *name, *library;
+    char entry[64];
     char *path;
     size_t capacity;
     char tried[768];
@@ -36,7 +37,7 @@ static void note(search *self, const char *format, ...)
 
 static stoa_status try_folder(search *self, const char *folder, size_t length, stoa_error *err)
 {
-    const int wanted = snprintf(self->path, self->capacity, "%.*s/libstoa_%s.so", (int)length, folder, self->name);
+    const int wanted = snprintf(self->path, self->capacity, "%.*s/libstoa_%s.so", (int)length, folder, self->library);
     if (wanted < 0 || (size_t)wanted >= self->capacity) {
         note(self, "%.*s (path too long)", (int)length, folder);
         return STOA_OK;
@@ -55,10 +56,12 @@ static stoa_status try_folder(search *self, const char *folder, size_t length, s
     return STOA_FAIL(err, STOA_EABI, "%s '%s': %s exports no %s", self->kind, self->name, self->path, self->entry);
 }
 
-static stoa_status open_plugin(const stoai_registry *registry, const char *name, char *path, size_t capacity, void **symbol,
-                               stoa_error *err)
+static stoa_status open_plugin(const stoai_registry *registry, const char *name, const char *library, char *path, size_t capacity,
+                               void **symbol, stoa_error *err)
 {
-    search self = {.kind = registry->kind, .name = name, .entry = registry->entry, .path = path, .capacity = capacity};
+    search self = {.kind = registry->kind, .name = name, .library = library, .path = path, .capacity = capacity};
+    const bool is_namesake = strcmp(name, library) == 0;
+    snprintf(self.entry, sizeof self.entry, "%s%s%s", registry->entry, is_namesake ? "" : "_", is_namesake ? "" : name);
     *symbol = NULL;
     if (!is_name(name))
         return STOA_FAIL(err, STOA_EINVAL, "%s name '%.60s' is not 1 to %d of [a-z0-9_]", self.kind, name, STOAI_PLUGIN_NAME_BYTES - 1);
@@ -137,11 +140,11 @@ stoa_status stoai_registry_add(stoai_registry *registry, const void *table, stoa
     return status;
 }
 
-static stoa_status load_table(stoai_registry *registry, const char *name, const void **result, stoa_error *err)
+static stoa_status load_table(stoai_registry *registry, const char *name, const char *library, const void **result, stoa_error *err)
 {
     char path[1024];
     void *entry;
-    STOA_TRY(open_plugin(registry, name, path, sizeof path, &entry, err));
+    STOA_TRY(open_plugin(registry, name, library, path, sizeof path, &entry, err));
     const stoai_table *table = registry->enter(entry);
     if (!table) return STOA_FAIL(err, STOA_EABI, "%s '%s': %s cannot serve ABI %u", registry->kind, name, path, (unsigned)registry->abi);
     STOA_TRY(check_table(registry, table, path, err));
@@ -152,11 +155,11 @@ static stoa_status load_table(stoai_registry *registry, const char *name, const 
     return STOA_OK;
 }
 
-stoa_status stoai_registry_load(stoai_registry *registry, const char *name, const void **table, stoa_error *err)
+stoa_status stoai_registry_load(stoai_registry *registry, const char *name, const char *library, const void **table, stoa_error *err)
 {
     pthread_mutex_lock(&registry->lock);
     *table = stoai_registry_find(registry, name);
-    const stoa_status status = *table ? STOA_OK : load_table(registry, name, table, err);
+    const stoa_status status = *table ? STOA_OK : load_table(registry, name, library, table, err);
     pthread_mutex_unlock(&registry->lock);
     return status;
 }

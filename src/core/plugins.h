@@ -45,9 +45,10 @@ const void *stoai_registry_find(stoai_registry *registry, const char *name);
 /** Add a table of the application.   errors EABI size, abi, name or a missing slot, each by name; ENAME taken; ELIMIT full */
 stoa_status stoai_registry_add(stoai_registry *registry, const void *table, stoa_error *err);
 
-/** The table of a name; "libstoa_<name>.so" from STOA_PLUGIN_PATH or beside this library is opened when none is registered.
+/** The table of a name; "libstoa_<library>.so" from STOA_PLUGIN_PATH or beside this library is opened when none is registered. What has
+ *  its library's name is behind the entry of the registry, another table of that library behind "<entry>_<name>".
  *  errors EINVAL malformed name; ENOTSUP nothing found, naming what was tried; EABI a file that is not what it should be: it is
  *  reported, not passed over; ELIMIT */
-stoa_status stoai_registry_load(stoai_registry *registry, const char *name, const void **table, stoa_error *err);
+stoa_status stoai_registry_load(stoai_registry *registry, const char *name, const char *library, const void **table, stoa_error *err);
 
 #endif

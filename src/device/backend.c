@@ -47,7 +47,7 @@ stoa_status stoa_backend_register(const stoa_backend_api *api, stoa_error *err) 
 stoa_status stoai_backend_find(const char *name, const stoa_backend_api **api, stoa_error *err)
 {
     const void *table;
-    const stoa_status status = stoai_registry_load(&backends, name, &table, err);
+    const stoa_status status = stoai_registry_load(&backends, name, name, &table, err);
     *api = table;
     return status;
 }

@@ -12,10 +12,12 @@
 _Static_assert(offsetof(stoa_runtime_api, name) == offsetof(stoai_table, name), "all tables begin alike");
 _Static_assert(sizeof(void *) != 8 || offsetof(stoa_runtime_api, run) == 96, "runtime ABI 1 is frozen");
 
-/* Runtimes that come as plugins, with the files that are theirs. Those of `onnxruntime` are the native engine's: by name only. */
+/* Runtimes that come as plugins, with the files that are theirs and the plugin. Those of `onnxruntime` are the native engine's: by name
+ * only. */
 static const struct {
-    const char *name, *extensions;
-} plugins[] = {{"aoti", ".pt2"}, {"torchscript", ".pt"}, {"onnxruntime", ""}};
+    const char *name, *extensions, *library;
+} plugins[] = {
+    {"aoti", ".pt2", "aoti"}, {"torchscript", ".pt", "torchscript"}, {"onnxruntime", "", "onnxruntime"}, {"tensorrt", "", "onnxruntime"}};
 enum { PLUGIN_COUNT = sizeof plugins / sizeof *plugins };
 
 static const stoai_slot slots[] = {
@@ -79,11 +81,12 @@ static void list_names(char *text, size_t capacity)
             used += (size_t)snprintf(text + used, capacity - used, ", %s", plugins[i].name);
 }
 
-static bool is_plugin(const char *name)
+/* The plugin that has the runtime; NULL: none is known to. */
+static const char *library_of(const char *name)
 {
     for (int i = 0; i < PLUGIN_COUNT; i++)
-        if (strcmp(plugins[i].name, name) == 0) return true;
-    return false;
+        if (strcmp(plugins[i].name, name) == 0) return plugins[i].library;
+    return NULL;
 }
 
 stoa_status stoa_runtime_find(const char *name, const stoa_runtime_api **api, stoa_error *err)
@@ -91,13 +94,14 @@ stoa_status stoa_runtime_find(const char *name, const stoa_runtime_api **api, st
     if (!api) return STOA_FAIL(err, STOA_EINVAL, "runtime: result pointer is NULL");
     *api = NULL;
     if (!name) return STOA_FAIL(err, STOA_EINVAL, "runtime: name is NULL");
-    if (!is_plugin(name) && !stoai_registry_find(&runtimes, name)) {
+    const char *library = library_of(name);
+    if (!library && !stoai_registry_find(&runtimes, name)) {
         char names[256];
         list_names(names, sizeof names);
         return STOA_FAIL(err, STOA_ENAME, "runtime '%s': not known; there are: %s", name, names);
     }
     const void *table;
-    const stoa_status status = stoai_registry_load(&runtimes, name, &table, err);
+    const stoa_status status = stoai_registry_load(&runtimes, name, library, &table, err);
     *api = table;
     return status;
 }

@@ -26,6 +26,20 @@ static void library_not_found(void **state)
     unsetenv("STOA_ONNXRUNTIME");
 }
 
+/* The second runtime of the plugin: a library without the provider says what it has. */
+static void tensorrt_needs_its_provider(void **state)
+{
+    (void)state;
+    stoa_error err = {0};
+    stoa_model *model;
+    const stoa_status status = fixture_try_load(foreign("two_heads.onnx"), "tensorrt", NULL, &model, &err);
+    stoa_model_destroy(model);
+    if (status == STOA_OK) return; /* a library that has it */
+    assert_int_equal(status, STOA_ENOTSUP);
+    assert_non_null(strstr(err.message, "has no TensorrtExecutionProvider; it has "));
+    assert_non_null(strstr(err.message, "CPUExecutionProvider"));
+}
+
 /* A file without a manifest: rows are taken to depend on each other, nothing is tiled. */
 static void foreign_graph(void **state)
 {
@@ -204,9 +218,11 @@ int main(void)
 {
     const int skip = fixture_skip();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(library_not_found),       cmocka_unit_test(foreign_graph),        cmocka_unit_test(gathers_are_counted),
-        cmocka_unit_test(nothing_behind_the_back), cmocka_unit_test(threads_agree),        cmocka_unit_test(damaged_files),
-        cmocka_unit_test(refused_graphs),          cmocka_unit_test(other_rows_than_said),
+        cmocka_unit_test(library_not_found),       cmocka_unit_test(tensorrt_needs_its_provider),
+        cmocka_unit_test(foreign_graph),           cmocka_unit_test(gathers_are_counted),
+        cmocka_unit_test(nothing_behind_the_back), cmocka_unit_test(threads_agree),
+        cmocka_unit_test(damaged_files),           cmocka_unit_test(refused_graphs),
+        cmocka_unit_test(other_rows_than_said),
     };
     return skip ? skip : cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

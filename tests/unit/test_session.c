@@ -674,7 +674,7 @@ static void registry_refuses(void **state)
     assert_non_null(strstr(err.message, "run"));
     const stoa_runtime_api *api;
     assert_int_equal(stoa_runtime_find("nope", &api, &err), STOA_ENAME);
-    assert_non_null(strstr(err.message, "native, fake, aoti, torchscript, onnxruntime"));
+    assert_non_null(strstr(err.message, "native, fake, aoti, torchscript, onnxruntime, tensorrt"));
 
     assert_int_equal(stoa_runtime_find("aoti_", &api, &err), STOA_ENAME);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The runtime of ONNX Runtime, as a plugin: the library of the onnxruntime package, loaded on demand. */
+/* The runtimes of ONNX Runtime, as a plugin: the library of the onnxruntime package, loaded on demand. `tensorrt` is for those of its
+ * builds that have TensorRT. */
 #include <stdio.h>
 
 #include "plugin/plugin_host.h"
@@ -20,12 +21,22 @@ typedef struct ort_instance {
     ort_scratch scratch;
 } ort_instance;
 
+static const ort_provider tensorrt = {"tensorrt", "TensorrtExecutionProvider"};
+
 static stoa_status probe(char *where, size_t capacity, stoa_error *err)
 {
     const ort_library *library;
     STOA_TRY(stoai_ort_library(&library, err));
-    snprintf(where, capacity, "plugin; version %s, %s", library->version, library->path);
+    snprintf(where, capacity, "plugin; version %s with %s, %s", library->version, library->providers, library->path);
     return STOA_OK;
+}
+
+static stoa_status probe_tensorrt(char *where, size_t capacity, stoa_error *err)
+{
+    const ort_library *library;
+    STOA_TRY(stoai_ort_library(&library, err));
+    STOA_TRY(stoai_ort_need_provider(library, &tensorrt, err));
+    return probe(where, capacity, err);
 }
 
 /* ---- runs -------------------------------------------------------------------------------------------------------------- */
@@ -216,4 +227,23 @@ const stoa_runtime_api stoai_onnxruntime_api = {
     .run_allocations = run_allocations,
 };
 
+static const stoa_runtime_api tensorrt_api = {
+    .struct_size = sizeof(stoa_runtime_api),
+    .abi = STOA_RUNTIME_ABI,
+    .name = "tensorrt",
+    .extensions = "",
+    .probe = probe_tensorrt,
+    .load = load,
+    .unload = unload,
+    .schema = schema,
+    .capabilities = capabilities,
+    .plan_step = plan_step,
+    .workspace = workspace,
+    .open = open_instance,
+    .close = close_instance,
+    .run = run,
+    .run_allocations = run_allocations,
+};
+
 STOAI_RUNTIME_ENTRY(stoai_onnxruntime_api)
+STOAI_PLUGIN_ENTRY(stoa_runtime_api, stoa_runtime_entry_tensorrt, STOA_RUNTIME_ABI, tensorrt_api)

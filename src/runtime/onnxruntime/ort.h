@@ -33,11 +33,20 @@ typedef struct ort_library {
     ort_env *env;
     ort_allocator allocator;
     ort_memory_info *memory;
-    char path[1024], version[32];
+    char path[1024], version[32], providers[512];
 } ort_library;
+
+/* Who computes on a device: a part of the library that it may have been built without. */
+typedef struct ort_provider {
+    const char *runtime; /* by whose name it is asked for */
+    const char *name;
+} ort_provider;
 
 /** The library, loaded and with its environment.   errors ENOTSUP not found, or too old, with both versions */
 stoa_status stoai_ort_library(const ort_library **library, stoa_error *err);
+
+/** errors ENOTSUP the library has no such provider, naming its version and those that it has */
+stoa_status stoai_ort_need_provider(const ort_library *library, const ort_provider *provider, stoa_error *err);
 
 /** STOA_OK for NULL; otherwise takes the status: its first line behind `what`, its code in `native`, ENOTSUP for what it does not implement, ENOMEM
  *  where memory was refused. */

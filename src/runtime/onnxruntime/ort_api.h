@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ORT_API_VERSION_NEEDED 11u /* holds every function below */
+#define ORT_API_VERSION_NEEDED 11u /* holds every function of ORT_API_MAP */
 
 typedef struct ort_status ort_status; /* NULL: success */
 typedef struct ort_env ort_env;
@@ -100,6 +100,8 @@ enum {
     X(116, ort_status *, ModelMetadataLookupCustomMetadataMap, \
       (const ort_metadata *metadata, ort_allocator *from, const char *key, char **value)) \
     X(118, void, ReleaseModelMetadata, (ort_metadata * metadata)) \
+    X(125, ort_status *, GetAvailableProviders, (char ***names, int *count)) \
+    X(126, ort_status *, ReleaseAvailableProviders, (char **names, int count)) \
     X(130, ort_status *, AddSessionConfigEntry, (ort_options * options, const char *key, const char *value)) \
     X(176, ort_status *, RegisterAllocator, (ort_env * env, ort_allocator * allocator))
 

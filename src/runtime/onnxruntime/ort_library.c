@@ -41,6 +41,26 @@ stoa_status stoai_ort_check(const ort_library *library, ort_status *status, stoa
     return result;
 }
 
+/* The execution providers that the library was built with, as text. */
+static ort_status *list_providers(ort_library *library)
+{
+    char **names;
+    int count;
+    size_t used = 0;
+    ort_status *status = library->api.GetAvailableProviders(&names, &count);
+    if (status) return status;
+    for (int i = 0; i < count && used < sizeof library->providers; i++)
+        used += (size_t)snprintf(library->providers + used, sizeof library->providers - used, "%s%s", i ? ", " : "", names[i]);
+    return library->api.ReleaseAvailableProviders(names, count);
+}
+
+stoa_status stoai_ort_need_provider(const ort_library *library, const ort_provider *provider, stoa_error *err)
+{
+    if (strstr(library->providers, provider->name)) return STOA_OK;
+    return STOA_FAIL(err, STOA_ENOTSUP, "runtime '%s': ONNX Runtime %s at %s has no %s; it has %s", provider->runtime, library->version,
+                     library->path, provider->name, library->providers);
+}
+
 static stoa_status make_environment(ort_library *library, stoa_error *err)
 {
     const ort_api *api = &library->api;
@@ -48,6 +68,7 @@ static stoa_status make_environment(ort_library *library, stoa_error *err)
     ort_status *status = api->CreateCpuMemoryInfo(ORT_DEVICE_ALLOCATOR, ORT_MEMORY_DEFAULT, &library->memory);
     if (!status && !library->env) status = api->CreateEnvWithCustomLogger(be_silent, NULL, ORT_LOG_WARNING, "stoa", &library->env);
     if (!status) status = api->RegisterAllocator(library->env, &library->allocator);
+    if (!status) status = list_providers(library);
     return stoai_ort_check(library, status, STOA_ENOTSUP, library->path, err);
 }
 
