@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fake driver has exactly the functions of driver.def, and the plugin is linked with no library of CUDA."""
+"""The fake driver has exactly the functions of the table, and the plugin is linked with no library of CUDA."""
 import pathlib
 import re
 import subprocess
 import sys
 
-listed = set(re.findall(r"^DRIVER\((\w+)\)", pathlib.Path(sys.argv[1]).read_text(), re.M))
+listed = set(re.findall(r"^DRIVER\(\w+, (\w+)\)", pathlib.Path(sys.argv[1]).read_text(), re.M))
 names = subprocess.run(["nm", "-D", "--defined-only", sys.argv[2]], capture_output=True, text=True, check=True).stdout
 defined = set(re.findall(r" T (cu[A-Z]\w+)", names))
 needed = subprocess.run(["readelf", "-d", sys.argv[3]], capture_output=True, text=True, check=True).stdout
 libraries = re.findall(r"NEEDED.*\[(.*)\]", needed)
-problems = [f"only in driver.def: {name}" for name in sorted(listed - defined)]
+problems = [f"only in the table: {name}" for name in sorted(listed - defined)]
 problems += [f"only in the fake driver: {name}" for name in sorted(defined - listed)]
 problems += [f"the plugin needs {name}" for name in libraries if re.match(r"lib(cuda|nv|cu)", name)]
 print("\n".join(problems))

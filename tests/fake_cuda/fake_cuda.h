@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A CUDA driver for tests: libcuda.so.1 with the symbols of src/device/cuda/driver.def and no other. Streams are host threads that
+/* A CUDA driver for tests: libcuda.so.1 with the symbols of src/device/gpu/cuda.def and no other. Streams are host threads that
  * do their work in order and late; device memory is host memory between guard pages that only running work may touch; every call
  * is counted; what a real driver would refuse or what would be a crash on a GPU is refused and counted as a violation. Kernels are
  * the `.cu` files themselves, compiled for the host (fake_kernels.cpp).
@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-/** Calls of a driver function so far, by its name in driver.def; of all functions when NULL. */
+/** Calls of a driver function so far, by its name in cuda.def; of all functions when NULL. */
 unsigned fake_cuda_calls(const char *symbol);
 /** Names of the calls since the last reset that enqueue or wait, in order, separated by blanks. Static storage. */
 const char *fake_cuda_trace(void);

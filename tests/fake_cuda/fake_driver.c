@@ -11,8 +11,8 @@
 #define FATBIN_MAGIC 0xBA55ED50u
 
 static const char *const names[] = {
-#define DRIVER(symbol) #symbol,
-#include "device/cuda/driver.def"
+#define DRIVER(slot, symbol) #symbol,
+#include "device/gpu/cuda.def"
 #undef DRIVER
 };
 

@@ -45,8 +45,8 @@ struct CUctx_st {
 
 /* Calls: every entry point begins with FAKE_ENTER. */
 typedef enum fake_symbol {
-#define DRIVER(symbol) FAKE_##symbol,
-#include "device/cuda/driver.def"
+#define DRIVER(slot, symbol) FAKE_##symbol,
+#include "device/gpu/cuda.def"
 #undef DRIVER
     FAKE_SYMBOLS
 } fake_symbol;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compiled kernels: all images are loaded and all symbols looked up when a device is opened, because both may wait for the device
  * and neither is allowed while a stream is captured. A launch is then a search among names. */
-#include "cuda_device.h"
+#include "gpu_device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +9,6 @@
 #include "stoa/image.h"
 #include "stoa/kernel.h"
 #include "stoa/memory.h"
-
-/* Made by the build from src/algo/algo.cu and src/runtime/native/native.cu. */
-extern const stoa_kernel_image stoa_cuda_algo_image, stoa_cuda_native_image;
-static const stoa_kernel_image *const own_images[] = {&stoa_cuda_algo_image, &stoa_cuda_native_image};
-#define OWN_IMAGES ((uint32_t)(sizeof own_images / sizeof *own_images))
 
 typedef struct kernel_shape {
     const char *suffix;
@@ -30,10 +25,10 @@ static const kernel_shape shapes[] = {
 /* The plugin's own come first; NULL behind the last one. */
 static const stoa_kernel_image *next_image(uint32_t *index)
 {
-    if (*index < OWN_IMAGES) return own_images[(*index)++];
+    if (*index < stoai_gpu_own_image_count) return stoai_gpu_own_images[(*index)++];
     const stoa_kernel_image *image;
-    do image = stoa_kernel_image_at((*index)++ - OWN_IMAGES);
-    while (image && strcmp(image->backend, "cuda") != 0);
+    do image = stoa_kernel_image_at((*index)++ - stoai_gpu_own_image_count);
+    while (image && strcmp(image->backend, GPU_NAME) != 0);
     return image;
 }
 
@@ -48,9 +43,9 @@ static const kernel_shape *shape_of(const char *symbol, size_t *name_length)
     return NULL;
 }
 
-static stoa_status find_kernel(stoai_cuda_device *device, const stoa_kernel_image *image, const char *symbol, int units, stoa_error *err)
+static stoa_status find_kernel(stoai_gpu_device *device, const stoa_kernel_image *image, const char *symbol, int units, stoa_error *err)
 {
-    stoai_cuda_kernel *kernel = &device->kernels[device->kernel_count];
+    stoai_gpu_kernel *kernel = &device->kernels[device->kernel_count];
     const kernel_shape *shape = shape_of(symbol, &kernel->name_length);
     if (!shape) return STOA_FAIL(err, STOA_EABI, "kernel image '%s': symbol '%s' names no shape", image->name, symbol);
     kernel->symbol = symbol;
@@ -58,19 +53,18 @@ static stoa_status find_kernel(stoai_cuda_device *device, const stoa_kernel_imag
     kernel->threads = shape->threads;
     device->kernel_count++;
     STOA_TRY(
-        CUDA_CALL(err, device, CUDA_RELAXED, cuModuleGetFunction, &kernel->function, device->modules[device->module_count - 1], symbol));
+        GPU_CALL(err, device, GPU_RELAXED, module_function, &kernel->function, device->modules[device->module_count - 1], symbol));
     if (!shape->shared_bytes_max) return STOA_OK;
-    return CUDA_CALL(err, device, CUDA_RELAXED, cuFuncSetAttribute, kernel->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                     shape->shared_bytes_max);
+    return stoai_gpu_allow_shared(device, kernel->function, shape->shared_bytes_max, err);
 }
 
-static stoa_status load_image(stoai_cuda_device *device, const stoa_kernel_image *image, int units, stoa_error *err)
+static stoa_status load_image(stoai_gpu_device *device, const stoa_kernel_image *image, int units, stoa_error *err)
 {
     stoa_error inner = {0};
     const stoa_status status =
-        CUDA_CALL(&inner, device, CUDA_RELAXED, cuModuleLoadData, &device->modules[device->module_count], image->data);
+        GPU_CALL(&inner, device, GPU_RELAXED, module_load, &device->modules[device->module_count], image->data);
     if (status != STOA_OK)
-        return stoa_error_set(err, status, inner.native, inner.where, "device 'cuda:%u': kernel image '%s': %s", (unsigned)device->ordinal,
+        return stoa_error_set(err, status, inner.native, inner.where, "device '" GPU_NAME ":%u': kernel image '%s': %s", (unsigned)device->ordinal,
                               image->name, inner.message);
     device->module_count++;
     for (uint32_t i = 0; i < image->kernel_count; i++) STOA_TRY(find_kernel(device, image, image->kernels[i], units, err));
@@ -78,10 +72,10 @@ static stoa_status load_image(stoai_cuda_device *device, const stoa_kernel_image
 }
 
 static int compare_kernels(const void *a, const void *b)
-{ return strcmp(((const stoai_cuda_kernel *)a)->symbol, ((const stoai_cuda_kernel *)b)->symbol); }
+{ return strcmp(((const stoai_gpu_kernel *)a)->symbol, ((const stoai_gpu_kernel *)b)->symbol); }
 
 /* Room is made for what is registered now; what is registered meanwhile is for the next device. */
-stoa_status stoai_cuda_kernels_load(stoai_cuda_device *device, stoa_error *err)
+stoa_status stoai_gpu_kernels_load(stoai_gpu_device *device, stoa_error *err)
 {
     uint32_t images = 0, kernels = 0, index = 0;
     const stoa_kernel_image *image;
@@ -90,13 +84,13 @@ stoa_status stoai_cuda_kernels_load(stoai_cuda_device *device, stoa_error *err)
         kernels += image->kernel_count;
     }
     int units = 1;
-    STOA_TRY(CUDA_CALL(err, device, CUDA_RELAXED, cuDeviceGetAttribute, &units, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device->device));
+    STOA_TRY(GPU_CALL(err, device, GPU_RELAXED, device_attribute, &units, GPU_UNITS, device->claim.device));
     device->modules = stoa_calloc(images, sizeof *device->modules);
     device->kernels = stoa_calloc(kernels, sizeof *device->kernels);
     device->module_room = images;
     device->kernel_room = kernels;
     if (!device->modules || !device->kernels)
-        return STOA_FAIL(err, STOA_ENOMEM, "device 'cuda:%u': a table of %zu bytes for its kernels wanted, none left",
+        return STOA_FAIL(err, STOA_ENOMEM, "device '" GPU_NAME ":%u': a table of %zu bytes for its kernels wanted, none left",
                          (unsigned)device->ordinal, kernels * sizeof *device->kernels);
     index = 0;
     for (uint32_t i = 0; i < images; i++) STOA_TRY(load_image(device, next_image(&index), units, err));
@@ -104,15 +98,15 @@ stoa_status stoai_cuda_kernels_load(stoai_cuda_device *device, stoa_error *err)
     return STOA_OK;
 }
 
-void stoai_cuda_kernels_unload(stoai_cuda_device *device)
+void stoai_gpu_kernels_unload(stoai_gpu_device *device)
 {
-    for (uint32_t i = 0; i < device->module_count; i++) (void)CUDA_RESULT(device, CUDA_RELAXED, cuModuleUnload, device->modules[i]);
+    for (uint32_t i = 0; i < device->module_count; i++) (void)GPU_RESULT(device, GPU_RELAXED, module_unload, device->modules[i]);
     stoa_free(device->modules, device->module_room * sizeof *device->modules);
     stoa_free(device->kernels, device->kernel_room * sizeof *device->kernels);
 }
 
 /* Symbols are in order: those that begin with the name stand together, the one with a shape alone behind it among them. */
-const stoai_cuda_kernel *stoai_cuda_kernel_find(const stoai_cuda_device *device, const char *name)
+const stoai_gpu_kernel *stoai_gpu_kernel_find(const stoai_gpu_device *device, const char *name)
 {
     const size_t length = strlen(name);
     uint32_t low = 0, high = device->kernel_count;

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "driver.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+stoai_gpu_driver stoai_gpu;
+
+const char *const stoai_gpu_symbols[GPU_SLOTS] = {
+#define DRIVER(slot, symbol) #symbol,
+#include GPU_DRIVER_DEF
+#undef DRIVER
+};
+
+static const size_t offsets[GPU_SLOTS] = {
+#define DRIVER(slot, symbol) offsetof(stoai_gpu_driver, slot),
+#include GPU_DRIVER_DEF
+#undef DRIVER
+};
+
+/* What happened at the one attempt: the driver is process-wide, and so is its absence. */
+static struct {
+    pthread_once_t once;
+    bool found;
+    int32_t native;
+    char reason[256];
+} loaded = {.once = PTHREAD_ONCE_INIT};
+
+static const char *name_of(gpu_result result)
+{
+    const char *name = stoai_gpu_error_name(result);
+    return name ? name : "unknown error";
+}
+
+static const char *text_of(gpu_result result)
+{
+    const char *text = stoai_gpu_error_text(result);
+    return text ? text : "unknown error";
+}
+
+static bool find_symbols(void *library)
+{
+    for (size_t i = 0; i < GPU_SLOTS; i++) {
+        void *symbol = dlsym(library, stoai_gpu_symbols[i]);
+        if (!symbol) {
+            snprintf(loaded.reason, sizeof loaded.reason, "%s has no %s: the driver is too old", GPU_LIBRARIES, stoai_gpu_symbols[i]);
+            return false;
+        }
+        memcpy((char *)&stoai_gpu + offsets[i], &symbol, sizeof symbol);
+    }
+    return true;
+}
+
+static void load(void)
+{
+    void *library = dlopen(GPU_LIBRARIES, RTLD_NOW | RTLD_LOCAL); /* never closed: the driver has threads */
+    if (!library) {
+        snprintf(loaded.reason, sizeof loaded.reason, "no driver: %s", dlerror());
+        return;
+    }
+    if (!find_symbols(library)) return;
+    const gpu_result result = stoai_gpu.init(0);
+    loaded.found = result == GPU_SUCCESS;
+    loaded.native = (int32_t)result;
+    if (!loaded.found)
+        snprintf(loaded.reason, sizeof loaded.reason, "%s: %s (%d): %s", stoai_gpu_symbols[GPU_SLOT_init], name_of(result), (int)result,
+                 text_of(result));
+}
+
+stoa_status stoai_gpu_load(stoa_error *err)
+{
+    pthread_once(&loaded.once, load);
+    if (loaded.found) return STOA_OK;
+    return stoa_error_set(err, STOA_ENOTSUP, loaded.native, STOA_HERE, "back end '" GPU_NAME "': %s", loaded.reason);
+}
+
+static stoa_status status_of(gpu_result result)
+{
+    if (result == GPU_OUT_OF_MEMORY) return STOA_ENOMEM;
+    if (result >= GPU_CAPTURE_FIRST && result <= GPU_CAPTURE_LAST) return STOA_ESTATE;
+    return STOA_EDEVICE;
+}
+
+stoa_status stoai_gpu_check(stoa_error *err, const char *where, enum stoai_gpu_slot slot, gpu_result result)
+{
+    if (result == GPU_SUCCESS) return STOA_OK;
+    return stoa_error_set(err, status_of(result), (int32_t)result, where, "%s: %s (%d): %s", stoai_gpu_symbols[slot], name_of(result),
+                          (int)result, text_of(result));
+}
