@@ -62,6 +62,8 @@ typedef struct stoa_runtime_api {
                                const uint32_t *rows_max, stoa_error *err);
     /* Optional: stoa_model_emit_c, its arguments checked. */
     stoa_status (*emit_c)(const void *model, const char *name, stoa_text_sink sink, void *user, stoa_error *err);
+    /* Optional: a failure that what was enqueued on another device than the host has met there, each once, without waiting. */
+    stoa_status (*check)(void *instance, stoa_error *err);
 } stoa_runtime_api;
 
 /** Whether a table that may be older than this header has a slot. */

@@ -67,7 +67,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_session_unbind(stoa_session *session, 
 /** Enqueue inference over rows [0, rows) of what is bound.
  *
  *  A run that fails when the queue gets there leaves its outputs unspecified; on a blocking queue this call returns the failure,
- *  on others the next run or stoa_session_check does.
+ *  on others the next run, which is not enqueued then, or stoa_session_check does. A row number beyond its axis is such a
+ *  failure, ERUNTIME with both values; of many that a run meets a GPU tells one.
  *
  *  shape    rows <= max_rows and <= the rows of every bound tensor; 0 is valid; models with one row axis
  *  owns     borrows as bind      sync asynchronous      alloc none      threads as the queue

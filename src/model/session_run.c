@@ -106,14 +106,21 @@ static stoa_status check_rows(const stoa_session *session, uint32_t first, const
     return STOA_OK;
 }
 
-stoa_status stoa_session_check(stoa_session *session, stoa_error *err)
+static stoa_status take_failure(stoa_session *session, stoa_error *err)
 {
-    if (!session) return STOA_FAIL(err, STOA_EINVAL, "session check: session is NULL");
     if (atomic_load_explicit(&session->failed.state, memory_order_acquire) != FAILURE_FULL) return STOA_OK;
     const stoa_error error = session->failed.error;
     atomic_store_explicit(&session->failed.state, FAILURE_NONE, memory_order_release);
     if (err) *err = error;
     return error.status;
+}
+
+stoa_status stoa_session_check(stoa_session *session, stoa_error *err)
+{
+    if (!session) return STOA_FAIL(err, STOA_EINVAL, "session check: session is NULL");
+    STOA_TRY(take_failure(session, err));
+    const stoa_runtime_api *api = session->model->api;
+    return session->place.type != STOA_PLACE_HOST && STOA_RUNTIME_HAS(api, check) ? api->check(session->instance, err) : STOA_OK;
 }
 
 /* The queue gets there later: the bindings stay as they are until then. */
@@ -125,7 +132,7 @@ static stoa_status enqueue_on_host(stoa_session *session, const run_args *args, 
     return status;
 }
 
-/* Other devices are handed their work now, with the bindings' addresses in it. */
+/* Other devices are handed their work now, with the bindings' addresses in it. What it meets there is for a later check. */
 static stoa_status enqueue_on_device(stoa_session *session, const run_args *args, stoa_error *err)
 {
     generation *g = args->bindings;
@@ -133,7 +140,7 @@ static stoa_status enqueue_on_device(stoa_session *session, const run_args *args
         return session->model->api->run_counted(session->instance, g->staged, g->staged + session->input_values, args->count, args->rows,
                                                 err);
     run_rows(session, g, args->first, args->rows);
-    return stoa_session_check(session, err);
+    return take_failure(session, err);
 }
 
 static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_error *err)

@@ -50,6 +50,13 @@ void fake_warp_mma(bool tfloat32, float (*element)(uint32_t word, unsigned half)
 
 /* Threads of a block run in turn, but blocks of other streams run beside them. */
 static inline uint32_t atomicAdd(uint32_t *pointer, uint32_t value) { return __atomic_fetch_add(pointer, value, __ATOMIC_RELAXED); }
+static inline uint32_t atomicExch(uint32_t *pointer, uint32_t value) { return __atomic_exchange_n(pointer, value, __ATOMIC_RELEASE); }
+static inline uint32_t atomicCAS(uint32_t *pointer, uint32_t old, uint32_t value)
+{
+    __atomic_compare_exchange_n(pointer, &old, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    return old;
+}
+#define __threadfence_system() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 static inline void atomicMin(uint32_t *pointer, uint32_t value)
 {
     uint32_t old = __atomic_load_n(pointer, __ATOMIC_RELAXED);

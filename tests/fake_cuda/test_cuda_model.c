@@ -256,6 +256,57 @@ static void too_many_scattered_columns(void **state)
     stoa_model_destroy(model);
 }
 
+/* A row number beyond its axis is known when the queue has passed, and asking takes no call of the driver. */
+static void bad_rows_are_told_without_a_call(void **state)
+{
+    fixture *self = *state;
+    static onnx_builder builder;
+    const stoa_model_options options = {.struct_size = sizeof options, .runtime = "native"};
+    const stoa_place place = stoa_buffer_place(self->memory);
+    stoa_model *model;
+    stoa_session *session;
+    stoa_error err;
+    add_input(&builder, "x", ONNX_FLOAT, DIMS(1));
+    add_input(&builder, "next", ONNX_INT32, DIMS(-1));
+    add_node(&builder, "Gather", "x next", "y", (char *)NULL);
+    add_output(&builder, "y");
+    finish_model(&builder, 13);
+    OK(stoa_model_load_memory(builder.file.bytes, builder.file.size, &options, &model, NULL));
+    OK(stoa_session_create(model, self->queue, ROWS, NULL, &session, NULL));
+    const stoa_column x = stoa_column_over_const(self->event->x[0], STOA_FLOAT32, ROWS, 1, place);
+    const stoa_column y = stoa_column_over(self->event->y, STOA_FLOAT32, ROWS, 1, place);
+    int32_t *next = (int32_t *)(void *)self->event->x[1];
+    const stoa_column to = stoa_column_over_const(next, STOA_INT32, ROWS, 1, place);
+    OK(stoa_session_bind(session, "x", stoa_tensor_of(&x, 1), NULL));
+    OK(stoa_session_bind(session, "next", stoa_tensor_of(&to, 1), NULL));
+    OK(stoa_session_bind(session, "y", stoa_tensor_of(&y, 1), NULL));
+    for (int i = 0; i < ROWS; i++) next[i] = i % 10 == 7 ? ROWS + 100 : i;
+    OK(stoa_queue_wait(self->queue, NULL));
+    fake_cuda_hold(true);
+    OK(stoa_session_run(session, ROWS, &err));
+    OK(stoa_session_check(session, &err));
+    fake_cuda_hold(false);
+    OK(stoa_queue_wait(self->queue, NULL));
+    const unsigned calls = fake_cuda_calls(NULL);
+    assert_int_equal(stoa_session_check(session, &err), STOA_ERUNTIME);
+    assert_non_null(strstr(err.message, "row 600 of axis"));
+    assert_non_null(strstr(err.message, "which has 500 rows"));
+    OK(stoa_session_check(session, &err));
+    assert_int_equal(fake_cuda_calls(NULL), calls);
+    stoa_session_destroy(session);
+    for (unsigned nth = 0, live = 0; nth < 20; nth++) {
+        fake_cuda_fail(NULL, nth, CUDA_ERROR_LAUNCH_FAILED, false);
+        if (stoa_session_create(model, self->queue, ROWS, NULL, &session, NULL) == STOA_OK) stoa_session_destroy(session);
+        fake_cuda_fail(NULL, 0, CUDA_SUCCESS, false);
+        OK(stoa_queue_wait(self->queue, NULL));
+        OK(stoa_device_memory_trim(self->device, STOA_MEMORY_DEVICE, 0, NULL));
+        OK(stoa_device_memory_trim(self->device, STOA_MEMORY_PINNED, 0, NULL));
+        if (nth == 0) live = fake_cuda_live();
+        assert_int_equal(fake_cuda_live(), live);
+    }
+    stoa_model_destroy(model);
+}
+
 static stoa_status scenario(stoa_model *model, stoa_error *err)
 {
     stoa_device *device = NULL;
@@ -312,6 +363,7 @@ int main(void)
         CASE(weights_are_copied_once_a_device),
         CASE(heads_are_stored_in_place),
         CASE(too_many_scattered_columns),
+        CASE(bad_rows_are_told_without_a_call),
         CASE(faults_are_statuses_and_leak_nothing),
     };
     require_device();

@@ -190,6 +190,12 @@ static void begin_kept_at(native_instance *instance, uint32_t first)
     instance->first = first;
 }
 
+static stoa_status fail_row(const native_model *model, int64_t row, uint32_t axis, uint32_t rows, stoa_error *err)
+{
+    return STOA_FAIL(err, STOA_ERUNTIME, "row %lld of axis '%s' is asked for, which has %u rows", (long long)row, model->schema.axes[axis],
+                     rows);
+}
+
 static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
                        stoa_error *err)
 {
@@ -199,9 +205,7 @@ static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound 
     native_call call = {{inputs, outputs, instance->kept}, instance->workspace, first, rows, false, 0, 0};
     if (instance->on_device) return stoai_native_device_run(&instance->device, &call, NULL, err);
     for (uint32_t i = 0; i < model->plan.program_count && !call.failed; i++) model->kernels->run(&model->plan.programs[i], &call);
-    if (!call.failed) return STOA_OK;
-    return STOA_FAIL(err, STOA_ERUNTIME, "row %lld of axis '%s' is asked for, which has %u rows", (long long)call.bad_row,
-                     model->schema.axes[call.bad_axis], rows[call.bad_axis]);
+    return call.failed ? fail_row(model, call.bad_row, call.bad_axis, rows[call.bad_axis], err) : STOA_OK;
 }
 
 static stoa_status run_counted(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, const uint32_t *const *counts,
@@ -211,6 +215,14 @@ static stoa_status run_counted(void *handle, const stoa_bound *inputs, const sto
     begin_kept_at(instance, 0);
     const native_call call = {{inputs, outputs, instance->kept}, instance->workspace, 0, rows_max, false, 0, 0};
     return stoai_native_device_run(&instance->device, &call, counts, err);
+}
+
+static stoa_status check(void *handle, stoa_error *err)
+{
+    const native_instance *instance = handle;
+    native_bad_row found;
+    if (!instance->on_device || !stoai_native_device_bad_row(&instance->device, &found)) return STOA_OK;
+    return fail_row(instance->model, found.row, found.axis, found.rows, err);
 }
 
 static stoa_status emit_c(const void *handle, const char *name, stoa_text_sink sink, void *user, stoa_error *err)
@@ -236,4 +248,5 @@ const stoa_runtime_api stoai_native_api = {
     .run = run,
     .run_counted = run_counted,
     .emit_c = emit_c,
+    .check = check,
 };

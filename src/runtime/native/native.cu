@@ -88,13 +88,27 @@ STOA_DEVICE uint32_t rows_of(const native_device_args *args, uint32_t axis)
     return count && *count < args->rows[axis] ? *count : args->rows[axis];
 }
 
+/* The first thread that finds the place free has it; what the others would say is lost. */
+STEP_PART void report_row(native_bad_row *to, int64_t row, uint32_t axis, uint32_t rows)
+{
+    const uint32_t taken = *(volatile const uint32_t *)&to->taken;
+    if (*(volatile const uint32_t *)&to->claimed != taken || atomicCAS(&to->claimed, taken, taken + 1) != taken) return;
+    to->row = row;
+    to->axis = axis;
+    to->rows = rows;
+    __threadfence_system();
+    atomicExch(&to->full, taken + 1);
+}
+
 /* The row that the step's first operand names for `row`, those below 0 counted from the end; UINT32_MAX where there is none. */
 STOA_DEVICE uint32_t named_row(const place &p, const native_step *s, const native_device_args *args, uint32_t row)
 {
     const uint32_t ref = operand_ref(&s->in[0], 0);
     const int64_t given = s->in[0].type == NATIVE_I64 ? *p.cell<int64_t>(ref, row) : *p.cell<int32_t>(ref, row);
     const int64_t rows = rows_of(args, s->other), at = given < 0 ? given + rows : given;
-    return at >= 0 && at < rows ? args->first + (uint32_t)at : UINT32_MAX;
+    if (at >= 0 && at < rows) return args->first + (uint32_t)at;
+    report_row(args->bad_row, given, s->other, (uint32_t)rows);
+    return UINT32_MAX;
 }
 
 /* LOAD and GATHER. Zeros where there is no such row. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/native/native_device.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "runtime/native/fragments.h"
-#include "stoa/buffer.h"
 #include "stoa/memory.h"
 
 /* Rows of a tile: as many as leave room for two blocks on a multiprocessor, and as few as give each multiprocessor of a large GPU a
@@ -137,6 +137,25 @@ size_t stoai_native_device_tile_bytes(const native_plan *plan, const uint32_t *m
     return most;
 }
 
+static stoa_status make_bad_row(native_device *device, stoa_error *err)
+{
+    if (!device->plan->crosses_rows) return STOA_OK;
+    STOA_TRY(stoa_buffer_create(device->queue, STOA_MEMORY_PINNED, sizeof(native_bad_row), &device->bad_row, err));
+    memset(stoa_buffer_data(device->bad_row), 0, sizeof(native_bad_row));
+    return STOA_OK;
+}
+
+bool stoai_native_device_bad_row(const native_device *device, native_bad_row *found)
+{
+    native_bad_row *here = device->bad_row ? stoa_buffer_data(device->bad_row) : NULL;
+    if (!here) return false;
+    const uint32_t full = atomic_load_explicit((_Atomic uint32_t *)&here->full, memory_order_acquire);
+    if (full == here->taken) return false;
+    *found = *here;
+    atomic_store_explicit((_Atomic uint32_t *)&here->taken, full, memory_order_release);
+    return true;
+}
+
 stoa_status stoai_native_device_open(native_device *device, native_copies *copies, const graph_arena *arena, const native_plan *plan,
                                      stoa_queue *queue, stoa_error *err)
 {
@@ -144,10 +163,12 @@ stoa_status stoai_native_device_open(native_device *device, native_copies *copie
     device->arena = arena;
     device->queue = queue;
     device->plan = plan;
+    STOA_TRY(make_bad_row(device, err));
     pthread_mutex_lock(&copies->lock);
     const stoa_status status = find_copy(copies, arena, plan, queue, &device->copy, err);
     if (status == STOA_OK) device->copy->sessions++;
     pthread_mutex_unlock(&copies->lock);
+    if (status != STOA_OK) stoa_buffer_release(device->bad_row);
     return status;
 }
 
@@ -157,6 +178,7 @@ void stoai_native_device_close(native_device *device)
 {
     native_copies *copies = device->copies;
     native_copy *copy = device->copy;
+    stoa_buffer_release(device->bad_row);
     pthread_mutex_lock(&copies->lock);
     stoa_status status = stoa_queue_wait_event(device->queue, copy->passed, NULL);
     if (status == STOA_OK) status = stoa_event_record(copy->passed, device->queue, NULL);
@@ -234,6 +256,7 @@ stoa_status stoai_native_device_run(const native_device *device, const native_ca
     uint32_t spans = 0;
     memset(&args, 0, sizeof args);
     args.first = call->first;
+    args.bad_row = device->bad_row ? stoa_buffer_data(device->bad_row) : NULL;
     for (uint32_t i = 0; i < device->axis_count; i++) {
         args.rows[i] = call->rows[i];
         args.counts[i] = counts ? counts[i] : NULL;

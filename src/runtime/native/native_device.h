@@ -18,8 +18,18 @@ typedef struct native_span {
 #define NATIVE_SPANS_MAX 42u
 #define NATIVE_AXES_MAX 8u
 
+/* A row number beyond its axis, from a run on a GPU to the host: in pinned memory of the session, one at a time. Only one side writes each
+ * word: the device takes the place when all that was written there has been read, and says when it is full; the host reads it then. */
+typedef struct native_bad_row {
+    uint32_t claimed, full; /* by the device: how many so far */
+    uint32_t taken; /* by the host: how many it has read */
+    uint32_t axis, rows; /* which axis, and what the run had of its rows */
+    int64_t row;
+} native_bad_row;
+
 typedef struct native_device_args {
     const native_step *steps;
+    native_bad_row *bad_row; /* NULL: no step has row numbers */
     float *wide; /* tiles of blocks whose own memory is too small; NULL: it is not */
     const uint32_t *counts[NATIVE_AXES_MAX]; /* NULL: rows are known */
     uint32_t rows[NATIVE_AXES_MAX]; /* of each axis, at most */
@@ -37,6 +47,7 @@ typedef struct native_device_args {
 #include <pthread.h>
 
 #include "runtime/native/graph_arena.h"
+#include "stoa/buffer.h"
 
 /* The model's memory on the devices that it has sessions on. */
 typedef struct native_copies {
@@ -51,6 +62,7 @@ typedef struct native_device {
     stoa_queue *queue;
     const native_plan *plan;
     const graph_arena *arena;
+    stoa_buffer *bad_row; /* a native_bad_row; NULL: no step has row numbers */
     uint32_t values[NATIVE_SPACE_COUNT], axis_count;
 } native_device;
 
@@ -67,6 +79,9 @@ void stoai_native_device_close(native_device *device);
 /* Enqueues the programs; with `counts` the rows of axis i are min(call->rows[i], *counts[i]), read there.
  * Errors: ELIMIT the bound columns are more than NATIVE_SPANS_MAX groups of equally spaced ones; EDEVICE. */
 stoa_status stoai_native_device_run(const native_device *device, const native_call *call, const uint32_t *const *counts, stoa_error *err);
+
+/* Whether a run has met a row number beyond its axis, as far as is known without waiting; each is told once. */
+bool stoai_native_device_bad_row(const native_device *device, native_bad_row *found);
 #endif
 
 #endif

@@ -240,6 +240,7 @@ extern "C" const stoa_runtime_api stoai_torchscript_api = {sizeof(stoa_runtime_a
                                                            run,
                                                            run_allocations,
                                                            nullptr,
+                                                           nullptr,
                                                            nullptr};
 
 }  // namespace
