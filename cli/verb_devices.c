@@ -6,7 +6,7 @@
 #include "cli.h"
 #include "stoa/runtime.h"
 
-static const char *const backends[] = {"host", "cuda"};
+static const char *const backends[] = {"host", "cuda", "hip"};
 
 /* Built in or loaded as plugins on demand; one that cannot be found says where it was looked for. */
 static const char *const known_runtimes[][2] = {

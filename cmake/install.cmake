@@ -2,6 +2,7 @@
 # Headers, libraries, stoa-config.cmake and stoa.pc; both are tried from a staged prefix by tests/install.
 install(TARGETS stoa stoa_static EXPORT stoa-targets
     RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS stoa_hip LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(STOA_HAVE_CUDA)
     install(TARGETS stoa_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

@@ -183,5 +183,6 @@ bool stoa_place_accessible(stoa_place memory, stoa_place from)
 {
     if (is_host_memory(memory) && is_host_memory(from)) return true;
     if (memory.type == STOA_PLACE_CUDA_HOST && from.type == STOA_PLACE_CUDA) return true;
+    if (memory.type == STOAI_PLACE_ROCM_HOST && from.type == STOA_PLACE_ROCM) return true;
     return memory.type == from.type && memory.index == from.index;
 }

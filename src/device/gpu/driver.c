@@ -40,12 +40,26 @@ static const char *text_of(gpu_result result)
     return text ? text : "unknown error";
 }
 
-static bool find_symbols(void *library)
+static const char *const libraries[] = {GPU_LIBRARIES};
+#define LIBRARIES (sizeof libraries / sizeof *libraries)
+
+/* One that the process has already comes first: a second runtime beside the application's would know none of its streams. */
+static void *open_library(const char **name)
+{
+    void *library = NULL;
+    for (size_t i = 0; i < 2 * LIBRARIES && !library; i++) {
+        *name = libraries[i % LIBRARIES];
+        library = dlopen(*name, RTLD_NOW | RTLD_LOCAL | (i < LIBRARIES ? RTLD_NOLOAD : 0)); /* never closed: the driver has threads */
+    }
+    return library;
+}
+
+static bool find_symbols(void *library, const char *name)
 {
     for (size_t i = 0; i < GPU_SLOTS; i++) {
         void *symbol = dlsym(library, stoai_gpu_symbols[i]);
         if (!symbol) {
-            snprintf(loaded.reason, sizeof loaded.reason, "%s has no %s: the driver is too old", GPU_LIBRARIES, stoai_gpu_symbols[i]);
+            snprintf(loaded.reason, sizeof loaded.reason, "%s has no %s: the driver is too old", name, stoai_gpu_symbols[i]);
             return false;
         }
         memcpy((char *)&stoai_gpu + offsets[i], &symbol, sizeof symbol);
@@ -55,12 +69,13 @@ static bool find_symbols(void *library)
 
 static void load(void)
 {
-    void *library = dlopen(GPU_LIBRARIES, RTLD_NOW | RTLD_LOCAL); /* never closed: the driver has threads */
+    const char *name;
+    void *library = open_library(&name);
     if (!library) {
         snprintf(loaded.reason, sizeof loaded.reason, "no driver: %s", dlerror());
         return;
     }
-    if (!find_symbols(library)) return;
+    if (!find_symbols(library, name)) return;
     const gpu_result result = stoai_gpu.init(0);
     loaded.found = result == GPU_SUCCESS;
     loaded.native = (int32_t)result;

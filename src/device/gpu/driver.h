@@ -9,7 +9,11 @@
 
 #include <stdint.h>
 
+#if defined(STOA_GPU_HIP)
+#include "hip_api.h"
+#else
 #include "cuda_api.h"
+#endif
 #include "stoa/image.h"
 #include "stoa/status.h"
 

@@ -52,8 +52,7 @@ static stoa_status find_kernel(stoai_gpu_device *device, const stoa_kernel_image
     kernel->blocks = shape->blocks_per_unit ? shape->blocks_per_unit * (unsigned)units : 1;
     kernel->threads = shape->threads;
     device->kernel_count++;
-    STOA_TRY(
-        GPU_CALL(err, device, GPU_RELAXED, module_function, &kernel->function, device->modules[device->module_count - 1], symbol));
+    STOA_TRY(GPU_CALL(err, device, GPU_RELAXED, module_function, &kernel->function, device->modules[device->module_count - 1], symbol));
     if (!shape->shared_bytes_max) return STOA_OK;
     return stoai_gpu_allow_shared(device, kernel->function, shape->shared_bytes_max, err);
 }
@@ -61,11 +60,10 @@ static stoa_status find_kernel(stoai_gpu_device *device, const stoa_kernel_image
 static stoa_status load_image(stoai_gpu_device *device, const stoa_kernel_image *image, int units, stoa_error *err)
 {
     stoa_error inner = {0};
-    const stoa_status status =
-        GPU_CALL(&inner, device, GPU_RELAXED, module_load, &device->modules[device->module_count], image->data);
+    const stoa_status status = GPU_CALL(&inner, device, GPU_RELAXED, module_load, &device->modules[device->module_count], image->data);
     if (status != STOA_OK)
-        return stoa_error_set(err, status, inner.native, inner.where, "device '" GPU_NAME ":%u': kernel image '%s': %s", (unsigned)device->ordinal,
-                              image->name, inner.message);
+        return stoa_error_set(err, status, inner.native, inner.where, "device '" GPU_NAME ":%u': kernel image '%s': %s",
+                              (unsigned)device->ordinal, image->name, inner.message);
     device->module_count++;
     for (uint32_t i = 0; i < image->kernel_count; i++) STOA_TRY(find_kernel(device, image, image->kernels[i], units, err));
     return STOA_OK;
