@@ -62,11 +62,17 @@ static fake_stream *streams;
 static bool held;
 static unsigned waiters;
 
-static struct {
-    fake_stream *stream; /* NULL: nothing is captured */
+struct CUgraph_st {
     work *first, **last;
     unsigned nodes;
-} capture = {.last = &capture.first};
+};
+
+static struct {
+    fake_stream *stream; /* NULL: nothing is captured */
+    CUgraph graph;
+    CUstreamCaptureMode mode;
+    bool broken;
+} capture;
 
 /* All under the lock. */
 
@@ -85,8 +91,8 @@ static void append(work ***last, work *item)
 static void push(fake_stream *stream, work *item)
 {
     if (stream == capture.stream) {
-        append(&capture.last, item);
-        capture.nodes++;
+        append(&capture.graph->last, item);
+        capture.graph->nodes++;
         return;
     }
     append(&stream->last, item);
@@ -244,7 +250,7 @@ static CUresult enqueue(CUstream handle, work_kind kind, const work *what, size_
 bool fake_capture_is_active(void)
 {
     pthread_mutex_lock(&lock);
-    const bool active = capture.stream != NULL;
+    const bool active = capture.stream && capture.mode != CU_STREAM_CAPTURE_MODE_RELAXED;
     pthread_mutex_unlock(&lock);
     return active;
 }
@@ -275,40 +281,104 @@ void fake_cuda_hold(bool hold)
     pthread_mutex_unlock(&lock);
 }
 
-void fake_cuda_capture_begin(CUstream stream)
+/* ---- Graphs. They are the application's: what it calls is not counted and not traced. ---- */
+
+static CUgraph make_graph(void)
+{
+    CUgraph self = calloc(1, sizeof *self);
+    if (!self) abort();
+    self->last = &self->first;
+    return self;
+}
+
+/* Put copies of all its work where `push_copy` wants them. */
+static void copy_work(const struct CUgraph_st *graph, void (*push_copy)(void *target, work *item), void *target)
+{
+    for (const work *item = graph->first; item; item = item->next) {
+        work *copy = malloc(sizeof *copy);
+        if (!copy) abort();
+        *copy = *item;
+        push_copy(target, copy);
+    }
+}
+
+static void push_to_stream(void *target, work *item) { push(target, item); }
+static void push_to_graph(void *target, work *item) { append(&((CUgraph)target)->last, item); }
+
+CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
+{
+    CUgraph graph = make_graph();
+    pthread_mutex_lock(&lock);
+    const bool busy = capture.stream != NULL;
+    if (!busy) capture.stream = (fake_stream *)(void *)stream, capture.graph = graph, capture.mode = mode, capture.broken = false;
+    pthread_mutex_unlock(&lock);
+    if (!busy) return CUDA_SUCCESS;
+    fake_violation("a capture begins within another");
+    cuGraphDestroy(graph);
+    return CUDA_ERROR_ILLEGAL_STATE;
+}
+
+CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
 {
     pthread_mutex_lock(&lock);
-    while (capture.first) {
-        work *item = capture.first;
-        capture.first = item->next;
+    const bool mine = capture.stream == (fake_stream *)(void *)stream, broken = capture.broken;
+    *graph = mine ? capture.graph : NULL;
+    if (mine) capture.stream = NULL, capture.graph = NULL;
+    pthread_mutex_unlock(&lock);
+    if (!mine) return CUDA_ERROR_ILLEGAL_STATE;
+    if (!broken) return CUDA_SUCCESS;
+    cuGraphDestroy(*graph);
+    *graph = NULL;
+    return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+}
+
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned long long flags)
+{
+    CUgraph copy = make_graph();
+    (void)flags;
+    copy_work(graph, push_to_graph, copy);
+    *exec = (CUgraphExec)(void *)copy;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream)
+{
+    pthread_mutex_lock(&lock);
+    copy_work((CUgraph)(void *)exec, push_to_stream, stream);
+    pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphDestroy(CUgraph graph)
+{
+    while (graph->first) {
+        work *item = graph->first;
+        graph->first = item->next;
         free(item);
     }
-    capture.last = &capture.first;
-    capture.nodes = 0;
-    capture.stream = (fake_stream *)(void *)stream;
-    pthread_mutex_unlock(&lock);
+    free(graph);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuGraphExecDestroy(CUgraphExec exec) { return cuGraphDestroy((CUgraph)(void *)exec); }
+
+/* What a test captured last. */
+static CUgraph captured;
+
+void fake_cuda_capture_begin(CUstream stream)
+{
+    if (captured) cuGraphDestroy(captured);
+    captured = NULL;
+    if (cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL) != CUDA_SUCCESS) abort();
 }
 
 unsigned fake_cuda_capture_end(void)
 {
-    pthread_mutex_lock(&lock);
-    capture.stream = NULL;
-    const unsigned nodes = capture.nodes;
-    pthread_mutex_unlock(&lock);
-    return nodes;
+    CUstream stream = (CUstream)(void *)capture.stream;
+    return cuStreamEndCapture(stream, &captured) == CUDA_SUCCESS ? captured->nodes : 0;
 }
 
-void fake_cuda_replay(CUstream stream)
-{
-    pthread_mutex_lock(&lock);
-    for (const work *item = capture.first; item; item = item->next) {
-        work *copy = malloc(sizeof *copy);
-        if (!copy) abort();
-        *copy = *item;
-        push((fake_stream *)(void *)stream, copy);
-    }
-    pthread_mutex_unlock(&lock);
-}
+void fake_cuda_replay(CUstream stream) { cuGraphLaunch((CUgraphExec)(void *)captured, stream); }
 
 CUresult cuCtxSynchronize(void)
 {
@@ -357,10 +427,11 @@ CUresult cuStreamGetCtx(CUstream handle, CUcontext *context)
 static bool is_captured(const fake_stream *stream, const char *call)
 {
     pthread_mutex_lock(&lock);
-    const bool captured = stream == capture.stream;
+    const bool mine = stream == capture.stream;
+    if (mine) capture.broken = true;
     pthread_mutex_unlock(&lock);
-    if (captured) fake_violation("%s on a stream that is captured", call);
-    return captured;
+    if (mine) fake_violation("%s on a stream that is captured", call);
+    return mine;
 }
 
 CUresult cuStreamSynchronize(CUstream handle)
