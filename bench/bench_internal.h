@@ -46,6 +46,7 @@ void bench_clue(bench *run, const char *name);
 void bench_scout(bench *run, const char *name);
 void bench_device(bench *run, const char *name);
 void bench_device_copy(bench *run, const char *name);
+void bench_device_models(bench *run, const char *name);
 void bench_products(bench *run, const char *name);
 
 /* ---- Timing. ---- */

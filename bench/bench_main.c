@@ -32,6 +32,8 @@ static const struct {
     {"scout", bench_scout, true, "the L1-scouting job by stage, ns per crossing"},
     {"device", bench_device, false, "an empty kernel, and the algorithms' bandwidth against a plain copy, on --device"},
     {"device_copy", bench_device_copy, false, "columns of --device in place against read out, format, move back and run"},
+    {"device_models", bench_device_models, false,
+     "models by every runtime of --device, its rates, and the host (bench/device_nets.py makes the files)"},
     {"products", bench_products, true, "matrix products and convolution of the AOTInductor runtime"},
 };
 #define BENCHMARK_COUNT (sizeof benchmarks / sizeof *benchmarks)
@@ -44,7 +46,7 @@ static void help(void)
     for (size_t i = 0; i < BENCHMARK_COUNT; i++) printf("  %-18s %s\n", benchmarks[i].name, benchmarks[i].summary);
     puts("\noptions:\n"
          "  --out DIR   where the files go; made when missing\n"
-         "  --device D  host or cuda:N, of 'device' and 'device_copy' (host)\n"
+         "  --device D  host or cuda:N, of 'device', 'device_copy' and 'device_models' (host)\n"
          "  --json      print {\"results\": [{name, contender, n, median_ns, min_ns, ratio}]}; ns per call\n"
          "  --quick     few rounds and rows: to try, not to compare\n"
          "  --help      this text\n\n"

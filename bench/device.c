@@ -3,6 +3,7 @@
  * columns and back against a plain copy, all on the device that --device names. Results are the host's, bit for bit, or the benchmark fails.
  * Operations are enqueued many at a time and waited for once, as a job does. */
 #include "bench_internal.h"
+#include "device_kernels.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ static stoa_status compact(station *s)
                                stoa_buffer_data(s->rows),
                                s->capacity,
                                stoa_buffer_data(s->out),
-                               (uint32_t *)stoa_buffer_data(s->rows) + 2,
+                               (uint32_t *)stoa_buffer_data(s->rows) + 1,
                                stoa_buffer_data(s->scratch)};
     return stoa_algo_compact(s->queue, &args, NULL);
 }
@@ -65,17 +66,7 @@ static stoa_status sort(station *s)
     return stoa_algo_sort(s->queue, &args, NULL);
 }
 
-/* A gather of no rows: the count says so when the kernel looks. */
-static stoa_status nothing(station *s)
-{
-    const stoa_gather args = {stoa_buffer_data(s->in),
-                              stoa_buffer_data(s->out),
-                              4,
-                              stoa_buffer_data(s->in),
-                              (const uint32_t *)stoa_buffer_data(s->rows) + 1,
-                              s->capacity};
-    return stoa_algo_gather(s->queue, &args, NULL);
-}
+static stoa_status nothing(station *s) { return bench_enqueue_nothing(s->queue); }
 
 static stoa_status to_columns(station *s)
 { return stoa_soa_from_aos(s->queue, &s->head, stoa_buffer_data(s->records), sizeof(float) * COLUMNS, NULL); }
@@ -124,10 +115,11 @@ static stoa_status upload(station *s, stoa_buffer **buffer, const void *data, si
 /* `input`: capacity row numbers, then the records, the keys and the mask, in one block. */
 static stoa_status make(station *s, const char *device, uint32_t capacity, const uint32_t *input, stoa_error *err)
 {
-    const uint32_t rows[3] = {capacity, 0, 0};
+    const uint32_t rows[2] = {capacity, 0};
     const stoa_block block = {"records", &record_layout, capacity, 0, NULL};
     const uint32_t *records = input + capacity, *key = records + (size_t)COLUMNS * capacity;
     s->capacity = capacity;
+    STOA_TRY(bench_kernels_register(err));
     STOA_TRY(stoa_device_open(device, &s->device, err));
     STOA_TRY(stoa_queue_create(s->device, STOA_QUEUE_ASYNC, &s->queue, err));
     STOA_TRY(upload(s, &s->in, input, sizeof *input * capacity, err));
@@ -151,10 +143,10 @@ static void destroy(station *s)
     stoa_device_close(s->device);
 }
 
-/* All that an operation can have written, in host memory: three counts, `rows` results, records and columns. */
+/* All that an operation can have written, in host memory: two counts, `rows` results, records and columns. */
 static bool read_back(station *s, uint32_t rows, unsigned char *to)
 {
-    const size_t counts = 3 * sizeof(uint32_t), out = counts + sizeof(float) * s->capacity, records = sizeof(float) * COLUMNS * s->capacity;
+    const size_t counts = 2 * sizeof(uint32_t), out = counts + sizeof(float) * s->capacity, records = sizeof(float) * COLUMNS * s->capacity;
     return stoa_queue_copy(s->queue, to, stoa_buffer_data(s->rows), counts, NULL) == STOA_OK &&
            stoa_queue_copy(s->queue, to + counts, stoa_buffer_data(s->out), sizeof(float) * rows, NULL) == STOA_OK &&
            stoa_queue_copy(s->queue, to + out, stoa_buffer_data(s->records), records, NULL) == STOA_OK &&
@@ -165,7 +157,7 @@ static bool read_back(station *s, uint32_t rows, unsigned char *to)
 /* Each operation that the measured device has leaves the same bytes on both. */
 static bool agree(station *measured, station *reference, uint32_t selected)
 {
-    const size_t bytes = 3 * sizeof(uint32_t) + sizeof(float) * (1 + COLUMNS) * measured->capacity + stoa_collection_bytes(measured->soa);
+    const size_t bytes = 2 * sizeof(uint32_t) + sizeof(float) * (1 + COLUMNS) * measured->capacity + stoa_collection_bytes(measured->soa);
     unsigned char *a = bench_alloc(bytes), *b = bench_alloc(bytes);
     bool same = a && b;
     if (same) memset(a, 0, bytes), memset(b, 0, bytes);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/gpu-check: on the fake driver it goes through; a test that fails, is skipped for no known reason or is missing makes it fail, as
 do a missing device, a sanitizer's finding and a missing program that nothing works without."""
+import csv
 import json
 import os
 import pathlib
@@ -22,7 +23,7 @@ def check(name, good, text=""):
 
 def gpu_check(folder, *options, build=BUILD, fake=True, path=None, summary="summary"):
     """Its exit code, its steps by name, its output."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(FAKE_DRIVER) if fake else "", "PATH": path or os.environ["PATH"]}
+    environment = {**os.environ, "STOA_PACKAGES": str(SOURCE / "build/packages"), "LD_LIBRARY_PATH": str(FAKE_DRIVER) if fake else "", "PATH": path or os.environ["PATH"]}
     ran = subprocess.run([sys.executable, SOURCE / "tools/gpu-check", "--out", folder / "out", "--build", build, "--quick", *options],
                          capture_output=True, text=True, env=environment)
     found = json.loads((folder / f"out/{summary}.json").read_text())
@@ -77,10 +78,35 @@ def programs_are_needed(folder):
 
 def it_goes_through(folder):
     """All steps but configuring and compiling, which this build has behind it."""
-    code, steps, output = gpu_check(folder, "--steps", "machine,tests_gpu,bench,streams", "--tests", "^gpu_test_(queue|algo)$")
+    code, steps, output = gpu_check(folder, "--steps", "machine,tests_gpu,packages,bench,streams", "--tests", "^gpu_test_(queue|algo)$")
     check("goes through on the fake driver", code == 0 and steps["tests_gpu"]["text"] == "2 passed", output)
-    for name in ("machine.json", "summary.csv", "tests_gpu.xml", "streams.csv", "bench/device.csv", "bench/device_copy.csv"):
+    for name in ("machine.json", "summary.csv", "tests_gpu.xml", "streams.csv", "bench/device.csv", "bench/device_copy.csv",
+                 "bench/device_models.csv", "bench/device_sessions.csv", "bench/device_crossover.csv"):
         check(f"leaves {name}", (folder / "out" / name).exists(), output)
+    models_are_measured(folder / "out")
+
+
+def models_are_measured(out):
+    """Times mean nothing here; which contenders there are, and what they differ by, do. Who is left out has a reason in the log."""
+    with (out / "bench/device_models.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    log = (out / "bench.log").read_text()
+    native = {"native", "native_graph", "native_tfloat32", "native_bfloat16", "native_float16"}
+    wanted = {"hlt_high_purity": native, "scout_taus": native, "selector": native | {"torchscript"}}
+    for network, contenders in wanted.items():
+        found = {line["contender"]: line for line in lines if line["name"] == network}
+        check(f"{network}: contenders", contenders | {"empty_kernel", "copy", "fma_peak", "host_native"} <= found.keys(), str(found.keys()))
+        numbers = [float(found[name][key]) for name in contenders for key in ("median_ns", "of_roofline")]
+        check(f"{network}: times and rooflines", all(number > 0 for number in numbers), str(numbers))
+        errors = {name: float(found[name]["max_difference"]) for name in contenders}
+        good = all(errors[name] < 1e-6 for name in contenders & {"native", "native_graph", "torchscript"})
+        check(f"{network}: differences", good and 0 < errors["native_float16"] < errors["native_bfloat16"], str(errors))
+    for name in ("aoti", "torchscript_graph", "onnxruntime", "tensorrt"):
+        check(f"selector by {name} is left out with a reason", f"selector by {name} left out: " in log, log)
+    with (out / "bench/device_sessions.csv").open() as file:
+        queues = [(line["queue"], float(line["driver_bytes"])) for line in csv.DictReader(file) if (line["name"], line["contender"]) == ("selector", "native")]
+    check("weights go to a device with the first queue's session", [n for n, _ in queues] == ["1", "2", "3"] and
+          queues[0][1] > 0 and not any(taken for _, taken in queues[1:]), str(queues))
 
 
 def parts_go_on(folder):

@@ -4,6 +4,7 @@
 #include "fake_internal.h"
 
 #include "algo/algo.cu"
+#include "bench/bench.cu"
 #include "pipelines/pipelines.cu"
 #include "reco/reco.cu"
 #include "runtime/native/native.cu"
@@ -18,6 +19,7 @@ extern "C" const fake_kernel fake_kernels[] = {
 #include "stoa_cuda_native_kernels.def"
 #include "reco_cuda_kernels.def"
 #include "pipelines_cuda_kernels.def"
+#include "bench_cuda_kernels.def"
 #include "test_cuda_kernels.def"
 #undef KERNEL
     {nullptr, 0, nullptr}};

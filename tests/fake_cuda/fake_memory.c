@@ -185,5 +185,9 @@ CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes)
     FAKE_ENTER(cuMemGetInfo_v2, FAKE_CURRENT | FAKE_LOSSLESS);
     *total_bytes = (size_t)16 << 30;
     *free_bytes = (size_t)15 << 30;
+    pthread_mutex_lock(&lock);
+    for (const block *b = blocks; b; b = b->next)
+        if (b->place == FAKE_DEVICE && b->ordinal == fake_current()->ordinal) *free_bytes -= b->bytes;
+    pthread_mutex_unlock(&lock);
     return CUDA_SUCCESS;
 }

@@ -128,7 +128,11 @@ at::Tensor &copy(at::Tensor &to, const at::Tensor &from, bool)
 at::Tensor copy_and_resize(const at::Tensor &from, const at::Tensor &to)
 {
     at::Tensor target = to;
-    TORCH_CHECK(from.sizes() == to.sizes(), "a result of another shape");
+    if (from.sizes() != to.sizes()) {
+        auto *changed = target.unsafeGetTensorImpl();
+        changed->set_storage_keep_dtype(empty(from.sizes(), to.scalar_type(), {}, {}, {}, {}).storage());
+        changed->set_sizes_contiguous(from.sizes());
+    }
     return copy(target, from, false);
 }
 
