@@ -7,9 +7,13 @@
 
 #include "binding.h"
 
+/* In the order of stoa_precision. */
+static const char *const precisions[] = {"float32", "tfloat32", "bfloat16", "float16"};
+
 typedef struct run_options {
-    const char *in, *columns, *out, *runtime, *signature, *device, *isa;
+    const char *in, *columns, *out, *runtime, *signature, *device, *isa, *precision_name;
     uint32_t batch, repeat;
+    int precision;
     bool allow_copies, json;
 } run_options;
 
@@ -32,6 +36,7 @@ static stoa_status load(const run_options *options, const char *path, run_state 
     model_options.runtime = options->runtime;
     model_options.signature = options->signature;
     model_options.isa = options->isa;
+    model_options.precision = (uint32_t)options->precision;
     STOA_TRY(stoa_model_load(path, &model_options, &state->model, err));
     STOA_TRY(reco_table_read(options->in, &state->in, err));
     const stoa_schema *schema = stoa_model_schema(state->model);
@@ -114,13 +119,13 @@ static int report(const run_options *options, run_state *state)
     const double median_us = (t[options->repeat / 2] + t[(options->repeat - 1) / 2]) / 2;
     const uint32_t rows = state->binding.rows;
     if (options->json)
-        return cli_json(json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:f, s:f, s:I}", "runtime", stoa_model_runtime(state->model),
-                                  "device", options->device, "rows", (json_int_t)rows, "inputs", describe_inputs(state), "outputs",
-                                  cli_json_tensors(schema->outputs, schema->output_count), "copies",
-                                  cli_json_copies(state->stats.copy_calls, state->stats.copy_bytes), "transfers",
-                                  cli_json_copies(state->mirror.copy_calls, state->mirror.copy_bytes), "allocations_in_run",
-                                  (json_int_t)state->allocations, "median_us", median_us, "min_us", min_us, "repeat",
-                                  (json_int_t)options->repeat));
+        return cli_json(
+            json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:f, s:f, s:I}", "runtime", stoa_model_runtime(state->model),
+                      "precision", options->precision_name, "device", options->device, "rows", (json_int_t)rows, "inputs",
+                      describe_inputs(state), "outputs", cli_json_tensors(schema->outputs, schema->output_count), "copies",
+                      cli_json_copies(state->stats.copy_calls, state->stats.copy_bytes), "transfers",
+                      cli_json_copies(state->mirror.copy_calls, state->mirror.copy_bytes), "allocations_in_run",
+                      (json_int_t)state->allocations, "median_us", median_us, "min_us", min_us, "repeat", (json_int_t)options->repeat));
     printf("%u rows on %s by %s: median %.3f us, min %.3f us", rows, options->device, stoa_model_runtime(state->model), median_us, min_us);
     if (rows) printf(" (%.2f ns a row)", 1e3 * median_us / rows);
     printf("\ncopies %llu (%llu bytes), allocations in run %llu\n", (unsigned long long)state->stats.copy_calls,
@@ -147,7 +152,7 @@ static void state_deinit(run_state *state)
 
 int verb_run(int argc, char **argv)
 {
-    run_options o = {.runtime = "auto", .device = "host", .repeat = 1};
+    run_options o = {.runtime = "auto", .device = "host", .precision_name = precisions[0], .repeat = 1};
     const cli_option options[] = {
         {"in", CLI_TEXT, &o.in, "FILE", "table: .csv, .npy, .npz, .h5 (needed)"},
         {"columns", CLI_TEXT, &o.columns, "a,b,..", "columns in the model's order (the file's, without 'event')"},
@@ -156,6 +161,8 @@ int verb_run(int argc, char **argv)
         {"signature", CLI_TEXT, &o.signature, "TEXT", CLI_SIGNATURE_HELP},
         {"device", CLI_TEXT, &o.device, "D", "host or cuda:N (host)"},
         {"isa", CLI_TEXT, &o.isa, "NAME", "native on host: baseline, avx2, avx512 (the best there is)"},
+        {"precision", CLI_TEXT, &o.precision_name, "NAME",
+         "native on cuda: float32, or tensor cores by tfloat32, bfloat16, float16 (float32)"},
         {"batch", CLI_COUNT, &o.batch, "B", "rows in one call (all)"},
         {"allow-copies", CLI_FLAG, &o.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
         {"repeat", CLI_COUNT, &o.repeat, "R", "passes over the file, for the times (1)"},
@@ -168,7 +175,8 @@ int verb_run(int argc, char **argv)
                    "inputs each takes the array of its name (.npz, .h5), or columns NAME_0, NAME_1 ...",
                    "stoa run model.onnx --in tracks.csv --columns pt,eta,phi --out scores.csv --repeat 100", options);
     int first;
-    const int code = cli_parse(&syntax, argc, argv, &first);
+    int code = cli_parse(&syntax, argc, argv, &first);
+    if (code == CLI_CONTINUE) code = cli_choose("run", "precision", o.precision_name, precisions, 4, &o.precision);
     if (code != CLI_CONTINUE) return code;
     if (!o.in) return cli_usage("run", "no --in FILE given");
     if (o.repeat < 1) return cli_usage("run", "--repeat: 0 given, at least 1 needed");
