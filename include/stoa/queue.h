@@ -46,7 +46,7 @@ typedef struct stoa_kernel {
     uint32_t shared_bytes;          /**< memory that each block of STOA_KERNEL_TILES gets, at most STOA_KERNEL_SHARED_MAX_BYTES */
     uint32_t blocks_max;            /**< no more blocks than this; 0: as many as fill the device */
 } stoa_kernel;
-#define STOA_KERNEL_ARGS_MAX_BYTES 1024
+#define STOA_KERNEL_ARGS_MAX_BYTES 3968 /**< of the 4 KiB that every CUDA takes; a host queue copies what there is */
 #define STOA_KERNEL_SHARED_MAX_BYTES (96 << 10) /**< every GPU since 2020 has it */
 
 /** Make a queue on a device.

@@ -336,7 +336,7 @@ static void argument_errors_name_both_values(void **state)
     stoa_kernel kernel = {sizeof kernel, STOA_KERNEL_ARGS_MAX_BYTES + 1, "test_too_big", plain, 0, 0};
     assert_int_equal(stoa_queue_launch(queue, &kernel, &byte, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "test_too_big"));
-    assert_non_null(strstr(err.message, "1025"));
+    assert_non_null(strstr(err.message, "3969 bytes of arguments, at most 3968"));
     kernel.args_bytes = 8;
     assert_int_equal(stoa_queue_launch(queue, &kernel, NULL, &err), STOA_EINVAL);
     kernel.struct_size = 0;

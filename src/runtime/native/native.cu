@@ -71,14 +71,13 @@ STORED(i64, int64_t)
 
 /* The part of a span that a step loads or stores: its values [begin, begin + count), which are the step's from `at` on. */
 struct part {
-    char *data;
     native_span span;
     uint32_t begin, count, at;
 
     __device__ char *address(uint32_t i, uint32_t row) const
     {
         const int64_t element = (int64_t)row * span.row_stride + (int64_t)(begin + i) * span.step;
-        return data + element * span.bytes;
+        return (char *)span.data + element * span.bytes;
     }
 };
 
@@ -189,15 +188,15 @@ STOA_DEVICE void move_part(const place &p, const native_step *s, const native_de
 }
 
 /* The step's values [first_value, first_value + count) of its space lie in one span or several. */
-STOA_DEVICE void step_columns(const place &p, const native_step *s, const native_device_args *args, stoa_grid grid)
+STOA_DEVICE void step_columns(const place &p, const native_step *s, const native_device_args *args, const native_span *span, stoa_grid grid)
 {
     const uint32_t end = s->first_value + s->count;
     uint32_t value = 0;
     for (uint32_t i = s->space ? args->span_end[s->space - 1] : 0; i < args->span_end[s->space] && value < end; i++) {
-        const uint32_t next = value + args->span[i].count;
+        const uint32_t next = value + span[i].count;
         if (next > s->first_value) {
             const uint32_t from = value < s->first_value ? s->first_value : value, to = next < end ? next : end;
-            const part columns = {(char *)args->data[i], args->span[i], from - value, to - from, from - s->first_value};
+            const part columns = {span[i], from - value, to - from, from - s->first_value};
             move_part(p, s, args, columns, grid);
         }
         value = next;
@@ -397,13 +396,13 @@ STOA_DEVICE void step_groups(const place &p, const native_step *s, stoa_grid gri
 
 /* ---- a run --------------------------------------------------------------------------------------------------------------- */
 
-STOA_DEVICE void run_step(const place &p, const native_step *s, const native_device_args *args, stoa_grid grid)
+STOA_DEVICE void run_step(const place &p, const native_step *s, const native_device_args *args, const native_span *span, stoa_grid grid)
 {
     switch (s->kind) {
     case NATIVE_STEP_LOAD:
     case NATIVE_STEP_STORE:
     case NATIVE_STEP_GATHER:
-    case NATIVE_STEP_SCATTER: step_columns(p, s, args, grid); break;
+    case NATIVE_STEP_SCATTER: step_columns(p, s, args, span, grid); break;
     case NATIVE_STEP_GEMM: step_gemm(p, s, grid); break;
     case NATIVE_STEP_MAP: step_map(p, s, grid); break;
     case NATIVE_STEP_CAST: step_cast(p, s, grid); break;
@@ -442,7 +441,12 @@ STOA_DEVICE void finish_step(const native_step *s, bool last)
     STOA_BARRIER();
 }
 
-STOA_DEVICE void run_tiles(float *base, bool shared, const native_device_args *args, stoa_grid grid)
+STOA_DEVICE float *in_block() { return reinterpret_cast<float *>(STOA_BLOCK_MEMORY()); }
+
+STOA_DEVICE float *in_workspace(const native_device_args *args, stoa_grid grid)
+{ return args->wide + (size_t)grid.block * args->ref_count * args->pitch; }
+
+STOA_DEVICE void run_tiles(float *base, bool shared, const native_device_args *args, const native_span *span, stoa_grid grid)
 {
     const uint32_t rows = rows_of(args, args->axis), tile_rows = 1u << args->tile_shift;
     if (grid.block * tile_rows < rows) prefetch_program(args, grid);
@@ -450,7 +454,7 @@ STOA_DEVICE void run_tiles(float *base, bool shared, const native_device_args *a
         const uint32_t left = rows - done;
         const place p = {base, args->pitch, args->tile_shift, args->first + done, left < tile_rows ? left : tile_rows, shared};
         for (uint32_t i = 0; i < args->step_count; i++) {
-            run_step(p, args->steps + i, args, grid);
+            run_step(p, args->steps + i, args, span, grid);
             finish_step(args->steps + i, i + 1 == args->step_count);
         }
     }
@@ -458,8 +462,10 @@ STOA_DEVICE void run_tiles(float *base, bool shared, const native_device_args *a
 
 }  // namespace
 
-/* Two kernels, so that the compiler knows which memory the tiles are in. */
-STOA_KERNEL_TILES(stoai_native_tiles, native_device_args) { run_tiles(reinterpret_cast<float *>(STOA_BLOCK_MEMORY()), true, args, grid); }
+/* Two kernels, so that the compiler knows which memory the tiles are in, and one for either with columns of many spans. */
+STOA_KERNEL_TILES(stoai_native_tiles, native_few_spans) { run_tiles(in_block(), true, &args->args, args->span, grid); }
 
-STOA_KERNEL_TILES(stoai_native_wide, native_device_args)
-{ run_tiles(args->wide + (size_t)grid.block * args->ref_count * args->pitch, false, args, grid); }
+STOA_KERNEL_TILES(stoai_native_wide, native_few_spans) { run_tiles(in_workspace(&args->args, grid), false, &args->args, args->span, grid); }
+
+STOA_KERNEL_TILES(stoai_native_many, native_many_spans)
+{ run_tiles(args->args.wide ? in_workspace(&args->args, grid) : in_block(), false, &args->args, args->span, grid); }

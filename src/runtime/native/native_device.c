@@ -2,6 +2,7 @@
 #include "runtime/native/native_device.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "runtime/native/fragments.h"
@@ -11,7 +12,8 @@
  * tile. Tiles in plain memory keep the weights' traffic low. */
 enum { SHIFT_LEAST = 5, SHIFT_MOST = 7, SHIFT_WIDE = 6, WIDE_BLOCKS = 256, FEW_TILES = 128 };
 
-_Static_assert(sizeof(native_device_args) <= STOA_KERNEL_ARGS_MAX_BYTES, "spans fit into a launch");
+_Static_assert(sizeof(native_many_spans) <= STOA_KERNEL_ARGS_MAX_BYTES, "spans fit into a launch");
+_Static_assert(offsetof(native_many_spans, span) == offsetof(native_few_spans, span), "few spans begin many");
 
 /* A model's arena on one device. */
 typedef struct native_copy {
@@ -196,22 +198,22 @@ void stoai_native_device_close(native_device *device)
 /* ---- a run --------------------------------------------------------------------------------------------------------------- */
 
 /* Whether `b` is the next value of the span; the second one tells the step. */
-static bool continues(native_span *span, const void *data, const stoa_bound *b)
+static bool continues(native_span *span, const stoa_bound *b)
 {
-    const int64_t apart = (int64_t)((uintptr_t)b->data - (uintptr_t)data);
+    const int64_t apart = (int64_t)((uintptr_t)b->data - (uintptr_t)span->data);
     if (span->dtype != b->dtype || span->row_stride != b->row_stride || span->count == UINT16_MAX || apart % span->bytes != 0) return false;
     const int64_t step = apart / span->bytes / span->count;
     if (span->count == 1 && step == (int32_t)step) span->step = (int32_t)step;
     return span->step * (int64_t)span->bytes * span->count == apart;
 }
 
-static stoa_status add_spans(native_device_args *args, const stoa_bound *bound, uint32_t count, uint32_t *spans, stoa_error *err)
+static stoa_status add_spans(native_span *span, const stoa_bound *bound, uint32_t count, uint32_t *spans, stoa_error *err)
 {
     const uint32_t begin = *spans;
     for (uint32_t i = 0; i < count; i++) {
         const stoa_bound *b = &bound[i];
-        if (*spans > begin && continues(&args->span[*spans - 1], args->data[*spans - 1], b)) {
-            args->span[*spans - 1].count++;
+        if (*spans > begin && continues(&span[*spans - 1], b)) {
+            span[*spans - 1].count++;
             continue;
         }
         if (*spans == NATIVE_SPANS_MAX)
@@ -219,25 +221,29 @@ static stoa_status add_spans(native_device_args *args, const stoa_bound *bound, 
                              i, count, *spans + 1, NATIVE_SPANS_MAX);
         if (b->row_stride != (int32_t)b->row_stride)
             return STOA_FAIL(err, STOA_ELIMIT, "session run on a GPU: row stride %lld, at most %d", (long long)b->row_stride, INT32_MAX);
-        args->data[*spans] = b->data;
-        args->span[(*spans)++] = (native_span){.row_stride = (int32_t)b->row_stride,
-                                               .count = 1,
-                                               .dtype = (uint8_t)b->dtype,
-                                               .bytes = (uint8_t)stoa_dtype_bytes((stoa_dtype)b->dtype)};
+        span[(*spans)++] = (native_span){.data = b->data,
+                                         .row_stride = (int32_t)b->row_stride,
+                                         .count = 1,
+                                         .dtype = (uint8_t)b->dtype,
+                                         .bytes = (uint8_t)stoa_dtype_bytes((stoa_dtype)b->dtype)};
     }
     return STOA_OK;
 }
 
-static stoa_status launch(const native_device *device, const native_program *program, native_device_args *args, void *workspace,
+static stoa_status launch(const native_device *device, const native_program *program, native_many_spans *spans, void *workspace,
                           stoa_error *err)
 {
+    native_device_args *args = &spans->args;
+    const bool many = args->span_end[NATIVE_SPACE_COUNT - 1] > NATIVE_SPANS_FEW;
     const uint32_t rows = args->rows[program->axis];
     const launch_shape shape = shape_of(program, rows);
     if (rows == 0) return STOA_OK;
     const char *base = stoa_buffer_data(device->copy->buffer);
     const stoa_kernel kernel = {.struct_size = sizeof kernel,
-                                .args_bytes = sizeof *args,
-                                .name = shape.wide ? "stoai_native_wide" : "stoai_native_tiles",
+                                .args_bytes = many ? sizeof(native_many_spans) : sizeof(native_few_spans),
+                                .name = many         ? "stoai_native_many"
+                                        : shape.wide ? "stoai_native_wide"
+                                                     : "stoai_native_tiles",
                                 .shared_bytes = shape.wide ? 0 : (uint32_t)tile_bytes(program, shape.shift),
                                 .blocks_max = shape.blocks_max};
     args->steps = (const native_step *)(const void *)(base + stoai_arena_packed_at(device->arena, program->steps));
@@ -247,25 +253,27 @@ static stoa_status launch(const native_device *device, const native_program *pro
     args->ref_count = program->ref_count;
     args->tile_shift = shape.shift;
     args->pitch = pitch_of(program, shape.shift);
-    return stoa_queue_launch(device->queue, &kernel, args, err);
+    return stoa_queue_launch(device->queue, &kernel, spans, err);
 }
 
 stoa_status stoai_native_device_run(const native_device *device, const native_call *call, const uint32_t *const *counts, stoa_error *err)
 {
-    native_device_args args;
-    uint32_t spans = 0;
-    memset(&args, 0, sizeof args);
-    args.first = call->first;
-    args.bad_row = device->bad_row ? stoa_buffer_data(device->bad_row) : NULL;
+    native_many_spans spans;
+    native_device_args *args = &spans.args;
+    uint32_t count = 0;
+    memset(&spans, 0, sizeof(native_few_spans));
+    args->first = call->first;
+    args->bad_row = device->bad_row ? stoa_buffer_data(device->bad_row) : NULL;
     for (uint32_t i = 0; i < device->axis_count; i++) {
-        args.rows[i] = call->rows[i];
-        args.counts[i] = counts ? counts[i] : NULL;
+        args->rows[i] = call->rows[i];
+        args->counts[i] = counts ? counts[i] : NULL;
     }
     for (int space = 0; space < NATIVE_SPACE_COUNT; space++) {
-        STOA_TRY(add_spans(&args, call->bounds[space], device->values[space], &spans, err));
-        args.span_end[space] = spans;
+        STOA_TRY(add_spans(spans.span, call->bounds[space], device->values[space], &count, err));
+        args->span_end[space] = count;
     }
+    if (count > NATIVE_SPANS_FEW) memset(spans.span + count, 0, (NATIVE_SPANS_MAX - count) * sizeof *spans.span);
     for (uint32_t i = 0; i < device->plan->program_count; i++)
-        STOA_TRY(launch(device, &device->plan->programs[i], &args, call->workspace, err));
+        STOA_TRY(launch(device, &device->plan->programs[i], &spans, call->workspace, err));
     return STOA_OK;
 }

@@ -11,11 +11,12 @@
 /* Bound values that lie equally far apart, as the columns of an SoA block do: value k of row r is element k * step + r * row_stride
  * of `data`. */
 typedef struct native_span {
+    void *data;
     int32_t step, row_stride;
     uint16_t count;
     uint8_t dtype, bytes;
+    uint32_t reserved;
 } native_span;
-#define NATIVE_SPANS_MAX 42u
 #define NATIVE_AXES_MAX 8u
 
 /* A row number beyond its axis, from a run on a GPU to the host: in pinned memory of the session, one at a time. Only one side writes each
@@ -39,9 +40,20 @@ typedef struct native_device_args {
     uint32_t pitch; /* floats from a column of a tile to the next */
     uint32_t first;
     uint32_t span_end[NATIVE_SPACE_COUNT]; /* the spans of one space behind those of the other */
-    void *data[NATIVE_SPANS_MAX];
-    native_span span[NATIVE_SPANS_MAX];
 } native_device_args;
+
+/* What a launch carries. A driver copies the arguments of a compiled kernel whole, so most models, whose columns are few spans, have
+ * kernels with 1 KiB of them; `few` is how `many` begins. */
+#define NATIVE_SPANS_FEW 36u
+#define NATIVE_SPANS_MAX 158u
+typedef struct native_few_spans {
+    native_device_args args;
+    native_span span[NATIVE_SPANS_FEW];
+} native_few_spans;
+typedef struct native_many_spans {
+    native_device_args args;
+    native_span span[NATIVE_SPANS_MAX];
+} native_many_spans;
 
 #ifndef __CUDACC__
 #include <pthread.h>
