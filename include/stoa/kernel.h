@@ -44,6 +44,11 @@ enum { STOA_SHAPE_MAP(STOA_SHAPE_THREADS_) };
 #define STOA_ATOMIC_MIN(pointer, value) atomicMin((pointer), (value))
 #define STOA_ATOMIC_MAX(pointer, value) atomicMax((pointer), (value))
 #define STOA_ALONE 0
+/* Threads that go in step, and a value of the one `distance` before in the same warp: every thread of the warp must ask. */
+#ifndef STOA_WARP_THREADS
+#define STOA_WARP_THREADS 32u
+#define STOA_SHUFFLE_UP(value, distance) __shfl_up_sync(0xFFFFFFFFu, (value), (distance))
+#endif
 #ifndef STOA_BLOCK_MEMORY
 extern "C" __shared__ __align__(16) unsigned char stoa_block_memory[];
 #define STOA_BLOCK_MEMORY() stoa_block_memory
@@ -83,17 +88,17 @@ extern "C" __shared__ __align__(16) unsigned char stoa_block_memory[];
 STOA_DEVICE uint32_t stoa_block_scan(stoa_grid grid, uint32_t value, uint32_t *total)
 {
 #if defined(__CUDACC__)
-    STOA_SHARED uint32_t warp_sum[STOA_BLOCK_THREADS_MAX / 32];
-    const uint32_t lane = grid.index % 32, warp = grid.index / 32;
+    STOA_SHARED uint32_t warp_sum[STOA_BLOCK_THREADS_MAX / 32]; /* none is narrower */
+    const uint32_t lane = grid.index % STOA_WARP_THREADS, warp = grid.index / STOA_WARP_THREADS;
     uint32_t sum = value, before = 0, all = 0;
-    for (uint32_t distance = 1; distance < 32; distance *= 2) {
-        const uint32_t below = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
+    for (uint32_t distance = 1; distance < STOA_WARP_THREADS; distance *= 2) {
+        const uint32_t below = STOA_SHUFFLE_UP(sum, distance);
         if (lane >= distance) sum += below;
     }
     STOA_BARRIER(); /* all have read the sums of the call before */
-    if (lane == 31) warp_sum[warp] = sum;
+    if (lane == STOA_WARP_THREADS - 1) warp_sum[warp] = sum;
     STOA_BARRIER();
-    for (uint32_t w = 0; w < grid.size / 32; w++) {
+    for (uint32_t w = 0; w < grid.size / STOA_WARP_THREADS; w++) {
         before += w < warp ? warp_sum[w] : 0;
         all += warp_sum[w];
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs a launch. The threads of a grid kernel know nothing of each other and run one after the other. Those of block and tile kernels
  * are fibers that give way at barriers of the block and at what a warp does together: in turn, so that a result that needs a missing barrier is wrong every time, in
- * ascending and in descending order on alternate turns. A block has at most 64 threads here, whatever was asked for: two warps are
+ * ascending and in descending order on alternate turns. A block has at most two warps here, whatever was asked for: they are
  * enough for everything that can go wrong between warps. */
 #include "fake_device.h"
 #include "fake_internal.h"
@@ -22,7 +22,7 @@ thread_local fake_index threadIdx, blockIdx, blockDim, gridDim;
 namespace
 {
 
-constexpr unsigned warp_threads = 32, block_threads_max = 64;
+constexpr unsigned warp_threads = FAKE_WARP_THREADS, block_threads_max = 2 * warp_threads;
 constexpr size_t stack_bytes = 256 * 1024;
 
 enum class stop { warp, block, end }; // what a thread waits for

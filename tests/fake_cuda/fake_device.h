@@ -30,8 +30,9 @@ void fake_warp_mma(bool tfloat32, float (*element)(uint32_t word, unsigned half)
 }
 
 #define __syncthreads() fake_barrier()
+#define STOA_WARP_THREADS FAKE_WARP_THREADS
 #define STOA_BLOCK_MEMORY() fake_block_memory()
-#define __shfl_up_sync(mask, value, distance) fake_shuffle_up((value), (distance))
+#define STOA_SHUFFLE_UP(value, distance) fake_shuffle_up((value), (distance))
 #define __ffsll(value) __builtin_ffsll(value)
 
 /* The tensor cores' part (device_mma.h). */

@@ -8,7 +8,6 @@
 #include "fake_internal.h"
 
 #define CONTEXTS_DEEP 16
-#define FATBIN_MAGIC 0xBA55ED50u
 
 static const char *const names[] = {
 #define DRIVER(slot, symbol) #symbol,
@@ -102,6 +101,24 @@ CUresult fake_enter(fake_symbol symbol, unsigned rules)
 }
 
 CUcontext fake_current(void) { return depth ? stack[depth - 1] : NULL; }
+
+void fake_contexts_begin(void)
+{
+    pthread_mutex_lock(&lock);
+    for (int d = 0; d < fake_device_count(); d++) {
+        primary[d].ordinal = d;
+        primary[d].retained++;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+CUresult fake_replace_current(int ordinal)
+{
+    if (ordinal < 0 || ordinal >= fake_device_count()) return CUDA_ERROR_INVALID_DEVICE;
+    if (depth == 0) depth = 1;
+    stack[depth - 1] = &primary[ordinal];
+    return CUDA_SUCCESS;
+}
 
 bool fake_is_relaxed(void) { return mode == CU_STREAM_CAPTURE_MODE_RELAXED; }
 
@@ -278,7 +295,7 @@ CUresult cuModuleLoadData(CUmodule *module, const void *image)
     FAKE_ENTER(cuModuleLoadData, FAKE_CURRENT | FAKE_UNSAFE | FAKE_LOSSLESS);
     uint32_t magic;
     memcpy(&magic, image, sizeof magic);
-    if (magic != FATBIN_MAGIC) return CUDA_ERROR_INVALID_IMAGE;
+    if (magic != FAKE_IMAGE_MAGIC) return CUDA_ERROR_INVALID_IMAGE;
     *module = calloc(1, sizeof **module);
     if (!*module) return CUDA_ERROR_OUT_OF_MEMORY;
     (*module)->context = fake_current();

@@ -14,6 +14,7 @@ extern "C" {
 
 #define FAKE_DEVICES_MAX 8
 #define FAKE_ARGS_MAX 4096
+#define FAKE_IMAGE_MAGIC 0xBA55ED50u /* how nvcc's fat binaries begin */
 
 typedef struct fake_kernel {
     const char *symbol;
@@ -65,6 +66,9 @@ CUresult fake_enter(fake_symbol symbol, unsigned rules);
     } while (0)
 
 CUcontext fake_current(void);
+/** For an interface without contexts (fake_hip.c): all devices are there from the start, and a thread has one of them. */
+void fake_contexts_begin(void);
+CUresult fake_replace_current(int ordinal);
 static inline CUresult fake_failure(CUcontext context) { return (CUresult)__atomic_load_n(&context->failed, __ATOMIC_ACQUIRE); }
 int fake_device_count(void);
 void fake_violation(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -18,14 +18,30 @@ static inline const char *device_under_test(void)
 
 static inline bool device_is_host(void) { return strncmp(device_under_test(), "host", 4) == 0; }
 
+/* Its back end, and another device of that: "cuda", "cuda:1". Static storage of the thread. */
+static inline const char *backend_under_test(void)
+{
+    static _Thread_local char name[16];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(device_under_test(), ":"), device_under_test());
+    return name;
+}
+
+static inline const char *device_beside(unsigned ordinal)
+{
+    static _Thread_local char name[32];
+    snprintf(name, sizeof name, "%s:%u", backend_under_test(), ordinal);
+    return name;
+}
+
 /* Call before cmocka runs: registers the kernels of the tests, and ends the program with CTest's code for "skipped" when the
  * device is not there. */
 static inline void require_device(void)
 {
     stoa_error err;
 #ifdef STOA_TEST_CUDA
-    extern const stoa_kernel_image test_cuda_image;
+    extern const stoa_kernel_image test_cuda_image, fake_hip_image;
     if (stoa_kernel_image_register(&test_cuda_image, &err) != STOA_OK) abort();
+    if (getenv("STOA_TEST_FAKE_HIP") && stoa_kernel_image_register(&fake_hip_image, &err) != STOA_OK) abort();
 #endif
     stoa_device *device;
     if (stoa_device_open(device_under_test(), &device, &err) == STOA_OK) {

@@ -355,7 +355,9 @@ static void the_device_describes_itself(void **state)
     fixture *self = *state;
     stoa_device_info info = {.struct_size = sizeof info};
     OK(stoa_device_describe(self->device, &info, NULL));
-    assert_int_equal(info.place.type, device_is_host() ? STOA_PLACE_HOST : STOA_PLACE_CUDA);
+    assert_int_equal(info.place.type, strcmp(backend_under_test(), "hip") == 0 ? STOA_PLACE_ROCM
+                                      : device_is_host()                       ? STOA_PLACE_HOST
+                                                                               : STOA_PLACE_CUDA);
     assert_true(strlen(info.name) > 0 && strlen(info.features) > 0);
     assert_true(info.memory_bytes > info.memory_free_bytes && info.memory_free_bytes > 0);
     assert_true(info.compute_units > 0 && info.lane_width > 0);
@@ -375,6 +377,9 @@ static void places_that_see_each_other(void **state)
     assert_true(stoa_place_accessible(host, pinned) && stoa_place_accessible(pinned, host));
     assert_true(stoa_place_accessible(cuda1, cuda1) && stoa_place_accessible(pinned, cuda1));
     assert_false(stoa_place_accessible(cuda0, cuda1) || stoa_place_accessible(cuda0, host));
+    stoa_place rocm = {STOA_PLACE_ROCM, 0}, rocm_pinned = {11, 0}; /* DLPack's kDLROCMHost */
+    assert_true(stoa_place_accessible(host, rocm_pinned) && stoa_place_accessible(rocm_pinned, rocm));
+    assert_false(stoa_place_accessible(cuda0, rocm) || stoa_place_accessible(pinned, rocm) || stoa_place_accessible(rocm_pinned, cuda0));
 }
 
 int main(void)

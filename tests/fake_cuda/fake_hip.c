@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HIP's runtime for tests: libamdhip64.so.7 with the symbols of src/device/gpu/hip.def, each on top of the fake CUDA driver's function.
+ * A device has wavefronts of 64 lanes (FAKE_WARP_THREADS) and 64 KiB for each block; codes are those of CUDA where both have one. */
+#include "device/gpu/hip_api.h"
+#include "fake_internal.h"
+
+#define SHARED_BYTES (64 << 10)
+
+_Static_assert((int)hipErrorOutOfMemory == (int)CUDA_ERROR_OUT_OF_MEMORY && (int)hipErrorNotReady == (int)CUDA_ERROR_NOT_READY &&
+                   (int)hipErrorStreamCaptureUnsupported == (int)CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+               "results are passed on as they are");
+_Static_assert((int)hipStreamNonBlocking == (int)CU_STREAM_NON_BLOCKING && (int)hipEventDisableTiming == (int)CU_EVENT_DISABLE_TIMING,
+               "flags are passed on as they are");
+
+/* Functions with the same arguments by other names. */
+#define SAME(name, cuda, parameters, ...) \
+    hipError_t name parameters { return (hipError_t)cuda(__VA_ARGS__); }
+#define STREAM (CUstream)(void *) stream
+#define EVENT (CUevent)(void *) event
+#define MODULE (CUmodule)(void *) module
+#define ADDRESS(pointer) (CUdeviceptr)(uintptr_t)(pointer)
+
+SAME(hipGetDeviceCount, cuDeviceGetCount, (int *count), count)
+SAME(hipDeviceGet, cuDeviceGet, (hipDevice_t * device, int ordinal), device, ordinal)
+SAME(hipDeviceGetName, cuDeviceGetName, (char *name, int bytes, hipDevice_t device), name, bytes, device)
+SAME(hipDeviceSynchronize, cuCtxSynchronize, (void), )
+SAME(hipModuleLoadData, cuModuleLoadData, (hipModule_t * module, const void *image), (CUmodule *)module, image)
+SAME(hipModuleUnload, cuModuleUnload, (hipModule_t module), MODULE)
+SAME(hipMemGetInfo, cuMemGetInfo_v2, (size_t *free_bytes, size_t *total_bytes), free_bytes, total_bytes)
+SAME(hipMalloc, cuMemAlloc_v2, (void **pointer, size_t bytes), (CUdeviceptr *)(void *)pointer, bytes)
+SAME(hipFree, cuMemFree_v2, (void *pointer), ADDRESS(pointer))
+SAME(hipHostMalloc, cuMemHostAlloc, (void **pointer, size_t bytes, unsigned flags), pointer, bytes, flags)
+SAME(hipHostFree, cuMemFreeHost, (void *pointer), pointer)
+SAME(hipStreamCreateWithFlags, cuStreamCreate, (hipStream_t * stream, unsigned flags), (CUstream *)(void *)stream, flags)
+SAME(hipStreamDestroy, cuStreamDestroy_v2, (hipStream_t stream), STREAM)
+SAME(hipStreamSynchronize, cuStreamSynchronize, (hipStream_t stream), STREAM)
+SAME(hipStreamQuery, cuStreamQuery, (hipStream_t stream), STREAM)
+SAME(hipStreamWaitEvent, cuStreamWaitEvent, (hipStream_t stream, hipEvent_t event, unsigned flags), STREAM, EVENT, flags)
+SAME(hipMemsetD8Async, cuMemsetD8Async, (hipDeviceptr_t dst, unsigned char value, size_t count, hipStream_t stream), ADDRESS(dst), value,
+     count, STREAM)
+SAME(hipModuleLaunchKernel, cuLaunchKernel,
+     (hipFunction_t function, unsigned x, unsigned y, unsigned z, unsigned threads_x, unsigned threads_y, unsigned threads_z,
+      unsigned shared_bytes, hipStream_t stream, void **parameters, void **extra),
+     (CUfunction)(void *)function, x, y, z, threads_x, threads_y, threads_z, shared_bytes, STREAM, parameters, extra)
+SAME(hipLaunchHostFunc, cuLaunchHostFunc, (hipStream_t stream, hipHostFn_t task, void *user), STREAM, task, user)
+SAME(hipEventCreateWithFlags, cuEventCreate, (hipEvent_t * event, unsigned flags), (CUevent *)(void *)event, flags)
+SAME(hipEventDestroy, cuEventDestroy_v2, (hipEvent_t event), EVENT)
+SAME(hipEventRecord, cuEventRecord, (hipEvent_t event, hipStream_t stream), EVENT, STREAM)
+SAME(hipEventQuery, cuEventQuery, (hipEvent_t event), EVENT)
+SAME(hipEventSynchronize, cuEventSynchronize, (hipEvent_t event), EVENT)
+
+/* No device is retained by anybody: each is there from the start. */
+hipError_t hipInit(unsigned flags)
+{
+    const CUresult result = cuInit(flags);
+    if (result == CUDA_SUCCESS) fake_contexts_begin();
+    return (hipError_t)result;
+}
+
+const char *hipGetErrorName(hipError_t error)
+{ return error == (int)CUDA_ERROR_NO_DEVICE ? "hipErrorNoDevice" : error == hipErrorOutOfMemory ? "hipErrorOutOfMemory" : "hipErrorFake"; }
+
+const char *hipGetErrorString(hipError_t error)
+{
+    (void)error;
+    return "said by the fake runtime";
+}
+
+hipError_t hipGetLastError(void) { return hipSuccess; }
+
+hipError_t hipGetDevice(int *device)
+{
+    *device = fake_current() ? fake_current()->ordinal : 0;
+    return hipSuccess;
+}
+
+hipError_t hipSetDevice(int device) { return (hipError_t)fake_replace_current(device); }
+
+hipError_t hipDeviceGetAttribute(int *value, hipDeviceAttribute_t attribute, int device)
+{
+    const hipError_t result = (hipError_t)cuDeviceGetAttribute(value, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device);
+    if (attribute == hipDeviceAttributeWarpSize) *value = FAKE_WARP_THREADS;
+    if (attribute == hipDeviceAttributeComputeCapabilityMajor) *value = 9;
+    if (attribute == hipDeviceAttributeComputeCapabilityMinor) *value = 0;
+    return result;
+}
+
+hipError_t hipThreadExchangeStreamCaptureMode(hipStreamCaptureMode *mode)
+{
+    CUstreamCaptureMode theirs = (CUstreamCaptureMode)*mode;
+    const CUresult result = cuThreadExchangeStreamCaptureMode(&theirs);
+    *mode = (hipStreamCaptureMode)theirs;
+    return (hipError_t)result;
+}
+
+hipError_t hipModuleGetFunction(hipFunction_t *function, hipModule_t module, const char *symbol)
+{
+    CUfunction found;
+    CUresult result = cuModuleGetFunction(&found, MODULE, symbol);
+    if (result == CUDA_SUCCESS) result = cuFuncSetAttribute(found, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, SHARED_BYTES);
+    if (result == CUDA_SUCCESS) *function = (hipFunction_t)(void *)found;
+    return (hipError_t)result;
+}
+
+hipError_t hipStreamGetDevice(hipStream_t stream, hipDevice_t *device)
+{
+    CUcontext context = NULL;
+    const CUresult result = cuStreamGetCtx(STREAM, &context);
+    if (result == CUDA_SUCCESS) *device = context->ordinal;
+    return (hipError_t)result;
+}
+
+/* A direction that is named must be right; the one that is found out always is. */
+hipError_t hipMemcpyAsync(void *dst, const void *src, size_t bytes, hipMemcpyKind kind, hipStream_t stream)
+{
+    if (kind != hipMemcpyDefault) fake_violation("hipMemcpyAsync with direction %d", (int)kind);
+    return (hipError_t)cuMemcpyAsync(ADDRESS(dst), ADDRESS(src), bytes, STREAM);
+}
+
+hipError_t hipMemcpy2DAsync(void *dst, size_t dst_pitch, const void *src, size_t src_pitch, size_t width, size_t height, hipMemcpyKind kind,
+                            hipStream_t stream)
+{
+    const CUDA_MEMCPY2D copy = {
+        .srcMemoryType = CU_MEMORYTYPE_UNIFIED,
+        .srcDevice = ADDRESS(src),
+        .srcPitch = src_pitch,
+        .dstMemoryType = CU_MEMORYTYPE_UNIFIED,
+        .dstDevice = ADDRESS(dst),
+        .dstPitch = dst_pitch,
+        .WidthInBytes = width,
+        .Height = height,
+    };
+    if (kind != hipMemcpyDefault) fake_violation("hipMemcpy2DAsync with direction %d", (int)kind);
+    return (hipError_t)cuMemcpy2DAsync_v2(&copy, STREAM);
+}
