@@ -6,6 +6,8 @@
 #include "plugin/plugin_host.h"
 #include "runtime/aoti/model.h"
 #include "runtime/aoti/shim_internal.h"
+#include "runtime/package/cuda_context.h"
+#include "runtime/package/zeros.h"
 #include "stoa/memory.h"
 
 extern const stoa_runtime_api stoai_aoti_api;
@@ -15,7 +17,7 @@ extern const stoa_runtime_api stoai_aoti_api;
 
 typedef struct aoti_instance {
     aoti_model *model;
-    aoti_cuda cuda;
+    stoai_cuda_context cuda;
     aoti_container container;
     aoti_weights *weights;
     aoti_tensor *arguments;
@@ -37,7 +39,7 @@ static stoa_status probe(char *where, size_t capacity, stoa_error *err)
 static void enter(const aoti_instance *instance, shim_context **before, int *threads)
 {
     const aoti_host *host = &instance->model->host;
-    stoai_aoti_cuda_enter(&instance->cuda);
+    stoai_cuda_context_enter(&instance->cuda);
     *before = stoai_shim_enter((shim_context *)(uintptr_t)&instance->context);
     *threads = host->threads_get ? host->threads_get() : 0;
     if (host->threads_set && *threads != 1) host->threads_set(1); /* of the calling thread alone */
@@ -47,7 +49,7 @@ static void leave(const aoti_instance *instance, shim_context *before, int threa
 {
     if (instance->model->host.threads_set && threads != 1) instance->model->host.threads_set(threads);
     stoai_shim_enter(before);
-    stoai_aoti_cuda_leave(&instance->cuda);
+    stoai_cuda_context_leave(&instance->cuda);
 }
 
 static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
@@ -78,20 +80,6 @@ static void lay_out(const aoti_model *model, char *memory, size_t column, stoa_b
     }
 }
 
-/* Zeros on the instance's device; `buffer` holds them on a GPU. */
-static stoa_status make_zeros(const aoti_instance *instance, size_t bytes, char **zeros, stoa_buffer **buffer, stoa_error *err)
-{
-    stoa_queue *queue = instance->context.queue;
-    *buffer = NULL;
-    if (!queue) {
-        *zeros = stoa_calloc(1, bytes);
-        return *zeros ? STOA_OK : STOA_FAIL(err, STOA_ENOMEM, "session: %zu bytes to plan with", bytes);
-    }
-    STOA_TRY(stoa_buffer_create(queue, STOA_MEMORY_DEVICE, bytes, buffer, err));
-    *zeros = stoa_buffer_data(*buffer);
-    return stoa_queue_fill(queue, *zeros, 0, bytes, err);
-}
-
 /* Run on columns of zeros: warms the container, and tells a planning context what a run needs. On a GPU it is waited for: what the
  * first call loads there is ready then. */
 static stoa_status run_zeros(aoti_instance *instance, const uint32_t *rows, stoa_error *err)
@@ -101,21 +89,16 @@ static stoa_status run_zeros(aoti_instance *instance, const uint32_t *rows, stoa
     uint32_t most = 1;
     for (uint32_t i = 0; i < model->package.schema.axis_count; i++) most = rows[i] > most ? rows[i] : most;
     const size_t column = ((size_t)most * 8 + 63) / 64 * 64, bytes = count * column;
-    char *zeros = NULL;
-    stoa_buffer *buffer;
+    stoa_queue *queue = instance->context.queue;
+    stoai_zeros zeros = {NULL, 0, NULL};
     stoa_bound *values = stoa_calloc(count, sizeof *values);
-    stoa_status status =
-        values ? make_zeros(instance, bytes, &zeros, &buffer, err) : STOA_FAIL(err, STOA_ENOMEM, "session: %u columns", count);
+    stoa_status status = values ? stoai_zeros_make(&zeros, queue, bytes, err) : STOA_FAIL(err, STOA_ENOMEM, "session: %u columns", count);
     if (status == STOA_OK) {
-        lay_out(model, zeros, column, values);
+        lay_out(model, zeros.data, column, values);
         status = run(instance, values, values + model->input_values, 0, rows, err);
+        if (status == STOA_OK && queue) status = stoa_queue_wait(queue, err);
     }
-    if (values && buffer) {
-        if (status == STOA_OK) status = stoa_queue_wait(instance->context.queue, err);
-        stoa_buffer_release(buffer);
-    } else {
-        stoa_free(zeros, bytes);
-    }
+    stoai_zeros_end(&zeros);
     stoa_free(values, count * sizeof *values);
     return status;
 }
@@ -125,12 +108,12 @@ static void close_instance(void *handle)
 {
     aoti_instance *instance = handle;
     const bool waited = !instance->context.queue || stoa_queue_wait(instance->context.queue, NULL) == STOA_OK;
-    stoai_aoti_cuda_enter(&instance->cuda);
+    stoai_cuda_context_enter(&instance->cuda);
     if (instance->container && waited) instance->model->functions.ContainerDelete(instance->container); /* else the device is lost */
-    stoai_aoti_cuda_leave(&instance->cuda);
+    stoai_cuda_context_leave(&instance->cuda);
     stoai_aoti_weights_give(instance->model, instance->weights, instance->context.queue);
     stoai_shim_deinit(&instance->context);
-    stoai_aoti_cuda_close(&instance->cuda);
+    stoai_cuda_context_close(&instance->cuda);
     stoa_free(instance->arguments, instance->model->argument_count * sizeof *instance->arguments);
     stoa_free(instance, sizeof *instance);
 }
@@ -138,11 +121,11 @@ static void close_instance(void *handle)
 /* The container, which keeps handles of its weights: they are made outside of runs. */
 static stoa_status make_container(aoti_instance *instance, stoa_queue *queue, stoa_error *err)
 {
-    if (queue) STOA_TRY(stoai_aoti_cuda_open(instance->context.device_index, &instance->cuda, err));
-    stoai_aoti_cuda_enter(&instance->cuda);
+    if (queue) STOA_TRY(stoai_cuda_context_open(instance->context.device_index, &instance->cuda, err));
+    stoai_cuda_context_enter(&instance->cuda);
     stoa_status status = stoai_aoti_container(instance->model, &instance->context, &instance->container, err);
     if (status == STOA_OK) status = stoai_aoti_weights_take(instance->model, instance->container, queue, &instance->weights, err);
-    stoai_aoti_cuda_leave(&instance->cuda);
+    stoai_cuda_context_leave(&instance->cuda);
     return status;
 }
 

@@ -99,22 +99,10 @@ void stoai_aoti_weights_give(aoti_model *model, aoti_weights *weights, stoa_queu
 /** The end of the host's, with the model: no session is left, so no other device has any. */
 void stoai_aoti_weights_unload(aoti_model *model);
 
+#define SHIM_CUDA_ALIGN 16 /* bytes; compiled code copies what does not begin at a multiple */
 /** Run the model on bound columns; `arguments` has room for argument_count handles. The context was entered.
  *  errors ERUNTIME with the model's message; EALIGN on a GPU */
 stoa_status stoai_aoti_call(const aoti_model *model, aoti_container container, shim_context *context, aoti_tensor *arguments,
                             const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows, stoa_error *err);
-
-/* A device's primary context, as the code of a package needs it: current on the thread that calls it. */
-#define SHIM_CUDA_ALIGN 16
-typedef struct aoti_cuda {
-    int32_t ordinal;
-    void *context;                   /* NULL: none is held */
-} aoti_cuda;
-/** Hold a device's primary context.  errors ENOTSUP no driver; EDEVICE what the driver says */
-stoa_status stoai_aoti_cuda_open(int32_t ordinal, aoti_cuda *cuda, stoa_error *err);
-void stoai_aoti_cuda_close(aoti_cuda *cuda);
-/** Make it the thread's current one, and the one before again. Nothing when none is held. */
-void stoai_aoti_cuda_enter(const aoti_cuda *cuda);
-void stoai_aoti_cuda_leave(const aoti_cuda *cuda);
 
 #endif

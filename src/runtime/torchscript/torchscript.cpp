@@ -16,9 +16,8 @@
 #include <memory>
 
 #include "plugin/plugin_host.h"
-#include "stoa/buffer.h"
+#include "runtime/package/zeros.h"
 #include "stoa/device.h"
-#include "stoa/memory.h"
 
 namespace stoai
 {
@@ -128,31 +127,22 @@ struct counter final : c10::MemoryReportingInfoBase {
     bool memoryProfilingEnabled() const override { return true; }
 };
 
-// Zeros where the calls of an instance can read and write: the host's at once, a device's in the order of the queue.
 class zeros
 {
 public:
     zeros(const script_instance &instance, size_t bytes)
     {
-        if (!instance.device.is_cuda()) {
-            host_.resize(bytes / sizeof(double) + 1);
-            return;
-        }
         stoa_error err;
-        stoa_status status = stoa_buffer_create(instance.queue, STOA_MEMORY_DEVICE, bytes, &buffer_, &err);
-        if (status == STOA_OK) status = stoa_queue_fill(instance.queue, stoa_buffer_data(buffer_), 0, bytes, &err);
-        if (status == STOA_OK) return;
-        stoa_buffer_release(buffer_);
-        throw failure{status, err.message};
+        stoa_queue *queue = instance.device.is_cuda() ? instance.queue : nullptr;
+        if (stoai_zeros_make(&zeros_, queue, bytes, &err) != STOA_OK) throw failure{err.status, err.message};
     }
-    ~zeros() { stoa_buffer_release(buffer_); }
+    ~zeros() { stoai_zeros_end(&zeros_); }
     zeros(const zeros &) = delete;
     zeros &operator=(const zeros &) = delete;
-    char *data() { return static_cast<char *>(buffer_ ? stoa_buffer_data(buffer_) : host_.data()); }
+    char *data() { return zeros_.data; }
 
 private:
-    std::vector<double> host_;
-    stoa_buffer *buffer_ = nullptr;
+    stoai_zeros zeros_{};
 };
 
 constexpr size_t warm_rows = 2, warm_bytes = warm_rows * sizeof(double); // of one value, whatever its type
