@@ -65,15 +65,17 @@ static stoa_status make_arrays(stoa_session *session, stoa_error *err)
     return STOA_OK;
 }
 
+static size_t whole_blocks(size_t bytes) { return (bytes + STOA_BUFFER_ALIGN_BYTES - 1) & ~(size_t)(STOA_BUFFER_ALIGN_BYTES - 1); }
+
 static stoa_status make_workspace(stoa_session *session, stoa_error *err)
 {
     const stoa_model *model = session->model;
     size_t bytes = 0;
     STOA_TRY(model->api->workspace(model->handle, session->place, session->call_rows, &bytes, err));
-    session->workspace_bytes = (bytes + STOA_BUFFER_ALIGN_BYTES - 1) & ~(size_t)(STOA_BUFFER_ALIGN_BYTES - 1);
+    session->workspace_bytes = whole_blocks(bytes);
     for (uint32_t t = 0; session->allow_copies && !fits_as_it_lies(model->capabilities) && t < session->tensor_count; t++) {
         session->staging_offset[t] = session->workspace_bytes;
-        session->workspace_bytes += session_schema(session, t)->width * stoai_staging_pitch(session, t);
+        session->workspace_bytes += whole_blocks(session_schema(session, t)->width * stoai_staging_pitch(session, t));
     }
     STOA_TRY(stoa_buffer_create(session->queue, STOA_MEMORY_DEVICE, session->workspace_bytes, &session->workspace, err));
     return model->api->open(model->handle, session->queue, stoa_buffer_data(session->workspace), bytes, session->call_rows,

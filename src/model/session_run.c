@@ -137,10 +137,12 @@ static stoa_status enqueue_on_device(stoa_session *session, const run_args *args
 {
     generation *g = args->bindings;
     if (args->count[0])
-        return session->model->api->run_counted(session->instance, g->staged, g->staged + session->input_values, args->count, args->rows,
-                                                err);
-    run_rows(session, g, args->first, args->rows);
-    return take_failure(session, err);
+        STOA_TRY(session->model->api->run_counted(session->instance, g->staged, g->staged + session->input_values, args->count, args->rows,
+                                                  err));
+    else run_rows(session, g, args->first, args->rows);
+    STOA_TRY(take_failure(session, err));
+    /* What a runtime's library enqueues has not passed the queue's own functions, which wait. */
+    return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? stoa_queue_wait(session->queue, err) : STOA_OK;
 }
 
 static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_error *err)

@@ -90,7 +90,12 @@ static const struct {
 static const struct runtime {
     const char *name, *extension;
     bool on_gpu; /* by the same files */
-} runtimes[] = {{"native", "onnx", true}, {"aoti", "pt2", false}, {"torchscript", "pt", true}, {"onnxruntime", "onnx", false}};
+    bool aligns; /* there it refuses tensors that begin anywhere */
+} runtimes[] = {{"native", "onnx", true, false},
+                {"aoti", "pt2", false, false},
+                {"torchscript", "pt", true, false},
+                {"onnxruntime", "onnx", true, true},
+                {"tensorrt", "onnx", true, true}};
 
 /* ---- ways to lie --------------------------------------------------------------------------------------------------------- */
 
@@ -264,12 +269,13 @@ static uint64_t copied_bytes(const stoa_session *session)
 }
 
 /* All rows at once, then slices of every kind, nothing at all among them. */
-static void run_way(trial *t, layout way, void (*closed)(const trial *t, uint32_t row, double *y), const char *model, const char *runtime)
+static void run_way(trial *t, layout way, void (*closed)(const trial *t, uint32_t row, double *y), const char *model,
+                    const struct runtime *runtime)
 {
     static const uint32_t slices[][2] = {{0, 0}, {0, 1}, {1, 1}, {7, 500}, {511, 3}, {ROWS, 0}, {ROWS - 1, 1}, {3, ROWS - 3}};
     char what[128];
     stoa_error err = {0};
-    snprintf(what, sizeof what, "%s by %s, %s", model, runtime, layout_names[way]);
+    snprintf(what, sizeof what, "%s by %s, %s", model, runtime->name, layout_names[way]);
     for (uint32_t i = 0; i < t->count; i++) lay(&t->tensors[i], way, i >= t->input_count);
     const bool in_place = check_refusals(t, way, what);
     stoa_session *session = open_session(t, 1);
@@ -280,7 +286,9 @@ static void run_way(trial *t, layout way, void (*closed)(const trial *t, uint32_
     assert_true(in_place == (copied_bytes(session) == 0));
     for (size_t s = 0; t->axis_count == 1 && s < sizeof slices / sizeof *slices; s++) {
         for (uint32_t i = t->input_count; i < t->count; i++) lay(&t->tensors[i], way, true);
-        if (stoa_session_run_rows(session, slices[s][0], slices[s][1], &err) != STOA_OK) fail_msg("%s: %s", what, err.message);
+        const stoa_status status = stoa_session_run_rows(session, slices[s][0], slices[s][1], &err);
+        if (status == STOA_EALIGN && slices[s][0] && runtime->aligns && !device_is_host()) continue;
+        if (status != STOA_OK) fail_msg("%s: %s", what, err.message);
         compare(t, slices[s][0], slices[s][0] + slices[s][1], what);
     }
     stoa_session_destroy(session);
@@ -304,7 +312,7 @@ static void run_models(void **state)
         trial t;
         if (load(runtime, m, &model, &err) != STOA_OK) fail_msg("%s by %s: %s", models[m].name, runtime->name, err.message);
         init(&t, model);
-        for (layout way = BLOCK; way < LAYOUT_COUNT; way++) run_way(&t, way, models[m].expected, models[m].name, runtime->name);
+        for (layout way = BLOCK; way < LAYOUT_COUNT; way++) run_way(&t, way, models[m].expected, models[m].name, runtime);
         deinit(&t);
     }
 }
@@ -315,7 +323,7 @@ static bool is_named(const char *name)
     return device_is_host() || !only || strstr(only, name);
 }
 
-/* Whether it is there, and has what the device takes: a libtorch with CUDA, say. */
+/* Whether it is there, and has what the device takes: a libtorch with CUDA, a host for TensorRT, say. */
 static bool can_run(const struct runtime *runtime, stoa_error *err)
 {
     const stoa_runtime_api *api;
@@ -324,7 +332,7 @@ static bool can_run(const struct runtime *runtime, stoa_error *err)
     char where[1024];
     stoa_status status = stoa_runtime_find(runtime->name, &api, err);
     if (status == STOA_OK) status = api->probe(where, sizeof where, err);
-    if (status != STOA_OK || device_is_host()) return status == STOA_OK;
+    if (status != STOA_OK) return false;
     if (load(runtime, 0, &model, err) != STOA_OK) return true; /* its test says so */
     status = stoa_session_create(model, queue, 1, NULL, &session, err);
     stoa_session_destroy(session);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ONNX Runtime's tensors live in the host's memory: in the session's workspace during runs, from the allocation hook otherwise. */
+/* Where ONNX Runtime's tensors live: in the session's workspace during runs; otherwise the host's come from the allocation hook, and
+ * those of a device are buffers of the queue. */
+#include <pthread.h>
+
 #include "runtime/onnxruntime/ort.h"
+#include "stoa/buffer.h"
 #include "stoa/memory.h"
 
 #define BLOCK_ALIGN 64u
@@ -20,6 +24,14 @@ ort_scratch *stoai_ort_scratch_enter(ort_scratch *scratch)
     ort_scratch *before = current;
     current = scratch;
     return before;
+}
+
+void stoai_ort_scratch_use(ort_scratch *scratch, void *memory, size_t bytes)
+{
+    static char none[64];
+    scratch->base = memory ? memory : none;
+    scratch->bytes = memory ? bytes : 0;
+    scratch->allocations = 0;
 }
 
 /* Where `bytes` fit first: the index that the block gets, or -1. */
@@ -86,4 +98,76 @@ void stoai_ort_unblock(void *block)
     memcpy(&header, start, sizeof header);
     if (header.owner) release(header.owner, header.offset);
     if (header.heap_bytes) stoa_free(start, header.heap_bytes);
+}
+
+/* ---- devices ----------------------------------------------------------------------------------------------------------- */
+
+/* A block that lies in no workspace: weights, what a planning run takes, what did not fit. They are few, and any thread gives them back. */
+typedef struct device_block {
+    struct device_block *next;
+    stoa_buffer *buffer;
+    ort_scratch *owner; /* whose list it is in; NULL: none */
+    size_t offset;
+} device_block;
+
+static device_block *device_blocks;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *make_device_block(ort_scratch *scratch, size_t bytes, ort_scratch *owner, size_t offset)
+{
+    device_block *block = stoa_alloc(sizeof *block, 16);
+    if (!block) return NULL;
+    *block = (device_block){NULL, NULL, owner, offset};
+    if (stoa_buffer_create(scratch->queue, STOA_MEMORY_DEVICE, bytes, &block->buffer, NULL) != STOA_OK) {
+        stoa_free(block, sizeof *block);
+        return NULL;
+    }
+    pthread_mutex_lock(&lock);
+    block->next = device_blocks;
+    device_blocks = block;
+    pthread_mutex_unlock(&lock);
+    if (scratch->base) scratch->allocations++;
+    return stoa_buffer_data(block->buffer);
+}
+
+void *stoai_ort_device_block(size_t bytes)
+{
+    ort_scratch *scratch = current ? current->device : NULL;
+    void *block = NULL;
+    if (scratch && bytes <= SIZE_MAX - STOA_BUFFER_ALIGN_BYTES) {
+        size_t offset;
+        const size_t whole = (bytes + STOA_BUFFER_ALIGN_BYTES - 1) / STOA_BUFFER_ALIGN_BYTES * STOA_BUFFER_ALIGN_BYTES;
+        const bool reserved = reserve(scratch, whole, &offset);
+        block = reserved && scratch->base ? scratch->base + offset : make_device_block(scratch, whole, reserved ? scratch : NULL, offset);
+        if (!block && reserved) release(scratch, offset);
+    }
+    refused = refused || !block;
+    return block;
+}
+
+static device_block *take_device_block(const void *address)
+{
+    pthread_mutex_lock(&lock);
+    device_block **link = &device_blocks;
+    while (*link && stoa_buffer_data((*link)->buffer) != address) link = &(*link)->next;
+    device_block *block = *link;
+    if (block) *link = block->next;
+    pthread_mutex_unlock(&lock);
+    return block;
+}
+
+/* Work that still uses it is in front of what the queue does with its memory next. */
+void stoai_ort_device_unblock(void *address)
+{
+    ort_scratch *scratch = current ? current->device : NULL;
+    const uintptr_t at = (uintptr_t)address, base = scratch ? (uintptr_t)scratch->base : 0;
+    if (base && at >= base && at < base + scratch->bytes) {
+        release(scratch, at - base);
+        return;
+    }
+    device_block *block = take_device_block(address);
+    if (!block) return;
+    if (block->owner) release(block->owner, block->offset);
+    stoa_buffer_release(block->buffer);
+    stoa_free(block, sizeof *block);
 }

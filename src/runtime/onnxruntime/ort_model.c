@@ -25,7 +25,7 @@ static stoa_dtype dtype_of(int type)
 
 /* ---- session ----------------------------------------------------------------------------------------------------------- */
 
-static ort_status *set_options(const ort_api *api, ort_options *options)
+ort_status *stoai_ort_session_options(const ort_api *api, ort_options *options)
 {
     ort_status *status = api->SetIntraOpNumThreads(options, 1); /* with these two no pool is made */
     if (!status) status = api->SetInterOpNumThreads(options, 1);
@@ -42,7 +42,7 @@ static stoa_status make_session(ort_model *model, const void *data, size_t bytes
     const ort_library *library = model->library;
     ort_options *options = NULL;
     ort_status *status = library->api.CreateSessionOptions(&options);
-    if (!status) status = set_options(&library->api, options);
+    if (!status) status = stoai_ort_session_options(&library->api, options);
     if (!status) status = library->api.CreateSessionFromArray(library->env, data, bytes, options, &model->session);
     library->api.ReleaseSessionOptions(options);
     return stoai_ort_check(library, status, STOA_EFORMAT, "model", err);
@@ -52,7 +52,7 @@ static stoa_status make_session(ort_model *model, const void *data, size_t bytes
 static stoa_status read_manifest(ort_model *model, stoa_error *err)
 {
     const ort_library *library = model->library;
-    ort_allocator *allocator = (ort_allocator *)(uintptr_t)&library->allocator;
+    ort_allocator *allocator = (ort_allocator *)(uintptr_t)&library->host.allocator;
     ort_metadata *metadata = NULL;
     char *text = NULL;
     ort_status *failed = library->api.SessionGetModelMetadata(model->session, &metadata);
@@ -103,7 +103,7 @@ static stoa_status read_tensor(ort_model *model, uint32_t index, uint32_t inputs
 {
     const ort_library *library = model->library;
     const ort_api *api = &library->api;
-    ort_allocator *allocator = (ort_allocator *)(uintptr_t)&library->allocator;
+    ort_allocator *allocator = (ort_allocator *)(uintptr_t)&library->host.allocator;
     const bool is_input = index < inputs;
     const size_t number = is_input ? index : index - inputs;
     ort_tensor *tensor = &model->infos[index];
@@ -192,27 +192,41 @@ static void describe(ort_model *model)
         .device_row_count = 1,
         .tile_rows = independent ? TILE_ROWS : 0,
         .thread_safe = 1,
+        .precisions = model->file ? model->provider->precisions : 0,
     };
-    snprintf(model->summary, sizeof model->summary, "one graph of ONNX Runtime %s, on the caller's thread", model->library->version);
+    snprintf(model->summary, sizeof model->summary, "one graph of ONNX Runtime %s, on the caller's thread%s%s", model->library->version,
+             model->file ? ", on CUDA by " : "", model->file ? model->provider->name : "");
 }
 
 /* ---- load -------------------------------------------------------------------------------------------------------------- */
+
+static stoa_status keep_file(ort_model *model, const void *data, size_t bytes, stoa_error *err)
+{
+    if (stoai_ort_need_provider(model->library, model->provider, NULL) != STOA_OK) return STOA_OK;
+    model->file = stoa_alloc(bytes, 64);
+    if (!model->file) return STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes", bytes);
+    model->file_bytes = bytes;
+    memcpy(model->file, data, bytes);
+    return STOA_OK;
+}
 
 static stoa_status fill(ort_model *model, const void *data, size_t bytes, stoa_error *err)
 {
     STOA_TRY(stoai_ort_library(&model->library, err));
     STOA_TRY(make_session(model, data, bytes, err));
+    STOA_TRY(keep_file(model, data, bytes, err));
     STOA_TRY(read_manifest(model, err));
     STOA_TRY(read_schema(model, err));
     describe(model);
     return STOA_OK;
 }
 
-stoa_status stoai_ort_model_load(const void *data, size_t bytes, ort_model **result, stoa_error *err)
+stoa_status stoai_ort_model_load(const void *data, size_t bytes, const ort_provider *provider, ort_model **result, stoa_error *err)
 {
     *result = NULL;
     ort_model *model = stoa_calloc(1, sizeof *model);
     if (!model) return STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes", sizeof *model);
+    model->provider = provider;
     const stoa_status status = fill(model, data, bytes, err);
     if (status == STOA_OK) *result = model;
     else stoai_ort_model_unload(model);
@@ -227,6 +241,7 @@ void stoai_ort_model_unload(ort_model *model)
         if (model->infos[i].info) model->library->api.ReleaseTypeInfo(model->infos[i].info);
     }
     if (model->session) model->library->api.ReleaseSession(model->session);
+    stoa_free(model->file, model->file_bytes);
     stoai_package_deinit(&model->package);
     stoa_free(model->tensors, (model->count + 1u) * sizeof *model->tensors);
     stoa_free(model->infos, (model->count + 1u) * sizeof *model->infos);
