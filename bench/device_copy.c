@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Columns of a device where they lie against the path of frameworks that want tensors: read the columns out, format a tensor on the host,
- * move it back, run, and copy the scores into their column. By every runtime that runs on the device that --device names. */
+ * move it back, run, and copy the scores into their column. By every runtime that runs on the device that --device names; where one takes
+ * rows of values only, the session has the device gather the columns. */
 #include "bench_internal.h"
 
 #include <errno.h>
@@ -10,14 +11,16 @@
 
 #include "stoa/stoa.h"
 
-enum { RUNTIMES = 3, WIDTH_MAX = 64 };
+enum { RUNTIMES = 5, WIDTH_MAX = 64 };
 
 /* Files are looked for in `folder`, or in STOA_PACKAGES where that is NULL. */
 static const struct {
     const char *name, *copy_name, *folder, *file;
 } runtimes[RUNTIMES] = {{"native", "native_copy", STOA_BENCH_SOURCE_DIR "/models", "hlt_high_purity.onnx"},
                         {"aoti", "aoti_copy", NULL, "selector.pt2"},
-                        {"torchscript", "torchscript_copy", NULL, "selector.pt"}};
+                        {"torchscript", "torchscript_copy", NULL, "selector.pt"},
+                        {"onnxruntime", "onnxruntime_copy", NULL, "selector.onnx"},
+                        {"tensorrt", "tensorrt_copy", NULL, "selector.onnx"}};
 
 /* One model both ways, on memory of the device and pinned memory of the host. */
 typedef struct contest {
@@ -71,7 +74,8 @@ static stoa_status bind_to(contest *c, stoa_session **session, stoa_buffer *inpu
     for (uint32_t k = 0; k < c->width; k++)
         columns[k] = stoa_column_over_const((const float *)stoa_buffer_data(input) + k * column_step, STOA_FLOAT32, c->rows, row_stride,
                                             stoa_buffer_place(input));
-    STOA_TRY(stoa_session_create(c->model, c->queue, c->rows, NULL, session, err));
+    const stoa_session_options options = {.struct_size = sizeof options, .allow_copies = c->row_major && row_stride == 1};
+    STOA_TRY(stoa_session_create(c->model, c->queue, c->rows, &options, session, err));
     STOA_TRY(stoa_session_bind(*session, schema->inputs[0].name, stoa_tensor_of(columns, c->width), err));
     return stoa_session_bind(*session, schema->outputs[0].name, stoa_tensor_of(&score, 1), err);
 }

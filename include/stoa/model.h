@@ -78,14 +78,17 @@ typedef enum stoa_precision {
 
 typedef struct stoa_model_options {
     uint32_t struct_size;
-    const char
-        *runtime; /**< "native", "aoti", "torchscript", "onnxruntime", "tensorrt" (ONNX Runtime's, for CUDA); NULL or "auto": by the file */
+    /** "native", "aoti", "torchscript", "onnxruntime", or "tensorrt": for CUDA alone, ONNX Runtime with its TensorRT execution provider,
+     *  behind which is that of CUDA. NULL or "auto": by the file. */
+    const char *runtime;
     const char *isa; /**< native: "baseline", "avx2", "avx512"; NULL: the best that the machine has */
     /** What a file takes and gives that does not say so itself (a TorchScript file not written by stoa.export):
      *  "pt:float32:3, image:float32:3x9x9:N -> score:float32:1", name:dtype:shape-of-a-row[:rows-name] in the file's order. */
     const char *signature;
     uint32_t self_check; /**< 1: run the test vectors that the file carries, fail with ERUNTIME when they differ */
-    uint32_t precision; /**< a stoa_precision; other than FLOAT32: native, for sessions on CUDA, by its tensor cores */
+    /** A stoa_precision. Other than FLOAT32, for sessions on CUDA: native all, onnxruntime TFLOAT32, tensorrt that and FLOAT16, by which
+     *  it may compute whole layers. */
+    uint32_t precision;
 } stoa_model_options;
 #define STOA_MODEL_OPTIONS_INIT {(uint32_t)sizeof(stoa_model_options), NULL, NULL, NULL, 0u, 0u}
 
