@@ -192,6 +192,7 @@ static stoa_status writable_generation(stoa_session *session, stoa_error *err)
         memcpy(to->staged, from->staged, session->value_count * sizeof *to->staged);
         for (uint32_t t = 0; t < session->tensor_count; t++)
             if (to->tensors[t].bound) to->tensors[t].tensor.columns = to->columns + session->first_value[t];
+        memcpy(to->rows, from->rows, sizeof to->rows);
         to->complete = from->complete;
         to->copies = from->copies;
         session->current = i;
@@ -206,9 +207,19 @@ static void sum_up(const stoa_session *session, generation *g)
 {
     g->complete = true;
     g->copies = false;
+    for (uint32_t i = 0; i < session->axis_count; i++) g->rows[i] = UINT32_MAX;
     for (uint32_t t = 0; t < session->tensor_count; t++) {
-        g->complete &= g->tensors[t].bound;
-        g->copies |= g->tensors[t].staged || g->tensors[t].own_memory;
+        const binding *b = &g->tensors[t];
+        const uint32_t axis = session_schema(session, t)->axis;
+        g->complete &= b->bound && (axis != STOA_AXIS_ONE || b->rows > 0);
+        g->copies |= b->staged || b->own_memory;
+        if (axis != STOA_AXIS_ONE && b->rows < g->rows[axis]) g->rows[axis] = b->rows;
+    }
+    for (uint32_t i = session->value_count; i-- > 0;) {
+        stoa_bound *value = &g->staged[i], *next = value + 1;
+        const bool last = i + 1 == session->value_count || i + 1 == session->input_values;
+        const bool same = !last && next->dtype == value->dtype && next->row_stride == value->row_stride;
+        value->alike = same ? next->alike + 1 : 1;
     }
 }
 

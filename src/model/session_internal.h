@@ -27,8 +27,9 @@ typedef struct binding {
 typedef struct generation {
     /* Runs with it: handed to the queue, and passed by the queue. Each count has one writer, so neither takes a locked instruction. */
     atomic_uint given, passed;
-    bool complete;           /* every tensor is bound */
+    bool complete;           /* every tensor is bound, those of one row to one */
     bool copies;             /* a tensor is copied */
+    uint32_t rows[SESSION_AXES_MAX]; /* of each axis, that all its tensors have */
     binding *tensors;
     stoa_column *columns;    /* [value_count], a tensor's at its first value */
     stoa_bound *values;      /* [value_count], as the caller's columns lie */

@@ -31,13 +31,13 @@ static stoa_status call_runtime(stoa_session *session, generation *g, uint32_t f
     return g->copies ? stoai_staging_copy(session, g, true, first, rows, err) : STOA_OK;
 }
 
-static void run_call(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
+static inline void run_call(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
 {
     stoa_error error;
     if (call_runtime(session, g, first, rows, &error) != STOA_OK) keep_failure(session, &error);
 }
 
-static void run_rows(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
+static inline void run_rows(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
 {
     if (session->axis_count != 1 || (rows[0] == 0 && session->event_output)) {
         run_call(session, g, first, rows);
@@ -83,14 +83,16 @@ static stoa_status check_one_axis(const stoa_session *session, stoa_error *err)
 static stoa_status check_bound(const stoa_session *session, stoa_error *err)
 {
     const generation *g = &session->generations[session->current];
-    for (uint32_t t = 0; !g->complete && t < session->tensor_count; t++)
+    if (g->complete) return STOA_OK;
+    for (uint32_t t = 0; t < session->tensor_count; t++)
         if (!g->tensors[t].bound)
             return STOA_FAIL(err, STOA_ESTATE, "%s '%s' is not bound", session_is_output(session, t) ? "output" : "input",
                              session_schema(session, t)->name);
     return STOA_OK;
 }
 
-static stoa_status check_rows(const stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
+/* Names what a run has too many rows for. */
+static stoa_status refuse_rows(const stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
 {
     const generation *g = &session->generations[session->current];
     for (uint32_t i = 0; i < session->axis_count; i++)
@@ -104,6 +106,14 @@ static stoa_status check_rows(const stoa_session *session, uint32_t first, const
                              (unsigned long long)end, session_schema(session, t)->name, g->tensors[t].rows);
     }
     return STOA_OK;
+}
+
+static stoa_status check_rows(const stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
+{
+    const generation *g = &session->generations[session->current];
+    bool fits = g->complete; /* with tensors missing the sums are not those of all */
+    for (uint32_t i = 0; i < session->axis_count; i++) fits &= rows[i] <= session->axis_rows[i] && (uint64_t)first + rows[i] <= g->rows[i];
+    return fits ? STOA_OK : refuse_rows(session, first, rows, err);
 }
 
 static stoa_status take_failure(stoa_session *session, stoa_error *err)

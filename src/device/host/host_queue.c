@@ -123,9 +123,8 @@ static stoa_status announce(host_queue *self, stoa_error *err)
 static stoa_status submit(host_queue *self, const host_op *op, size_t args_bytes, stoa_error *err)
 {
     if (!self->ring) {
-        stoai_timeline_give(self->timeline);
         run_op(op);
-        stoai_timeline_advance(self->timeline);
+        stoai_timeline_pass(self->timeline);
         return STOA_OK;
     }
     wait_semaphore(&self->empty);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Matrices on CUDA in float32: each sum begins with the bias and adds in order of k by fma, so it has the bits of the host's levels.
+/* Matrices on CUDA in float32: the sums of the host's levels, in order of k by fma, so a neuron has the bits of those.
  * A thread keeps 4 * Q neurons x 4 rows of sums in registers and asks for the terms of k + 1 before it adds those of k: a
  * multiprocessor has room for two or three blocks, too few to wait for memory while others work. */
 #ifndef STOA_NATIVE_DEVICE_GEMM_H
@@ -30,31 +30,47 @@ template <int Q> STOA_DEVICE void gemm_add(float (&sum)[4 * Q][ROWS_AT_ONCE], co
         for (int r = 0; r < ROWS_AT_ONCE; r++) sum[n][r] = fmaf(terms.w[n / 4].v[n % 4], terms.x.v[r], sum[n][r]);
 }
 
-/* Neurons [neuron, neuron + 4 * Q) of one group, rows [row, row + 4). */
-template <int Q> STOA_DEVICE void gemm_sums(const place &p, const native_step *s, uint32_t neuron, uint32_t row)
+/* Sum `first` of `sums` of each of the neurons [neuron, neuron + 4 * Q) of one group, in rows [row, row + 4). */
+template <int Q>
+STOA_DEVICE void gemm_sums(float (&sum)[4 * Q][ROWS_AT_ONCE], const place &p, const native_step *s, uint32_t neuron, uint32_t row,
+                           uint32_t first, uint32_t sums)
 {
-    const uint32_t length = s->length;
     const native_operand in = s->in[0];
+    const uint32_t length = s->length;
     const float *w = s->weights + (size_t)(neuron / NATIVE_GROUP) * NATIVE_GROUP * length + neuron % NATIVE_GROUP;
-    float sum[4 * Q][ROWS_AT_ONCE];
 #pragma unroll
     for (int n = 0; n < 4 * Q; n++)
 #pragma unroll
-        for (int r = 0; r < ROWS_AT_ONCE; r++) sum[n][r] = __ldg(s->bias + neuron + n);
-    gemm_terms<Q> terms = gemm_read<Q>(p, &in, w, 0, row);
+        for (int r = 0; r < ROWS_AT_ONCE; r++) sum[n][r] = first == 0 ? __ldg(s->bias + neuron + n) : 0.0f;
+    gemm_terms<Q> terms = gemm_read<Q>(p, &in, w + (size_t)first * NATIVE_GROUP, first, row);
 #pragma unroll 2
-    for (uint32_t k = 1; k < length; k++) {
+    for (uint32_t k = first + sums; k < length; k += sums) {
         const gemm_terms<Q> next = gemm_read<Q>(p, &in, w + (size_t)k * NATIVE_GROUP, k, row);
         gemm_add<Q>(sum, terms);
         terms = next;
     }
     gemm_add<Q>(sum, terms);
+}
+
+/* One sum after the other: the registers hold one of each neuron. The first waits in the neuron's own column. */
+template <int Q> STOA_DEVICE void gemm_neurons(const place &p, const native_step *s, uint32_t neuron, uint32_t row)
+{
+    const uint32_t sums = stoai_native_sums(s->count, s->length);
+    const bool relu = s->op == NATIVE_RELU;
+    float sum[4 * Q][ROWS_AT_ONCE];
+    for (uint32_t c = 0; c < sums; c++) {
+        gemm_sums<Q>(sum, p, s, neuron, row, c, sums);
 #pragma unroll
-    for (int n = 0; n < 4 * Q; n++) {
-        four y;
+        for (int n = 0; n < 4 * Q; n++) {
+            four *out = p.cell<four>(s->out + neuron + n, row / ROWS_AT_ONCE), y = {{0.0f}};
+            if (c > 0) y = *out;
 #pragma unroll
-        for (int r = 0; r < ROWS_AT_ONCE; r++) y.v[r] = s->op == NATIVE_RELU ? v_relu(sum[n][r]) : sum[n][r];
-        *p.cell<four>(s->out + neuron + n, row / ROWS_AT_ONCE) = y;
+            for (int r = 0; r < ROWS_AT_ONCE; r++) {
+                y.v[r] = c > 0 ? y.v[r] + sum[n][r] : sum[n][r];
+                if (relu && c + 1 == sums) y.v[r] = v_relu(y.v[r]);
+            }
+            *out = y;
+        }
     }
 }
 
@@ -63,7 +79,7 @@ template <int Q> STOA_DEVICE void gemm_all(const place &p, const native_step *s,
 {
     const uint32_t groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP, shift = p.shift - 2; /* of ROWS_AT_ONCE */
     for (uint32_t item = grid.index; item < groups * (4 / Q) << shift; item += grid.size)
-        gemm_sums<Q>(p, s, (item >> shift) * 4 * Q, (item & ((1u << shift) - 1)) * ROWS_AT_ONCE);
+        gemm_neurons<Q>(p, s, (item >> shift) * 4 * Q, (item & ((1u << shift) - 1)) * ROWS_AT_ONCE);
 }
 
 /* As many neurons a thread as leave work for every thread: the more, the fewer reads for each product. */

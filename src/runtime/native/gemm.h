@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two matrix kernels: a tile of rows (rows in the lanes, weights broadcast) and a few rows (neurons in the lanes, inputs
- * broadcast). Both start a sum from the bias and add w[k] * x[k] in order of k with the same operations, so both have the
- * same bits. Steps of fewer than NATIVE_CHAIN_BELOW neurons keep NATIVE_CHAINS sums (k modulo that), added by halves at the end: in a
- * row alone, one sum would be one long chain of dependent additions. */
+ * broadcast). Both start from the bias and add w[k] * x[k] in order of k with the same operations to the same number of sums
+ * (stoai_native_sums), so both have the same bits. */
 #ifndef STOA_NATIVE_GEMM_H
 #define STOA_NATIVE_GEMM_H
 
@@ -26,18 +25,6 @@ typedef enum gemm_source { FROM_COLUMNS, FROM_REFS, FROM_CALLER, SOURCE_COUNT } 
 
 INLINE gemm_source source_of(const tile *t, const native_step *s)
 { return t->streams && s->streamed ? FROM_CALLER : s->in[0].refs != NULL ? FROM_REFS : FROM_COLUMNS; }
-
-/* Address of row 0 of the tile in input k. */
-INLINE const float *input_at(const tile *t, const native_step *s, uint32_t k, const gemm_source source)
-{
-    switch (source) {
-    case FROM_REFS: return tile_column(t, s->in[0].refs[k]);
-    case FROM_CALLER: return (const float *)tile_values(t, s)[k].data + t->first;
-    case FROM_COLUMNS:
-    case SOURCE_COUNT: break;
-    }
-    return tile_column(t, s->in[0].first + k);
-}
 
 /* What sums below it become. */
 INLINE float floor_of(const native_step *s) { return s->op == NATIVE_RELU ? 0.0f : -INFINITY; }
@@ -81,140 +68,111 @@ INLINE size_t here(size_t x)
     return x;
 }
 
-/* R vectors of rows, N neurons. R, N and source are constants where this is expanded: all arrays are registers, and the inner
- * loops are straight code. */
-INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const gemm_source source)
+/* R vectors of rows, N neurons, S sums of each. All but `b` are constants where this is expanded: all arrays are registers, and the
+ * inner loops are straight code. */
+INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint32_t S, const gemm_source source)
 {
-    const uint32_t length = b->length, end = source == FROM_CALLER ? b->neuron + N : b->end;
+    const uint32_t length = b->length, end = source == FROM_CALLER ? b->neuron + N : b->end, next = S == CHAINS ? 1 : NATIVE_GROUP;
     const size_t pitch = b->pitch;
     uint32_t o = b->neuron;
     for (; o + N <= end; o += N) {
-        const float *w = b->weights + stoai_native_weight_at(NATIVE_GROUP, length, o, 0), *bias = b->bias + o;
+        const float *w = b->weights + stoai_native_weight_at(S == CHAINS ? 1 : NATIVE_GROUP, length, o, 0), *bias = b->bias + o;
         float *column = b->in, *out = b->out + o * pitch;
         const size_t step = here(pitch);
-        vf sum[3][BLOCK_MOST];
+        vf sum[CHAINS][3][BLOCK_MOST];
         fetch_some(b->fetch);
-        for (uint32_t n = 0; n < N; n++)
-            for (uint32_t r = 0; r < R; r++) sum[r][n] = v_splat(bias[n]);
-#pragma GCC unroll 2
-        for (uint32_t k = 0; k < length; k++, w += NATIVE_GROUP, column += pitch) {
-            const float *x = block_input(b, k, source, column);
-            vf value[3];
-#pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++) {
-                value[r] = v_load(x + r * LANES);
-                if (source == FROM_CALLER) v_store(column + r * LANES, value[r]);
-            }
-#pragma GCC unroll 8
+        for (uint32_t c = 0; c < S; c++)
             for (uint32_t n = 0; n < N; n++)
+                for (uint32_t r = 0; r < R; r++) sum[c][r][n] = c == 0 ? v_splat(bias[n]) : (vf){0};
+#define MICRO_ADD(k, c) \
+    do { \
+        const float *x_ = block_input(b, (k), source, column); \
+        vf value_[3]; \
+        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) \
+        { \
+            value_[r] = v_load(x_ + r * LANES); \
+            if (source == FROM_CALLER) v_store(column + r * LANES, value_[r]); \
+        } \
+        _Pragma("GCC unroll 8") for (uint32_t n = 0; n < N; n++) _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) sum[c][r][n] += \
+            value_[r] * w[(c) * next + n]; \
+        column += pitch; \
+    } while (0)
+        uint32_t k = 0;
+#pragma GCC unroll 2
+        for (; k + S <= length; k += S, w += S * next)
 #pragma GCC unroll 8
-                for (uint32_t r = 0; r < R; r++) sum[r][n] += value[r] * w[n];
-        }
+            for (uint32_t c = 0; c < S; c++) MICRO_ADD(k + c, c);
+#pragma GCC unroll 8
+        for (uint32_t c = 0; c + 1 < S; c++)
+            if (k + c < length) MICRO_ADD(k + c, c);
+#undef MICRO_ADD
+#pragma GCC unroll 4
+        for (uint32_t half = S / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+            for (uint32_t c = 0; c < half; c++)
+#pragma GCC unroll 8
+                for (uint32_t n = 0; n < N; n++)
+#pragma GCC unroll 8
+                    for (uint32_t r = 0; r < R; r++) sum[c][r][n] = sum[c][r][n] + sum[c + half][r][n];
         const vf floor = v_splat(b->floor); /* not before: no register is free there */
 #pragma GCC unroll 8
         for (uint32_t n = 0; n < N; n++, out += step)
 #pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++) v_store(out + r * LANES, v_at_least(floor, sum[r][n]));
+            for (uint32_t r = 0; r < R; r++) v_store(out + r * LANES, v_at_least(floor, sum[0][r][n]));
     }
     b->neuron = o;
-}
-
-/* One neuron of a small step, vectors [at, at + R) of the rows. */
-INLINE void chain(const gemm_block *b, uint32_t o, size_t at, const uint32_t R, const gemm_source source)
-{
-    const uint32_t whole = b->length / CHAINS * CHAINS;
-    const size_t pitch = b->pitch, row = at * LANES;
-    const float *w = b->weights + (size_t)o * b->length;
-    float *column = b->in;
-    vf sum[CHAINS][3];
-    for (uint32_t c = 0; c < CHAINS; c++)
-        for (uint32_t r = 0; r < R; r++) sum[c][r] = c == 0 ? v_splat(b->bias[o]) : (vf){0};
-#define CHAIN_ADD(k, c) \
-    do { \
-        const float *const x_ = block_input(b, (k), source, column) + row; \
-        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) \
-        { \
-            const vf value_ = v_load(x_ + r * LANES); \
-            if (source == FROM_CALLER) v_store(column + row + r * LANES, value_); \
-            sum[c][r] += value_ * w[k]; \
-        } \
-        column += pitch; \
-    } while (0)
-    for (uint32_t k = 0; k < whole; k += CHAINS)
-#pragma GCC unroll 8
-        for (uint32_t c = 0; c < CHAINS; c++) CHAIN_ADD(k + c, c);
-#pragma GCC unroll 8
-    for (uint32_t c = 0; c < CHAINS; c++)
-        if (whole + c < b->length) CHAIN_ADD(whole + c, c);
-#undef CHAIN_ADD
-#pragma GCC unroll 4
-    for (uint32_t half = CHAINS / 2; half > 0; half /= 2)
-#pragma GCC unroll 4
-        for (uint32_t c = 0; c < half; c++)
-            for (uint32_t r = 0; r < R; r++) sum[c][r] = sum[c][r] + sum[c + half][r];
-    for (uint32_t r = 0; r < R; r++) v_store(b->out + o * pitch + row + r * LANES, v_at_least(v_splat(b->floor), sum[0][r]));
-}
-
-/* Where the registers do not hold the sums of several vectors, they are done one by one. */
-INLINE void chains(gemm_block *b, const uint32_t R, const gemm_source source)
-{
-    do {
-        fetch_some(b->fetch);
-        if (BIG_BLOCKS) chain(b, b->neuron, 0, R, source);
-        for (size_t r = 0; !BIG_BLOCKS && r < R; r++) chain(b, b->neuron, r, 1, source);
-        b->neuron++;
-    } while (source != FROM_CALLER && b->neuron < b->end);
 }
 
 /* As many of a block's neurons as come in N; from the caller's columns only the first N. */
 typedef void (*micro_kernel)(gemm_block *block);
 
-/* Vectors of rows, neurons: all that are used; zero neurons: chains. One vector of rows needs many neurons to hide the latency of
- * the sums. */
+/* Vectors of rows, neurons, sums: all that are used, as many as a level has registers for. One vector of rows needs many neurons to hide
+ * the latency of the sums. */
+#define MICRO_MAP_BLOCKS(X, N, S, source) \
+    X(3, N, S, source) \
+    X(2, N, S, source) \
+    X(1, N, S, source)
 #define MICRO_MAP_ALL(X, source) \
-    X(3, 4, source) \
-    X(2, 4, source) \
-    X(1, 4, source) \
-    X(3, 2, source) \
-    X(2, 2, source) \
-    X(1, 2, source) \
-    X(3, 1, source) \
-    X(2, 1, source) \
-    X(1, 1, source) \
-    X(3, 0, source) \
-    X(2, 0, source) \
-    X(1, 0, source) \
-    X(1, 8, source)
+    MICRO_MAP_BLOCKS(X, 4, 1, source) \
+    MICRO_MAP_BLOCKS(X, 2, 1, source) \
+    MICRO_MAP_BLOCKS(X, 1, 1, source) \
+    MICRO_MAP_BLOCKS(X, 2, 2, source) \
+    MICRO_MAP_BLOCKS(X, 1, 2, source) \
+    X(1, 8, 1, source) \
+    X(1, 4, 2, source) \
+    X(1, 1, 8, source)
 #if VECTOR_BYTES == 64
 #define MICRO_MAP(X, source) \
-    MICRO_MAP_ALL(X, source) X(3, 8, source) \
-    X(2, 8, source)
+    MICRO_MAP_ALL(X, source) \
+    X(3, 8, 1, source) \
+    X(2, 8, 1, source) \
+    X(3, 4, 2, source) \
+    X(2, 4, 2, source) \
+    X(3, 1, 8, source) \
+    X(2, 1, 8, source)
 #else
 #define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source)
 #endif
-#define MICRO_DEFINE(R, N, source) \
-    static void micro_##R##x##N##_##source(gemm_block *b) \
-    { \
-        if (N > 0) micro(b, R, N, source); \
-        else chains(b, R, source); \
-    }
+#define MICRO_DEFINE(R, N, S, source) \
+    static void micro_##R##x##N##x##S##_##source(gemm_block *b) { micro(b, R, N, S, source); }
 MICRO_MAP(MICRO_DEFINE, FROM_COLUMNS)
 MICRO_MAP(MICRO_DEFINE, FROM_REFS)
 MICRO_MAP(MICRO_DEFINE, FROM_CALLER)
 #undef MICRO_DEFINE
 
-static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1] = {
-#define MICRO_ENTRY(R, N, source) [source][R][N] = micro_##R##x##N##_##source,
+static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1][NATIVE_CHAINS + 1] = {
+#define MICRO_ENTRY(R, N, S, source) [source][R][N][S] = micro_##R##x##N##x##S##_##source,
     MICRO_MAP(MICRO_ENTRY, FROM_COLUMNS) MICRO_MAP(MICRO_ENTRY, FROM_REFS) MICRO_MAP(MICRO_ENTRY, FROM_CALLER)
 #undef MICRO_ENTRY
 };
 #undef MICRO_MAP
 #undef MICRO_MAP_ALL
+#undef MICRO_MAP_BLOCKS
 
 /* All neurons of the R vectors of rows that begin at lane `row`, in blocks of `widest` and then of ever fewer. */
 static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32_t R, uint32_t widest)
 {
-    const bool chained = s->count < NATIVE_CHAIN_BELOW;
+    const uint32_t sums = stoai_native_sums(s->count, s->length);
     gemm_source source = source_of(t, s);
     gemm_block b = {.in = tile_column(t, source == FROM_REFS ? 0 : s->in[0].first) + row,
                     .refs = s->in[0].refs,
@@ -228,20 +186,21 @@ static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32
                     .end = s->count,
                     .fetch = t->fetch};
     if (source == FROM_CALLER) b.values = tile_values(t, s);
-    for (uint32_t n = widest; b.neuron < s->count;) {
+    for (uint32_t n = widest < sums ? 1 : widest / sums; b.neuron < s->count;) {
         while (n > s->count - b.neuron) n /= 2;
-        micro_kernels[source][R][chained ? 0 : n](&b);
+        micro_kernels[source][R][n][sums](&b);
         source = source == FROM_CALLER ? FROM_COLUMNS : source;
     }
 }
 
 /* Threes as long as no single vector is left over at the end: 4 is 2 + 2. The inputs of one block of rows stay in L1 while all
- * weights pass by. */
-static void gemm_tile(const tile *t, const native_step *s)
+ * weights pass by. Where the registers do not hold the sums of several vectors, they go one by one. */
+static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step *s)
 {
+    const bool single = !BIG_BLOCKS && s->count < NATIVE_CHAIN_BELOW;
     const uint32_t widest = t->vectors == 1 ? 8 : WIDEST;
     for (size_t v = 0; v < t->vectors;) {
-        const size_t left = t->vectors - v, R = left == 4 ? 2 : left < 3 ? left : 3;
+        const size_t left = t->vectors - v, R = single ? 1 : left == 4 ? 2 : left < 3 ? left : 3;
         gemm_vectors(t, s, v * LANES, (uint32_t)R, widest);
         v += R;
     }
@@ -257,40 +216,81 @@ static void gemm_tile(const tile *t, const native_step *s)
 #define ROW_SUMS 8u
 #endif
 #define ROWS_MOST 8u
+#define GROUPS_MOST 8u
 
-/* R and G are constants where this is expanded; `row` is the first. */
-INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32_t o, const uint32_t R, const uint32_t G,
+/* Where the inputs of rows [row, row + R) are. */
+typedef struct few_inputs {
+    const float *row[ROWS_MOST]; /* input 0, or ref 0 of FROM_REFS */
+    const uint32_t *refs;        /* FROM_REFS */
+    const stoa_bound *values;    /* FROM_CALLER: of them, row `at` and those behind it */
+    size_t at;
+} few_inputs;
+
+INLINE few_inputs few_inputs_of(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const gemm_source source)
+{
+    few_inputs in = {.refs = s->in[0].refs, .at = (size_t)t->first + row};
+    if (source == FROM_CALLER) in.values = tile_values(t, s);
+    else
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++) {
+            in.row[r] = tile_column(t, source == FROM_REFS ? 0 : s->in[0].first) + (row + r) * t->apart;
+            __asm__("" : "+r"(in.row[r])); /* a register of its own, not an expression of the first */
+        }
+    return in;
+}
+
+INLINE float few_input(const few_inputs *in, size_t k, uint32_t r, const gemm_source source)
+{
+    switch (source) {
+    case FROM_REFS: return in->row[r][in->refs[k]];
+    case FROM_CALLER: return ((const float *)in->values[k].data + in->at)[r];
+    case FROM_COLUMNS:
+    case SOURCE_COUNT: break;
+    }
+    return in->row[r][k];
+}
+
+/* All but t, s, row and o are constants where this is expanded; `row` is the first, each neuron has S sums. */
+INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32_t o, const uint32_t R, const uint32_t G, const uint32_t S,
                        const gemm_source source)
 {
-    const size_t group = (size_t)NATIVE_GROUP * s->length, apart = t->apart, next = source == FROM_CALLER ? 1 : apart;
-    const uint32_t length = s->length;
+    const size_t group = (size_t)NATIVE_GROUP * s->length, apart = t->apart, length = s->length;
+    const few_inputs in = few_inputs_of(t, s, row, R, source);
     const float *w = weights_at(s, o);
     const vf floor = v_splat(floor_of(s));
     float *out = tile_column(t, s->out + o) + row * apart;
-    vf sum[ROWS_MOST][ROW_SUMS];
-    for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-        for (uint32_t r = 0; r < R; r++) sum[r][i] = v_load(s->bias + o + i * LANES);
+    vf sum[2][ROWS_MOST][GROUPS_MOST * GROUP_PARTS];
+    for (uint32_t c = 0; c < S; c++)
+        for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
+            for (uint32_t r = 0; r < R; r++) sum[c][r][i] = c == 0 ? v_load(s->bias + o + i * LANES) : (vf){0};
+#define ROW_ADD(k, c) \
+    do { \
+        float value_[ROWS_MOST]; \
+        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) value_[r] = few_input(&in, (k), r, source); \
+        _Pragma("GCC unroll 16") for (uint32_t i = 0; i < G * GROUP_PARTS; i++) \
+        { \
+            const vf weights_ = v_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * LANES); \
+            _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) sum[c][r][i] += weights_ * value_[r]; \
+        } \
+        w += NATIVE_GROUP; \
+    } while (0)
+    size_t k = 0;
 #pragma GCC unroll 2
-    for (uint32_t k = 0; k < length; k++, w += NATIVE_GROUP) {
-        const float *x = input_at(t, s, k, source) + row * next;
-        float value[ROWS_MOST];
-#pragma GCC unroll 8
-        for (uint32_t r = 0; r < R; r++) value[r] = x[r * next];
-#pragma GCC unroll 16
-        for (uint32_t i = 0; i < G * GROUP_PARTS; i++) {
-            const vf weights = v_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * LANES);
-#pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++) sum[r][i] += weights * value[r];
-        }
-    }
+    for (; k + S <= length; k += S)
+#pragma GCC unroll 2
+        for (uint32_t c = 0; c < S; c++) ROW_ADD(k + c, c);
+    if (k < length) ROW_ADD(k, 0);
+#undef ROW_ADD
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
 #pragma GCC unroll 8
-        for (uint32_t r = 0; r < R; r++) v_store(out + r * apart + i * LANES, v_at_least(floor, sum[r][i]));
+        for (uint32_t r = 0; r < R; r++)
+            v_store(out + r * apart + i * LANES, v_at_least(floor, S == 1 ? sum[0][r][i] : sum[0][r][i] + sum[S - 1][r][i]));
 }
 
 /* The sums of a small step are the lanes of one vector, or of two. */
-#if VECTOR_BYTES >= 4 * NATIVE_CHAINS
+#define CHAIN_IN_ONE (VECTOR_BYTES >= 4 * NATIVE_CHAINS)
+#if CHAIN_IN_ONE
 #define CHAIN_LANES ((uint32_t)NATIVE_CHAINS)
 typedef float chain_sums __attribute__((vector_size(4 * NATIVE_CHAINS)));
 typedef float chain_values __attribute__((vector_size(4 * NATIVE_CHAINS), aligned(4), may_alias));
@@ -302,43 +302,51 @@ typedef float chain_values __attribute__((vector_size(2 * NATIVE_CHAINS), aligne
 #define CHAIN_PARTS (CHAINS / CHAIN_LANES)
 #define CHAIN_OF(sums, c) (sums)[(c) / CHAIN_LANES][(c) % CHAIN_LANES]
 
+/* By halves: 0 and 4, 1 and 5 ..., then 0 and 2, 1 and 3 of those, then these two. */
+INLINE float chain_total(const chain_sums sum[CHAIN_PARTS])
+{
+    typedef float quarters __attribute__((vector_size(2 * NATIVE_CHAINS)));
+#if CHAIN_IN_ONE
+    const quarters four = __builtin_shufflevector(sum[0], sum[0], 0, 1, 2, 3) + __builtin_shufflevector(sum[0], sum[0], 4, 5, 6, 7);
+#else
+    const quarters four = sum[0] + sum[1];
+#endif
+    const quarters two = four + __builtin_shufflevector(four, four, 2, 3, 0, 1);
+    return two[0] + two[1];
+}
+
 /* Neuron o of R rows, which do not wait for each other. R and source are constants where this is expanded. */
 INLINE void row_chain(const tile *t, const native_step *s, uint32_t row, uint32_t o, const uint32_t R, const gemm_source source,
                       float *result)
 {
-    const uint32_t length = s->length, whole = length / CHAINS * CHAINS;
-    const size_t apart = t->apart, next = source == FROM_CALLER ? 1 : apart, at = row * next;
-    const float *w = weights_at(s, o), *column = input_at(t, s, 0, FROM_COLUMNS) + at;
+    const size_t length = s->length, whole = length / CHAINS * CHAINS;
+    const few_inputs in = few_inputs_of(t, s, row, R, source);
+    const float *w = weights_at(s, o);
     chain_sums sum[ROWS_MOST][CHAIN_PARTS];
 #pragma GCC unroll 8
     for (uint32_t r = 0; r < R; r++)
 #pragma GCC unroll 2
         for (uint32_t p = 0; p < CHAIN_PARTS; p++) sum[r][p] = p == 0 ? (chain_sums){s->bias[o]} : (chain_sums){0};
-    for (uint32_t k = 0; k < whole; k += CHAINS)
+    for (size_t k = 0; k < whole; k += CHAINS)
 #pragma GCC unroll 8
         for (uint32_t r = 0; r < R; r++)
 #pragma GCC unroll 2
             for (uint32_t p = 0; p < CHAIN_PARTS; p++) {
-                const uint32_t from = k + p * CHAIN_LANES;
+                const size_t from = k + p * CHAIN_LANES;
                 chain_sums x;
-                if (source == FROM_COLUMNS) x = *(const chain_values *)(column + r * apart + from);
+                if (source == FROM_COLUMNS) x = *(const chain_values *)(in.row[r] + from);
                 else
 #pragma GCC unroll 8
-                    for (uint32_t c = 0; c < CHAIN_LANES; c++) x[c] = input_at(t, s, from + c, source)[at + r * next];
+                    for (uint32_t c = 0; c < CHAIN_LANES; c++) x[c] = few_input(&in, from + c, r, source);
                 sum[r][p] += *(const chain_values *)(w + from) * x;
             }
 #pragma GCC unroll 8
     for (uint32_t c = 0; c < CHAINS; c++)
         if (whole + c < length)
 #pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++) CHAIN_OF(sum[r], c) += w[whole + c] * input_at(t, s, whole + c, source)[at + r * next];
+            for (uint32_t r = 0; r < R; r++) CHAIN_OF(sum[r], c) += w[whole + c] * few_input(&in, whole + c, r, source);
 #pragma GCC unroll 8
-    for (uint32_t r = 0; r < R; r++) {
-        float half[CHAINS / 2];
-#pragma GCC unroll 4
-        for (uint32_t c = 0; c < CHAINS / 2; c++) half[c] = CHAIN_OF(sum[r], c) + CHAIN_OF(sum[r], c + CHAINS / 2);
-        result[r] = (half[0] + half[2]) + (half[1] + half[3]);
-    }
+    for (uint32_t r = 0; r < R; r++) result[r] = chain_total(sum[r]);
 }
 
 /* Stored as whole vectors, which the activation's load then finds in the store buffer. */
@@ -354,30 +362,31 @@ INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const 
         v_store(tile_column(t, s->out) + (row + r) * t->apart, v_at_least(floor, (vf){sum[0][r], sum[1][r], sum[2][r], sum[3][r]}));
 }
 
-/* R and source are constants where this is expanded. */
-INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const gemm_source source)
+/* R, S and source are constants where this is expanded. */
+INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t S, const gemm_source source)
 {
-    if (s->count < NATIVE_CHAIN_BELOW) {
+    if (S == CHAINS) {
         row_chains(t, s, row, R, source);
         return;
     }
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
 #define ROW_GROUPS(G) \
-    if (R * (G) * GROUP_PARTS <= ROW_SUMS) \
-        for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), source);
-    ROW_GROUPS(8u)
+    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS) \
+        for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), S, source);
+    ROW_GROUPS(GROUPS_MOST)
     ROW_GROUPS(4u)
     ROW_GROUPS(2u)
     ROW_GROUPS(1u)
 #undef ROW_GROUPS
 }
 
-INLINE void gemm_few_from(const tile *t, const native_step *s, const gemm_source source)
+/* Of neurons with two sums, fewer rows and more groups, which share what is read of the rows. */
+INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t S, const gemm_source source)
 {
     uint32_t row = 0;
 #define ROWS_AT_ONCE(R) \
-    if ((R) * GROUP_PARTS <= ROW_SUMS) \
-        for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), source);
+    if (S == CHAINS || ((R) * S * GROUP_PARTS <= ROW_SUMS && (R) * S <= ROWS_MOST)) \
+        for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), S, source);
     ROWS_AT_ONCE(ROWS_MOST)
     ROWS_AT_ONCE(4u)
     ROWS_AT_ONCE(2u)
@@ -385,14 +394,28 @@ INLINE void gemm_few_from(const tile *t, const native_step *s, const gemm_source
 #undef ROWS_AT_ONCE
 }
 
-static void gemm_few(const tile *t, const native_step *s)
-{
-    switch (source_of(t, s)) {
-    case FROM_REFS: gemm_few_from(t, s, FROM_REFS); break;
-    case FROM_CALLER: gemm_few_from(t, s, FROM_CALLER); break;
-    case FROM_COLUMNS:
-    case SOURCE_COUNT: gemm_few_from(t, s, FROM_COLUMNS); break;
-    }
-}
+/* One function for each, whose frame is then not that of all: a row alone spends much of its time on such things. */
+typedef void (*few_kernel)(const tile *t, const native_step *s);
+#define FEW_MAP(X, source) \
+    X(source, 1) \
+    X(source, 2) \
+    X(source, NATIVE_CHAINS)
+#define FEW_DEFINE(source, S) \
+    static void gemm_one_##source##_##S(const tile *t, const native_step *s) { gemm_rows(t, s, 0, 1, S, source); } \
+    static void gemm_few_##source##_##S(const tile *t, const native_step *s) { gemm_few_from(t, s, S, source); }
+FEW_MAP(FEW_DEFINE, FROM_COLUMNS)
+FEW_MAP(FEW_DEFINE, FROM_REFS)
+FEW_MAP(FEW_DEFINE, FROM_CALLER)
+#undef FEW_DEFINE
+
+static const few_kernel few_kernels[SOURCE_COUNT][NATIVE_CHAINS + 1][2] = {
+#define FEW_ENTRY(source, S) [source][S] = {gemm_few_##source##_##S, gemm_one_##source##_##S},
+    FEW_MAP(FEW_ENTRY, FROM_COLUMNS) FEW_MAP(FEW_ENTRY, FROM_REFS) FEW_MAP(FEW_ENTRY, FROM_CALLER)
+#undef FEW_ENTRY
+};
+#undef FEW_MAP
+
+INLINE void gemm_few(const tile *t, const native_step *s)
+{ few_kernels[source_of(t, s)][stoai_native_sums(s->count, s->length)][t->alone == 1](t, s); }
 
 #endif

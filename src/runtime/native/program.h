@@ -16,6 +16,7 @@
 #define STOA_NATIVE_PROGRAM_H
 
 #include "stoa/dtype.h"
+#include "stoa/kernel.h"
 #include "stoa/model.h"
 #include "stoa/runtime.h"
 
@@ -117,7 +118,7 @@ typedef enum native_step_kind {
     NATIVE_STEP_LOAD,        /* input columns -> tile, converted, padded lanes zeroed */
     NATIVE_STEP_STORE,       /* tile -> output columns, converted, only the tile's rows */
     NATIVE_STEP_GEMM,        /* out[o] = act(bias[o] + sum_k w[o][k] * in[k]), in order of k, by fma where the level has one
-                                (few neurons: NATIVE_CHAINS sums of k modulo that, added by halves). MAP's and GEMM's out may overrun by up to a
+                                (few neurons: several sums, stoai_native_sums). MAP's and GEMM's out may overrun by up to a
                                 vector: every group of refs that is an `out` ends at a multiple of 16 of its own. op: any unary F32 */
     NATIVE_STEP_MAP,         /* out[i] = op(a[i], b[i], c[i]) */
     NATIVE_STEP_CAST,        /* out[i] = (type) a[i], then wrapped to narrow integer types */
@@ -155,6 +156,17 @@ typedef enum native_reduce {
 #define NATIVE_GROUP 16
 #define NATIVE_CHAIN_BELOW 4
 #define NATIVE_CHAINS 8 /* sums of each */
+
+/* Sums of a neuron: product k is added to sum k modulo that, the first begins with the bias, and they are added by halves at the end. One
+ * sum is a chain of dependent additions, as long as the matrix: in a row alone only other neurons can fill the time between, and few
+ * neurons do not. */
+#define NATIVE_PAIRS_BELOW 65 /* neurons that have two sums each, of at least that many products */
+#define NATIVE_PAIRS_FROM 16
+STOA_DEVICE uint32_t stoai_native_sums(uint32_t count, uint32_t length)
+{
+    if (count < NATIVE_CHAIN_BELOW) return NATIVE_CHAINS;
+    return count < NATIVE_PAIRS_BELOW && length >= NATIVE_PAIRS_FROM ? 2 : 1;
+}
 static inline size_t stoai_native_weight_at(uint32_t count, uint32_t length, uint32_t o, uint32_t k)
 {
     if (count < NATIVE_CHAIN_BELOW) return (size_t)o * length + k;

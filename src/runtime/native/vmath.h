@@ -172,11 +172,11 @@ INLINE vf v_exp_reduce(vf x, vi *n)
     return (x - whole * LN2_HIGH) - whole * LN2_LOW;
 }
 
-/* exp of x: 2^n (1 + r + r^2 q(r)); 2^n in two factors, so that overflow and denormal results are rounded once. */
-INLINE vf v_exp(vf x)
+/* exp of x <= 89: 2^n (1 + r + r^2 q(r)); 2^n in two factors, so that overflow and denormal results are rounded once. */
+INLINE vf v_exp_below(vf x)
 {
     vi n;
-    const vf r = v_exp_reduce(v_clamp(x, v_splat(-104.0f), v_splat(89.0f)), &n);
+    const vf r = v_exp_reduce(v_at_least(v_splat(-104.0f), x), &n);
     vf q = 1.3942922e-3f * r + 8.369394e-3f;
     q = q * r + 4.1666377e-2f;
     q = q * r + 1.6666515e-1f;
@@ -185,6 +185,8 @@ INLINE vf v_exp(vf x)
     const vi half = n >> 1;
     return p * v_power_of_two(half) * v_power_of_two((vi)((vu)n - (vu)half));
 }
+
+INLINE vf v_exp(vf x) { return v_exp_below(v_at_most(v_splat(89.0f), x)); }
 
 /* exp(x) - 1 for x <= 0, without cancellation: 2^n (r + r^2 q) + (2^n - 1). */
 INLINE vf v_expm1_negative(vf x)
@@ -251,7 +253,7 @@ INLINE vf v_tanh(vf x)
 /* 1 / (1 + exp(-x)) from exp(-|x|), which never overflows. */
 INLINE vf v_sigmoid(vf x)
 {
-    const vf z = v_exp(-v_abs(x));
+    const vf z = v_exp_below(-v_abs(x));
     return v_select(x < 0.0f, z, v_splat(1.0f)) / (1.0f + z);
 }
 
