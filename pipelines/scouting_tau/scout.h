@@ -4,7 +4,8 @@
  *
  *  A batch of crossings runs on the one queue of one stream; the host waits nowhere in the middle, for counts of taus and
  *  clusters stay where they are. All memory is made by scout_job_create: while batches run nothing is allocated and nothing
- *  copied, on the host not even the words (they are read where the file is mapped; only DTH blocks are put together). Several
+ *  copied, on the host not even the words (they are read where the file is mapped; only DTH blocks are put together; for a device all
+ *  are, in pinned memory). Several
  *  batches are in flight, and results are handed over in the order of the input, so they do not depend on the number of
  *  threads or streams. A reference for jobs, not an installed library.
  *
@@ -88,7 +89,7 @@ typedef struct scout_summary {
     uint64_t batches, failed, orbits, cut_orbits; /**< cut ones are no part of orbits; failed: batches */
     uint64_t events, candidates, taus, clusters, outliers, w3pi, selected;
     uint64_t faults[RECO_SCOUT_FAULT_COUNT_];
-    uint64_t assembled_bytes;           /**< put together from DTH blocks by the reader */
+    uint64_t assembled_bytes;           /**< put together by the reader */
     uint64_t copy_calls, copy_bytes;    /**< of the sessions */
     uint64_t allocations;               /**< stoa_alloc calls while batches ran */
     double us_per_event[SCOUT_STAGE_COUNT], read_us_per_event; /**< means over the events that ran */

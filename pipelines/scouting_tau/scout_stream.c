@@ -49,6 +49,14 @@ static stoa_status make_memory(scout_stream *s, const reco_scout_options *input,
     return stoa_buffer_create(s->queue, STOA_MEMORY_DEVICE, crossings * sizeof(uint32_t), &s->headers, err);
 }
 
+/* A host reads words where they lie; copies to a device come from pinned memory, so that its driver never waits for one. */
+static stoa_status make_batch(scout_stream *s, const reco_scout_reader *reader, bool is_host, stoa_error *err)
+{
+    if (is_host) return reco_scout_batch_create(reader, &s->batch, err);
+    STOA_TRY(stoa_buffer_create(s->queue, STOA_MEMORY_PINNED, reco_scout_batch_bytes(reader), &s->pinned, err));
+    return reco_scout_batch_create_in(reader, stoa_buffer_data(s->pinned), stoa_buffer_bytes(s->pinned), &s->batch, err);
+}
+
 static stoa_status view_results(scout_stream *s, stoa_error *err)
 {
     const stoa_collection *from = s->host ? s->host : s->memory;
@@ -89,7 +97,7 @@ stoa_status scout_stream_init(scout_stream *s, const scout_options *options, sto
     if (options->tau_fixed && !is_host)
         return STOA_FAIL(err, STOA_ENOTSUP, "scout: the network in fixed point runs on the host only, device %s", options->device);
     STOA_TRY(stoa_queue_create(device, is_host ? STOA_QUEUE_BLOCKING : STOA_QUEUE_ASYNC, &s->queue, err));
-    STOA_TRY(reco_scout_batch_create(reader, &s->batch, err));
+    STOA_TRY(make_batch(s, reader, is_host, err));
     STOA_TRY(make_memory(s, reco_scout_options_of(reader), is_host, err));
     STOA_TRY(view_results(s, err));
     return make_sessions(s, err);
@@ -105,6 +113,7 @@ void scout_stream_deinit(scout_stream *s)
     stoa_buffer_release(s->words);
     stoa_buffer_release(s->headers);
     reco_scout_batch_destroy(s->batch);
+    stoa_buffer_release(s->pinned);
     stoa_queue_destroy(s->queue);
     *s = (scout_stream){0};
 }

@@ -43,6 +43,7 @@ typedef struct scout_stream {
     stoa_collection *host;   /* the same on the host; NULL where it is the same memory */
     stoa_buffer *workspace;  /* of the clustering */
     stoa_buffer *words, *headers; /* a batch's on the device; NULL on the host */
+    stoa_buffer *pinned;          /* and where the reader puts them for that */
     scout_views views;
     scout_result result;
     double stamp_us[SCOUT_STAGE_COUNT + 1];

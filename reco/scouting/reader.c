@@ -166,27 +166,52 @@ const reco_scout_options *reco_scout_options_of(const reco_scout_reader *reader)
 
 reco_scout_format reco_scout_format_of(const reco_scout_reader *reader) { return reader->frames.format; }
 
-stoa_status reco_scout_batch_create(const reco_scout_reader *reader, reco_scout_batch **batch, stoa_error *err)
+static uint32_t words_of(const reco_scout_options *o) { return o->crossings_max + o->candidates_max + TAIL_WORDS; }
+
+size_t reco_scout_batch_bytes(const reco_scout_reader *reader)
+{ return words_of(&reader->options) * sizeof(uint64_t) + reader->options.crossings_max * sizeof(uint32_t); }
+
+static stoa_status make_batch(const reco_scout_reader *reader, void *memory, bool is_guest, reco_scout_batch **batch, stoa_error *err)
 {
     const reco_scout_options *o = &reader->options;
-    reco_scout_batch *made = *batch = stoa_calloc(1, sizeof *made);
-    if (made) {
-        made->header_capacity = o->crossings_max;
-        made->memory_words = o->crossings_max + o->candidates_max + TAIL_WORDS;
-        made->memory = stoa_alloc(made->memory_words * sizeof(uint64_t), 64);
-        made->header_memory = stoa_alloc(made->header_capacity * sizeof(uint32_t), 64);
-        if (made->memory && made->header_memory) return STOA_OK;
-    }
-    reco_scout_batch_destroy(made);
+    reco_scout_batch *made = memory ? stoa_calloc(1, sizeof *made) : NULL;
+    if (!made)
+        return STOA_FAIL(err, STOA_ENOMEM, "scouting batch of %u crossings and %u candidates: no memory", o->crossings_max,
+                         o->candidates_max);
+    made->memory = memory;
+    made->memory_words = words_of(o);
+    made->header_memory = (uint32_t *)(void *)(made->memory + made->memory_words);
+    made->header_capacity = o->crossings_max;
+    made->is_guest = is_guest;
+    *batch = made;
+    return STOA_OK;
+}
+
+stoa_status reco_scout_batch_create(const reco_scout_reader *reader, reco_scout_batch **batch, stoa_error *err)
+{
+    const size_t bytes = reco_scout_batch_bytes(reader);
+    void *memory = stoa_alloc(bytes, 64);
     *batch = NULL;
-    return STOA_FAIL(err, STOA_ENOMEM, "scouting batch of %u crossings and %u candidates: no memory", o->crossings_max, o->candidates_max);
+    const stoa_status status = make_batch(reader, memory, false, batch, err);
+    if (status != STOA_OK) stoa_free(memory, bytes);
+    return status;
+}
+
+stoa_status reco_scout_batch_create_in(const reco_scout_reader *reader, void *memory, size_t bytes, reco_scout_batch **batch,
+                                       stoa_error *err)
+{
+    *batch = NULL;
+    if (!memory) return STOA_FAIL(err, STOA_EINVAL, "scouting batch: memory is NULL");
+    if (bytes < reco_scout_batch_bytes(reader))
+        return STOA_FAIL(err, STOA_ESHAPE, "scouting batch: %zu bytes given, %zu needed", bytes, reco_scout_batch_bytes(reader));
+    if ((uintptr_t)memory % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "scouting batch: memory not aligned to 64");
+    return make_batch(reader, memory, true, batch, err);
 }
 
 void reco_scout_batch_destroy(reco_scout_batch *batch)
 {
     if (!batch) return;
-    stoa_free(batch->memory, batch->memory_words * sizeof(uint64_t));
-    stoa_free(batch->header_memory, batch->header_capacity * sizeof(uint32_t));
+    if (!batch->is_guest) stoa_free(batch->memory, batch->memory_words * sizeof(uint64_t) + batch->header_capacity * sizeof(uint32_t));
     stoa_free(batch, sizeof *batch);
 }
 
@@ -286,7 +311,7 @@ static void end_part(reco_scout_reader *r, reco_scout_batch *batch, bool is_last
     if (is_last) r->is_open = false;
 }
 
-/* Events where they lie: one chunk fills at least one batch. As many words as one put together may have. */
+/* Events where they lie: one chunk fills at least one batch. As many words as one put together may have, for a guest's batch is. */
 static void read_in_place(reco_scout_reader *r, reco_scout_batch *batch)
 {
     const size_t left = r->chunk.count - r->chunk_at;
@@ -295,6 +320,10 @@ static void read_in_place(reco_scout_reader *r, reco_scout_batch *batch)
     batch->words = r->chunk.words + r->chunk_at;
     const stop why = take_events(r, batch, batch->words, &at, end, end == left);
     r->chunk_at += batch->word_count = at;
+    if (batch->is_guest) {
+        memcpy(batch->memory, batch->words, at * sizeof *batch->memory);
+        batch->words = batch->memory;
+    }
     if (why == STOP_END && end == left) r->has_chunk = false;
     end_part(r, batch, why == STOP_ORBIT || !r->has_chunk);
 }
@@ -354,7 +383,8 @@ static void reset_batch(const reco_scout_reader *r, reco_scout_batch *batch)
                                 .memory = room.memory,
                                 .header_memory = room.header_memory,
                                 .memory_words = room.memory_words,
-                                .header_capacity = room.header_capacity};
+                                .header_capacity = room.header_capacity,
+                                .is_guest = room.is_guest};
 }
 
 /* The end of the input: words that are left belong to an event that was cut. */

@@ -74,10 +74,11 @@ typedef struct reco_scout_batch {
     uint32_t part;         /**< 0 for the first batch of an orbit */
     uint32_t is_last_part; /**< 1: the next batch is of another orbit */
     uint32_t faults[RECO_SCOUT_FAULT_COUNT_]; /**< seen while this part was read */
-    uint64_t assembled_bytes; /**< of `words`, put together from blocks; 0: they lie in the input */
+    uint64_t assembled_bytes; /**< of `words`, put together in the batch's memory; 0: they lie in the input */
     uint64_t *memory;         /**< internal: room for assembled words */
     uint32_t *header_memory;  /**< internal */
     uint32_t memory_words, header_capacity; /**< internal */
+    uint32_t is_guest; /**< internal: the memory is the caller's, and all words go there */
 } reco_scout_batch;
 
 /** Open and map a file. `options` NULL: RECO_SCOUT_OPTIONS_INIT.
@@ -115,6 +116,14 @@ RECO_API const char *reco_scout_fault_name(uint32_t fault);
 /** Make a batch that fits a reader's options.
  *  owns caller destroys   threads any   errors ENOMEM   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_scout_batch_create(const reco_scout_reader *reader, reco_scout_batch **batch, stoa_error *err);
+/** Bytes of a batch's words and headers.   owns nothing   threads any   errors none   since 0.1 */
+RECO_API size_t reco_scout_batch_bytes(const reco_scout_reader *reader);
+/** As reco_scout_batch_create, in memory of the caller's. All words are put there, those of a mapped file too, and counted: for memory
+ *  from which a device copies without its driver having to wait.
+ *  shape bytes >= reco_scout_batch_bytes   owns caller destroys; borrows `memory` until then   threads any
+ *  errors EINVAL null; ESHAPE bytes, both values; EALIGN memory not aligned to 64; ENOMEM   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_scout_batch_create_in(const reco_scout_reader *reader, void *memory, size_t bytes,
+                                                                reco_scout_batch **batch, stoa_error *err);
 /** Destroy; NULL is a no-op.   owns takes `batch`   threads one at a time   errors none   since 0.1 */
 RECO_API void reco_scout_batch_destroy(reco_scout_batch *batch);
 

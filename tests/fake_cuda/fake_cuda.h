@@ -4,7 +4,8 @@
  * is counted; what a real driver would refuse or what would be a crash on a GPU is refused and counted as a violation. Kernels are
  * the `.cu` files themselves, compiled for the host (fake_kernels.cpp).
  *
- * Tests that look inside are linked with it and use the functions below. The environment: FAKE_CUDA_DEVICES (2). */
+ * Tests that look inside are linked with it and use the functions below. The environment: FAKE_CUDA_DEVICES (2);
+ * FAKE_CUDA_PINNED_ONLY refuses copies from and to plain host memory, which a driver may wait for. */
 #ifndef FAKE_CUDA_H
 #define FAKE_CUDA_H
 

@@ -456,6 +456,19 @@ CUresult cuStreamQuery(CUstream handle)
     return pending ? CUDA_ERROR_NOT_READY : fake_failure(stream->context);
 }
 
+static CUresult enqueue_copy(CUstream stream, const work *item)
+{
+    if (getenv("FAKE_CUDA_PINNED_ONLY")) {
+        const void *const ends[] = {item->as.copy.dst, item->as.copy.src};
+        for (int i = 0; i < 2; i++) {
+            fake_place place;
+            int ordinal;
+            if (!fake_memory_check(ends[i], 1, &place, &ordinal, "copy") || place == FAKE_PAGEABLE) return CUDA_ERROR_INVALID_VALUE;
+        }
+    }
+    return enqueue(stream, WORK_COPY, item, offsetof(work, as) + sizeof item->as.copy);
+}
+
 CUresult cuMemcpyAsync(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream)
 {
     FAKE_ENTER(cuMemcpyAsync, FAKE_CURRENT | FAKE_TRACED | FAKE_LOSSLESS);
@@ -464,7 +477,7 @@ CUresult cuMemcpyAsync(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream 
     item.as.copy.src = (const char *)(uintptr_t)src;
     item.as.copy.dst_pitch = item.as.copy.src_pitch = item.as.copy.width = bytes;
     item.as.copy.height = 1;
-    return enqueue(stream, WORK_COPY, &item, offsetof(work, as) + sizeof item.as.copy);
+    return enqueue_copy(stream, &item);
 }
 
 CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy, CUstream stream)
@@ -480,7 +493,7 @@ CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy, CUstream stream)
     item.as.copy.src_pitch = copy->srcPitch;
     item.as.copy.width = copy->WidthInBytes;
     item.as.copy.height = copy->Height;
-    return enqueue(stream, WORK_COPY, &item, offsetof(work, as) + sizeof item.as.copy);
+    return enqueue_copy(stream, &item);
 }
 
 /* The address must be one that the device knows: not plain host memory. */

@@ -9,6 +9,7 @@
 #include "data_file.h"
 #include "reco/scouting_words.h"
 #include "reco/scouting/reader.h"
+#include "stoa/memory.h"
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -50,20 +51,27 @@ static void add_batch(tally *t, const reco_scout_batch *b, const reco_scout_opti
     for (uint32_t k = 0; k < RECO_SCOUT_FAULT_COUNT_; k++) t->faults[k] += b->faults[k];
 }
 
+static bool as_guest; /* batches in memory of the test's */
+
 static tally read_all(reco_scout_reader *reader, const reco_scout_options *o)
 {
     reco_scout_batch *batch;
     tally t = {.hash = 1};
     bool more = true;
-    OK(reco_scout_batch_create(reader, &batch, &err));
+    const size_t bytes = reco_scout_batch_bytes(reader);
+    void *memory = as_guest ? stoa_alloc(bytes, 64) : NULL;
+    if (as_guest) OK(reco_scout_batch_create_in(reader, memory, bytes, &batch, &err));
+    else OK(reco_scout_batch_create(reader, &batch, &err));
     for (;;) {
         OK(reco_scout_read(reader, batch, &more, &err));
         if (!more) break;
         add_batch(&t, batch, o);
+        if (as_guest) assert_true((const void *)batch->words == memory && batch->assembled_bytes == batch->word_count * sizeof(uint64_t));
         assert_true(t.parts < 100000);
     }
     assert_int_equal(batch->crossings, 0);
     reco_scout_batch_destroy(batch);
+    stoa_free(memory, bytes);
     reco_scout_destroy(reader);
     return t;
 }
@@ -477,6 +485,32 @@ static void test_real_puppi(void **state)
     assert_int_equal(fault_sum(&t), 0);
 }
 
+/* The same with the words of every format in memory of the caller's; what that memory must be like. */
+static void test_guest(void **state)
+{
+    static uint64_t few[8];
+    reco_scout_reader *reader;
+    reco_scout_batch *batch;
+    for (int f = 0; f < FORMATS; f++) {
+        const tally own = read_sample(&made[f], RECO_SCOUT_ANY, 100);
+        as_guest = true;
+        const tally t = read_sample(&made[f], RECO_SCOUT_ANY, 100);
+        as_guest = false;
+        assert_true(t.hash == own.hash);
+        assert_int_equal(t.parts, own.parts);
+    }
+    as_guest = true;
+    test_unaligned(state);
+    as_guest = false;
+    OK(reco_scout_open_memory(made[DTH].bytes, made[DTH].count, NULL, &reader, &err));
+    assert_int_equal(reco_scout_batch_create_in(reader, NULL, 0, &batch, &err), STOA_EINVAL);
+    assert_int_equal(reco_scout_batch_create_in(reader, few, sizeof few, &batch, &err), STOA_ESHAPE);
+    assert_non_null(strstr(err.message, "64 bytes given"));
+    assert_int_equal(reco_scout_batch_create_in(reader, (char *)few + 1, SIZE_MAX, &batch, &err), STOA_EALIGN);
+    assert_null(batch);
+    reco_scout_destroy(reader);
+}
+
 /* 14 whole orbits and one that is cut. Every candidate carries its number and crossing. */
 static void test_real_frames(void **state)
 {
@@ -514,11 +548,11 @@ static void test_real_frames(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats_agree),    cmocka_unit_test(test_unaligned),    cmocka_unit_test(test_event_faults),
-        cmocka_unit_test(test_padding_and_cuts), cmocka_unit_test(test_frame_faults), cmocka_unit_test(test_cms_faults),
-        cmocka_unit_test(test_errors),           cmocka_unit_test(test_socket),       cmocka_unit_test(test_real_puppi),
-        cmocka_unit_test(test_real_frames),      cmocka_unit_test(test_cms_sizes),    cmocka_unit_test(test_short_block),
-        cmocka_unit_test(test_socket_dies),
+        cmocka_unit_test(test_formats_agree), cmocka_unit_test(test_unaligned),        cmocka_unit_test(test_guest),
+        cmocka_unit_test(test_event_faults),  cmocka_unit_test(test_padding_and_cuts), cmocka_unit_test(test_frame_faults),
+        cmocka_unit_test(test_cms_faults),    cmocka_unit_test(test_errors),           cmocka_unit_test(test_socket),
+        cmocka_unit_test(test_real_puppi),    cmocka_unit_test(test_real_frames),      cmocka_unit_test(test_cms_sizes),
+        cmocka_unit_test(test_short_block),   cmocka_unit_test(test_socket_dies),
     };
     return cmocka_run_group_tests(tests, make_samples, free_samples);
 }
