@@ -132,5 +132,16 @@ typedef bool (*stoa_text_sink)(void *user, const char *text, size_t bytes);
 STOA_API STOA_MUST_CHECK stoa_status stoa_model_emit_c(const stoa_model *model, const char *name, stoa_text_sink sink, void *user,
                                                        stoa_error *err);
 
+/** Let a runtime whose library has an allocator of device memory of its own take that memory from the allocator of each session's device
+ *  instead, in the order of the session's queue: `torchscript`. For the whole process and for good; a second call changes nothing.
+ *  From then on PyTorch has device memory in calls of such sessions only: whatever else would use it on a GPU in the process, `aoti`'s
+ *  packages on libtorch too, is refused memory. What PyTorch keeps (workspaces of cuBLAS) lives to the end of the process.
+ *
+ *  owns     devices of such sessions stay open to the end of the process, where PyTorch keeps some of their memory
+ *  sync     may load a plugin       alloc yes      threads any, before the runtime's first session on a GPU
+ *  errors   ESTATE the library's own allocator is at work already; ENOTSUP the runtime has none, or its library does not let it be
+ *           exchanged; as stoa_runtime_find       since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_runtime_share_memory(const char *runtime, stoa_error *err);
+
 STOA_END_DECLS
 #endif

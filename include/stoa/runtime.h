@@ -64,6 +64,8 @@ typedef struct stoa_runtime_api {
     stoa_status (*emit_c)(const void *model, const char *name, stoa_text_sink sink, void *user, stoa_error *err);
     /* Optional: a failure that what was enqueued on another device than the host has met there, each once, without waiting. */
     stoa_status (*check)(void *instance, stoa_error *err);
+    /* Optional: stoa_runtime_share_memory. */
+    stoa_status (*share_memory)(stoa_error *err);
 } stoa_runtime_api;
 
 /** Whether a table that may be older than this header has a slot. */

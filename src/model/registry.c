@@ -105,3 +105,12 @@ stoa_status stoa_runtime_find(const char *name, const stoa_runtime_api **api, st
     *api = table;
     return status;
 }
+
+stoa_status stoa_runtime_share_memory(const char *runtime, stoa_error *err)
+{
+    const stoa_runtime_api *api;
+    STOA_TRY(stoa_runtime_find(runtime, &api, err));
+    if (!STOA_RUNTIME_HAS(api, share_memory))
+        return STOA_FAIL(err, STOA_ENOTSUP, "runtime '%s': it has no device memory of its own to share", api->name);
+    return api->share_memory(err);
+}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // libtorch_cuda.so for tests: CUDA's side of the CPU-only libtorch, on the fake driver. Memory is the driver's, each copy is work of
 // the current stream; all else libtorch's own fallback computes on copies in host memory. An operation outside of a stream guard is an error,
-// so that what runs has had its stream set. The guards are the C interface of libtorch, as its real library has it.
+// so that what runs has had its stream set. The guards are the C interface of libtorch, as its real library has it; the exchange of the
+// allocator is declared by libtorch's own header.
 #include <ATen/EmptyTensor.h>
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -15,6 +16,9 @@
 #include <torch/library.h>
 
 #include "fake_cuda.h"
+
+#define C10_CUDA_NO_CMAKE_CONFIGURE_FILE // a libtorch without CUDA has none
+#include <torch/csrc/cuda/CUDAPluggableAllocator.h>
 
 namespace
 {
@@ -56,16 +60,42 @@ struct stream_guard {
 };
 thread_local stream_guard *stream_guard::current = nullptr;
 
-struct block {
-    CUdeviceptr address;
-    int device;
+// Where memory comes from: the driver, or whom the allocator was exchanged for before there was any.
+struct source {
+    std::function<void *(size_t, int, CUstream)> take;
+    std::function<void(void *, size_t, int, CUstream)> give;
 };
+
+struct block {
+    const source *from;
+    void *address;
+    size_t bytes;
+    int device;
+    CUstream stream;
+};
+
+void *take_from_driver(size_t bytes, int device, CUstream)
+{
+    CUdeviceptr address = 0;
+    const context_scope context(device);
+    if (bytes) need(cuMemAlloc_v2(&address, bytes), "cuMemAlloc");
+    return reinterpret_cast<void *>(address);
+}
+
+void give_to_driver(void *address, size_t, int device, CUstream)
+{
+    const context_scope context(device);
+    cuMemFree_v2(reinterpret_cast<CUdeviceptr>(address));
+}
+
+source driver{take_from_driver, give_to_driver};
+std::shared_ptr<source> exchanged;
+bool initialized = false;
 
 void free_block(void *pointer)
 {
     const auto *memory = static_cast<block *>(pointer);
-    const context_scope context(memory->device);
-    if (memory->address) cuMemFree_v2(memory->address);
+    if (memory->address) memory->from->give(memory->address, memory->bytes, memory->device, memory->stream);
     delete memory;
 }
 
@@ -73,10 +103,12 @@ void free_block(void *pointer)
 struct device_allocator final : c10::Allocator {
     c10::DataPtr allocate(size_t bytes) override
     {
-        auto *memory = new block{0, 0};
-        const context_scope context(memory->device);
-        if (bytes) need(cuMemAlloc_v2(&memory->address, bytes), "cuMemAlloc");
-        return {reinterpret_cast<void *>(memory->address), memory, free_block, c10::Device(c10::kCUDA, 0)};
+        initialized = true;
+        auto memory = std::make_unique<block>(block{exchanged ? exchanged.get() : &driver, nullptr, bytes, 0,
+                                                    stream_guard::current ? stream_guard::current->stream : nullptr});
+        memory->address = memory->from->take(bytes, memory->device, memory->stream);
+        void *address = memory->address;
+        return {address, memory.release(), free_block, c10::Device(c10::kCUDA, 0)};
     }
     c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
     void copy_data(void *, const void *, size_t) const override { TORCH_CHECK(false, "not by the host"); }
@@ -155,7 +187,41 @@ TORCH_LIBRARY_IMPL(aten, CUDA, m)
     m.impl("_copy_from_and_resize", copy_and_resize);
 }
 
+// A CUDAAllocator's pointer is only ever handed back here: it points to a source.
+namespace torch::cuda::CUDAPluggableAllocator
+{
+
+using pointer = std::shared_ptr<c10::cuda::CUDACachingAllocator::CUDAAllocator>;
+
+__attribute__((visibility("default"))) pointer createCustomAllocator(std::function<void *(size_t, int, cudaStream_t)> take,
+                                                                     std::function<void(void *, size_t, int, cudaStream_t)> give)
+{
+    auto made = std::make_shared<source>(source{std::move(take), std::move(give)});
+    return {made, reinterpret_cast<c10::cuda::CUDACachingAllocator::CUDAAllocator *>(made.get())};
+}
+
+__attribute__((visibility("default"))) void changeCurrentAllocator(const pointer &allocator)
+{
+    TORCH_CHECK(!initialized, "the allocator is in use");
+    exchanged = std::shared_ptr<source>(allocator, reinterpret_cast<source *>(allocator.get()));
+    initialized = true;
+}
+
+} // namespace torch::cuda::CUDAPluggableAllocator
+
 extern "C" {
+
+// An application's own tensor: 1 when there is no memory for it.
+__attribute__((visibility("default"))) int fake_torch_take(size_t bytes);
+int fake_torch_take(size_t bytes)
+{
+    try {
+        allocator.allocate(bytes);
+        return 0;
+    } catch (...) {
+        return 1;
+    }
+}
 
 __attribute__((visibility("default"))) int32_t aoti_torch_create_cuda_stream_guard(void *stream, int32_t device_index, void **guard);
 int32_t aoti_torch_create_cuda_stream_guard(void *stream, int32_t device_index, void **guard)

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
+
 #include "linear_fixture.h"
 
 #define LINEAR "x:float32:3 -> y:float32:2"
@@ -111,6 +113,117 @@ static void streams_of_the_application(void **state)
     stoa_model_destroy(model);
 }
 
+/* ---- In a process that shared PyTorch's memory first. ---- */
+
+static int share(void **state)
+{
+    (void)state;
+    stoa_error err;
+    for (int i = 0; i < 2; i++)
+        if (stoa_runtime_share_memory("torchscript", &err) != STOA_OK) fail_msg("%s", err.message);
+    return 0;
+}
+
+static stoa_memory_stats device_memory(void)
+{
+    stoa_memory_stats stats = {.struct_size = sizeof stats};
+    OK(stoa_device_memory_stats(self.device, STOA_MEMORY_DEVICE, &stats, NULL));
+    return stats;
+}
+
+/* Weights and intermediates are blocks of the queue's allocator: counted there, and from its cache once the first run is over. */
+static void memory_is_the_devices(void **state)
+{
+    (void)state;
+    const stoa_memory_stats before = device_memory();
+    stoa_model *model = load("foreign_linear.pt", LINEAR);
+    stoa_session *session = make_linear(&self, model, BACKWARDS, 1);
+    assert_true(device_memory().live_bytes > before.live_bytes);
+    OK(stoa_session_run(session, ROWS, NULL));
+    const stoa_memory_stats first = device_memory();
+    const uint64_t counted = stats_of(session).run_allocations;
+    fake_cuda_reset();
+    OK(stoa_session_run(session, ROWS, NULL));
+    assert_int_equal(fake_cuda_calls("cuMemAlloc_v2") + fake_cuda_calls("cuMemFree_v2"), 0);
+    const uint64_t taken = device_memory().alloc_calls - first.alloc_calls;
+    assert_true(taken > 0);
+    assert_true(stats_of(session).run_allocations - counted >= taken); /* and what this libtorch takes of the host's memory */
+    assert_int_equal(device_memory().live_bytes, first.live_bytes);
+    check_linear(&self, BACKWARDS);
+    stoa_session_destroy(session);
+    stoa_model_destroy(model);
+    assert_int_equal(device_memory().live_bytes, before.live_bytes);
+}
+
+/* Weights outlive the queue of the session that brought them; another session has its own queue's memory. */
+static void memory_outlives_its_queue(void **state)
+{
+    (void)state;
+    stoa_queue *first = self.queue;
+    stoa_model *model = load("linear.pt", NULL);
+    stoa_session *session = make_linear(&self, model, IN_COLUMNS, 0);
+    OK(stoa_session_run(session, ROWS, NULL));
+    stoa_session_destroy(session);
+    OK(stoa_queue_create(self.device, STOA_QUEUE_ASYNC, &self.queue, NULL));
+    stoa_queue_destroy(first);
+    session = make_linear(&self, model, IN_COLUMNS, 0);
+    OK(stoa_session_run(session, ROWS, NULL));
+    check_linear(&self, IN_COLUMNS);
+    stoa_session_destroy(session);
+    stoa_model_destroy(model);
+}
+
+/* The device's limit holds for PyTorch, with its own status; less is taken again afterwards. */
+static void the_limit_is_the_devices(void **state)
+{
+    (void)state;
+    enum { LIMIT = 4096 };
+    stoa_device *narrow;
+    stoa_queue *queue;
+    stoa_session *session;
+    stoa_error err;
+    const stoa_device_options options = {.struct_size = sizeof options, .limit_bytes = LIMIT};
+    stoa_model *model = load("simple.pt", NULL);
+    OK(stoa_device_open_with("cuda:0", &options, &narrow, NULL));
+    OK(stoa_queue_create(narrow, STOA_QUEUE_ASYNC, &queue, NULL));
+    assert_int_equal(stoa_session_create(model, queue, ROWS, NULL, &session, &err), STOA_ELIMIT);
+    assert_non_null(strstr(err.message, "4096"));
+    stoa_queue_destroy(queue);
+    stoa_device_close(narrow);
+    OK(stoa_session_create(model, self.queue, ROWS, NULL, &session, NULL));
+    stoa_session_destroy(session);
+    stoa_model_destroy(model);
+}
+
+/* No session's call, no memory: what else uses PyTorch on a GPU must not take blocks in the order of a queue that it does not know. */
+static void others_are_refused(void **state)
+{
+    (void)state;
+    int (*take)(size_t bytes);
+    void *library = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_NOLOAD);
+    assert_non_null(library);
+    *(void **)&take = dlsym(library, "fake_torch_take");
+    assert_non_null(take);
+    assert_int_equal(take(100), 1);
+    dlclose(library);
+}
+
+static void too_late_or_nothing_to_share(void **state)
+{
+    (void)state;
+    stoa_error err;
+    stoa_model *model = load("linear.pt", NULL);
+    stoa_session *session = make_linear(&self, model, IN_COLUMNS, 0);
+    assert_int_equal(stoa_runtime_share_memory("torchscript", &err), STOA_ESTATE);
+    assert_non_null(strstr(err.message, "already"));
+    assert_int_equal(stoa_runtime_share_memory("native", &err), STOA_ENOTSUP);
+    assert_int_equal(stoa_runtime_share_memory("none", &err), STOA_ENAME);
+    OK(stoa_session_run(session, ROWS, NULL));
+    check_linear(&self, IN_COLUMNS);
+    stoa_session_destroy(session);
+    stoa_model_destroy(model);
+}
+
 static void a_libtorch_without_cuda_is_refused(void **state)
 {
     (void)state;
@@ -119,6 +232,7 @@ static void a_libtorch_without_cuda_is_refused(void **state)
     stoa_model *model = load("linear.pt", NULL);
     assert_int_equal(stoa_session_create(model, self.queue, ROWS, NULL, &session, &err), STOA_ENOTSUP);
     assert_non_null(strstr(err.message, "has no CUDA: libtorch_cuda.so"));
+    assert_int_equal(stoa_runtime_share_memory("torchscript", &err), STOA_ENOTSUP);
     stoa_model_destroy(model);
 }
 
@@ -131,8 +245,18 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_cannot_be_copied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(weights_go_there_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(streams_of_the_application, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(too_late_or_nothing_to_share, set_up, tear_down),
+    };
+    const struct CMUnitTest shared[] = {
+        cmocka_unit_test_setup_teardown(memory_is_the_devices, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_outlives_its_queue, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_limit_is_the_devices, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(others_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(runs_on_the_stream_in_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(streams_of_the_application, set_up, tear_down),
     };
     const struct CMUnitTest without[] = {cmocka_unit_test_setup_teardown(a_libtorch_without_cuda_is_refused, set_up, tear_down)};
     if (getenv("STOA_TEST_NO_TORCH_CUDA")) return cmocka_run_group_tests_name("cuda_torch_without", without, NULL, NULL);
+    if (getenv("STOA_TEST_SHARED_MEMORY")) return cmocka_run_group_tests_name("cuda_torch_shared", shared, share, NULL);
     return cmocka_run_group_tests_name("cuda_torch", with, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <c10/util/Exception.h>
 #include <torch/csrc/jit/api/module.h>
 
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "runtime/package/package.h"
 #include "stoa/queue.h"
 #include "stoa/runtime.h"
+
+struct CUstream_st; // cudaStream_t is a pointer to it
 
 namespace stoai
 {
@@ -70,6 +73,28 @@ private:
 bool has_cuda();  // this libtorch does
 void need_cuda(); // or it is thrown why not
 
+using take_function = std::function<void *(size_t bytes, int device, CUstream_st *stream)>;
+using give_function = std::function<void(void *block, size_t bytes, int device, CUstream_st *stream)>;
+
+// PyTorch's allocator is these two from now on; thrown is ENOTSUP, and ESTATE when it has one at work already.
+void exchange_allocator(take_function take, give_function give);
+
+void share_memory();     // stoa_runtime_share_memory; throws as exchange_allocator
+uint64_t blocks_taken(); // by this thread so far, where memory is shared
+
+// This thread is in a call for the queue, whose memory PyTorch gets where memory is shared.
+class call_scope
+{
+public:
+    explicit call_scope(stoa_queue *queue);
+    ~call_scope();
+    call_scope(const call_scope &) = delete;
+    call_scope &operator=(const call_scope &) = delete;
+
+private:
+    stoa_queue *outer_;
+};
+
 // PyTorch's current stream and device of this thread are the queue's, and are put back. Nothing on the host.
 class stream_scope
 {
@@ -80,6 +105,7 @@ public:
     stream_scope &operator=(const stream_scope &) = delete;
 
 private:
+    call_scope call_;
     void *guard_ = nullptr;
 };
 

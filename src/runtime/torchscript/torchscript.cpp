@@ -163,8 +163,9 @@ stoa_status warm(script_instance *instance, const uint32_t *max_rows, stoa_error
     STOA_TRY(run(instance, values.data(), values.data() + input_values, 0, rows, err)); // plans
     const auto heard = std::make_shared<counter>();
     const c10::DebugInfoGuard listening(c10::DebugInfoKind::PROFILER_STATE, heard);
+    const uint64_t before = blocks_taken();
     STOA_TRY(run(instance, values.data(), values.data() + input_values, 0, rows, err));
-    instance->allocations_per_call = heard->blocks;
+    instance->allocations_per_call = heard->blocks + blocks_taken() - before;
     instance->calls = 0;
     return STOA_OK;
 }
@@ -214,6 +215,16 @@ uint64_t run_allocations(const void *handle)
     return instance->calls * instance->allocations_per_call;
 }
 
+stoa_status share(stoa_error *err)
+{
+    try {
+        share_memory();
+        return STOA_OK;
+    } catch (...) {
+        return caught(STOA_ERUNTIME, "memory", err);
+    }
+}
+
 extern "C" const stoa_runtime_api stoai_torchscript_api = {sizeof(stoa_runtime_api),
                                                            STOA_RUNTIME_ABI,
                                                            "torchscript",
@@ -231,7 +242,8 @@ extern "C" const stoa_runtime_api stoai_torchscript_api = {sizeof(stoa_runtime_a
                                                            run_allocations,
                                                            nullptr,
                                                            nullptr,
-                                                           nullptr};
+                                                           nullptr,
+                                                           share};
 
 }  // namespace
 }  // namespace stoai
