@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
+
 #include "fake_ort.h"
 #include "linear_fixture.h"
 
@@ -161,6 +163,57 @@ static void several_queues(void **state)
     stoa_model_destroy(model);
 }
 
+typedef struct worker {
+    pthread_t thread;
+    linear_fixture fixture;
+    stoa_model *model;
+} worker;
+
+static void *make_and_run(void *user)
+{
+    worker *w = user;
+    open_linear(&w->fixture, "cuda:0");
+    stoa_session *session = make_linear(&w->fixture, w->model, IN_ROWS, 0);
+    for (int i = 0; i < 50; i++) OK(stoa_session_run(session, ROWS, NULL));
+    check_linear(&w->fixture, IN_ROWS);
+    stoa_session_destroy(session);
+    close_linear(&w->fixture);
+    return NULL;
+}
+
+/* What a thread has entered is no other's. */
+static void several_threads(void **state)
+{
+    (void)state;
+    worker workers[4];
+    stoa_model *model = load("onnxruntime");
+    for (int i = 0; i < 4; i++) {
+        workers[i].model = model;
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, make_and_run, &workers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) pthread_join(workers[i].thread, NULL);
+    stoa_model_destroy(model);
+}
+
+/* What the library enqueues knows nothing of the queue's kind. */
+static void a_blocking_queue_waits(void **state)
+{
+    (void)state;
+    stoa_queue *own = self.queue;
+    stoa_model *model = load("onnxruntime");
+    OK(stoa_queue_create(self.device, STOA_QUEUE_BLOCKING, &self.queue, NULL));
+    stoa_session *session = make_linear(&self, model, IN_ROWS, 0);
+    bool idle = false;
+    OK(stoa_session_run(session, ROWS, NULL));
+    OK(stoa_queue_is_idle(self.queue, &idle, NULL));
+    assert_true(idle);
+    check_linear(&self, IN_ROWS);
+    stoa_session_destroy(session);
+    stoa_queue_destroy(self.queue);
+    self.queue = own;
+    stoa_model_destroy(model);
+}
+
 static void streams_of_the_application(void **state)
 {
     (void)state;
@@ -298,6 +351,8 @@ int main(void)
         ON_FIXTURE(copies_are_the_queues),
         ON_FIXTURE(counts_are_the_hosts),
         ON_FIXTURE(several_queues),
+        ON_FIXTURE(several_threads),
+        ON_FIXTURE(a_blocking_queue_waits),
         ON_FIXTURE(streams_of_the_application),
         ON_FIXTURE(the_callers_context_is_given_back),
         ON_FIXTURE(misfits_are_refused),

@@ -19,11 +19,14 @@ static void library_not_found(void **state)
     (void)state;
     stoa_error err = {0};
     stoa_model *model;
+    const char *found = getenv("STOA_ONNXRUNTIME");
+    char named[1024] = "";
+    if (found) snprintf(named, sizeof named, "%s", found);
     setenv("STOA_ONNXRUNTIME", "/nowhere", 1);
     assert_int_equal(fixture_try_load(foreign("two_heads.onnx"), "onnxruntime", NULL, &model, &err), STOA_ENOTSUP);
     assert_non_null(strstr(err.message, "/nowhere"));
     assert_null(model);
-    unsetenv("STOA_ONNXRUNTIME");
+    setenv("STOA_ONNXRUNTIME", named, 1); /* none where it is empty */
 }
 
 /* The second runtime of the plugin: a library without the provider says what it has. */
