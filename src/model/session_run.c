@@ -116,7 +116,7 @@ static stoa_status check_rows(const stoa_session *session, uint32_t first, const
     return fits ? STOA_OK : refuse_rows(session, first, rows, err);
 }
 
-static stoa_status take_failure(stoa_session *session, stoa_error *err)
+static inline stoa_status take_failure(stoa_session *session, stoa_error *err)
 {
     if (atomic_load_explicit(&session->failed.state, memory_order_acquire) != FAILURE_FULL) return STOA_OK;
     const stoa_error error = session->failed.error;
@@ -125,12 +125,18 @@ static stoa_status take_failure(stoa_session *session, stoa_error *err)
     return error.status;
 }
 
+static inline stoa_status check(stoa_session *session, stoa_error *err)
+{
+    STOA_TRY(take_failure(session, err));
+    if (session->place.type == STOA_PLACE_HOST) return STOA_OK;
+    const stoa_runtime_api *api = session->model->api;
+    return STOA_RUNTIME_HAS(api, check) ? api->check(session->instance, err) : STOA_OK;
+}
+
 stoa_status stoa_session_check(stoa_session *session, stoa_error *err)
 {
     if (!session) return STOA_FAIL(err, STOA_EINVAL, "session check: session is NULL");
-    STOA_TRY(take_failure(session, err));
-    const stoa_runtime_api *api = session->model->api;
-    return session->place.type != STOA_PLACE_HOST && STOA_RUNTIME_HAS(api, check) ? api->check(session->instance, err) : STOA_OK;
+    return check(session, err);
 }
 
 /* The queue gets there later: the bindings stay as they are until then. */
@@ -157,12 +163,12 @@ static stoa_status enqueue_on_device(stoa_session *session, const run_args *args
 
 static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_error *err)
 {
-    STOA_TRY(stoa_session_check(session, err));
+    STOA_TRY(check(session, err));
     if (session->place.type == STOA_PLACE_HOST) STOA_TRY(enqueue_on_host(session, args, err));
     else STOA_TRY(enqueue_on_device(session, args, err));
     session->runs++;
     session->rows += args->count[0] || session->axis_count == 0 ? 0 : args->rows[0];
-    return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? stoa_session_check(session, err) : STOA_OK;
+    return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? check(session, err) : STOA_OK;
 }
 
 static stoa_status run_sizes(stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)

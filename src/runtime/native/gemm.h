@@ -371,7 +371,7 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
     }
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
 #define ROW_GROUPS(G) \
-    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS) \
+    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S == 1 || (G) * NATIVE_GROUP < NATIVE_PAIRS_BELOW)) \
         for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), S, source);
     ROW_GROUPS(GROUPS_MOST)
     ROW_GROUPS(4u)
