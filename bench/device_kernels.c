@@ -3,12 +3,6 @@
 
 #include <math.h>
 
-#ifdef STOA_BENCH_CUDA
-#include "stoa/image.h"
-
-extern const stoa_kernel_image bench_cuda_image; /* made by the build from bench.cu */
-#endif
-
 /* Eight chains hide a latency of four cycles with a warp or two; a device has more of these. */
 STOA_KERNEL(bench_fma, bench_fma_args)
 {
@@ -23,14 +17,18 @@ STOA_KERNEL(bench_fma, bench_fma_args)
 }
 
 #if !defined(__CUDACC__)
+#include "stoa/image.h"
+
+/* Made by the build from bench.cu, one for each vendor. */
+#define DECLARE(image) extern const stoa_kernel_image image;
+#define REGISTER(image) STOA_TRY(stoa_kernel_image_register(&(image), err));
+KERNEL_IMAGES(DECLARE)
+
 stoa_status bench_kernels_register(stoa_error *err)
 {
-#ifdef STOA_BENCH_CUDA
-    return stoa_kernel_image_register(&bench_cuda_image, err);
-#else
-    (void)err;
+    (void)err; /* there may be none */
+    KERNEL_IMAGES(REGISTER)
     return STOA_OK;
-#endif
 }
 
 stoa_status bench_enqueue_fma(stoa_queue *queue, float *sink, uint32_t items, uint32_t steps)

@@ -2,18 +2,16 @@
 #include "pipelines/kernels.h"
 
 #include "reco/kernels.h"
-
-#ifdef PIPELINES_HAVE_CUDA
 #include "stoa/image.h"
 
-extern const stoa_kernel_image pipelines_cuda_image; /* made by the build from pipelines.cu */
-#endif
+/* Made by the build from pipelines.cu, one for each vendor. */
+#define DECLARE(image) extern const stoa_kernel_image image;
+#define REGISTER(image) STOA_TRY(stoa_kernel_image_register(&(image), err));
+KERNEL_IMAGES(DECLARE)
 
 stoa_status pipelines_kernels_register(stoa_error *err)
 {
     STOA_TRY(reco_kernels_register(err));
-#ifdef PIPELINES_HAVE_CUDA
-    STOA_TRY(stoa_kernel_image_register(&pipelines_cuda_image, err));
-#endif
+    KERNEL_IMAGES(REGISTER)
     return STOA_OK;
 }

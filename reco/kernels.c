@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reco/kernels.h"
 
-#ifdef RECO_HAVE_CUDA
 #include "stoa/image.h"
 
-extern const stoa_kernel_image reco_cuda_image; /* made by the build from reco.cu */
+/* Made by the build from reco.cu, one for each vendor. */
+#define DECLARE(image) extern const stoa_kernel_image image;
+#define REGISTER(image) STOA_TRY(stoa_kernel_image_register(&(image), err));
+KERNEL_IMAGES(DECLARE)
 
-stoa_status reco_kernels_register(stoa_error *err) { return stoa_kernel_image_register(&reco_cuda_image, err); }
-#else
 stoa_status reco_kernels_register(stoa_error *err)
 {
-    (void)err;
+    (void)err; /* there may be none */
+    KERNEL_IMAGES(REGISTER)
     return STOA_OK;
 }
-#endif

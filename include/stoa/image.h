@@ -20,9 +20,9 @@ STOA_BEGIN_DECLS
 typedef struct stoa_kernel_image {
     uint32_t struct_size;
     uint32_t kernel_count;
-    const char *backend;          /**< who loads it: "cuda" */
+    const char *backend;          /**< who loads it: "cuda", "hip" */
     const char *name;             /**< for messages */
-    const void *data;             /**< what the back end's loader takes: a fat binary of CUDA */
+    const void *data;             /**< what the back end's loader takes: a fat binary of CUDA, a bundle of code objects */
     size_t bytes;
     const char *const *kernels;   /**< [kernel_count] its symbols, each a kernel's name and its shape: "stoa_algo_scan_block" */
 } stoa_kernel_image;

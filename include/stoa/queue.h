@@ -43,11 +43,16 @@ typedef struct stoa_kernel {
     uint32_t args_bytes;            /**< size of the argument struct, at most STOA_KERNEL_ARGS_MAX_BYTES */
     const char *name;               /**< unique: "hlt_features" */
     void (*host)(const void *args); /**< the whole grid, serially */
-    uint32_t shared_bytes;          /**< memory that each block of STOA_KERNEL_TILES gets, at most STOA_KERNEL_SHARED_MAX_BYTES */
+    uint32_t shared_bytes;          /**< memory that each block of STOA_KERNEL_TILES gets: stoa_kernel_shared_max_bytes */
     uint32_t blocks_max;            /**< no more blocks than this; 0: as many as fill the device */
 } stoa_kernel;
 #define STOA_KERNEL_ARGS_MAX_BYTES 3968 /**< of the 4 KiB that every CUDA takes; a host queue copies what there is */
-#define STOA_KERNEL_SHARED_MAX_BYTES (96 << 10) /**< every GPU since 2020 has it */
+#define STOA_KERNEL_SHARED_MAX_BYTES (96 << 10) /**< every GPU of CUDA since 2020 has it */
+
+/** What a block of STOA_KERNEL_TILES can have on a device: STOA_KERNEL_SHARED_MAX_BYTES, but 64 KiB on GPUs of AMD.
+ *  owns nothing   threads any   errors none   since 0.1 */
+static inline uint32_t stoa_kernel_shared_max_bytes(stoa_place place)
+{ return place.type == STOA_PLACE_ROCM ? 64u << 10 : STOA_KERNEL_SHARED_MAX_BYTES; }
 
 /** Make a queue on a device.
  *

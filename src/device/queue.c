@@ -100,9 +100,10 @@ stoa_status stoa_queue_launch(stoa_queue *queue, const stoa_kernel *kernel, cons
     if (kernel->args_bytes > STOA_KERNEL_ARGS_MAX_BYTES)
         return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': %u bytes of arguments, at most %d", kernel->name, (unsigned)kernel->args_bytes,
                          STOA_KERNEL_ARGS_MAX_BYTES);
-    if (kernel->shared_bytes > STOA_KERNEL_SHARED_MAX_BYTES)
-        return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': %u bytes of memory for a block, at most %d", kernel->name,
-                         (unsigned)kernel->shared_bytes, STOA_KERNEL_SHARED_MAX_BYTES);
+    const uint32_t shared_max = stoa_kernel_shared_max_bytes(stoa_device_place(queue->device));
+    if (kernel->shared_bytes > shared_max)
+        return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': %u bytes of memory for a block, at most %u", kernel->name,
+                         (unsigned)kernel->shared_bytes, (unsigned)shared_max);
     if (kernel->args_bytes && !args)
         return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': NULL arguments, %u bytes needed", kernel->name, (unsigned)kernel->args_bytes);
     return queue->device->api->queue_launch(queue->native, kernel, args, err);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HIP's runtime for tests: libamdhip64.so.7 with the symbols of src/device/gpu/hip.def, each on top of the fake CUDA driver's function.
  * A device has wavefronts of 64 lanes (FAKE_WARP_THREADS) and 64 KiB for each block; codes are those of CUDA where both have one. */
+#include <string.h>
+
 #include "device/gpu/hip_api.h"
 #include "fake_internal.h"
 
@@ -24,7 +26,6 @@ SAME(hipGetDeviceCount, cuDeviceGetCount, (int *count), count)
 SAME(hipDeviceGet, cuDeviceGet, (hipDevice_t * device, int ordinal), device, ordinal)
 SAME(hipDeviceGetName, cuDeviceGetName, (char *name, int bytes, hipDevice_t device), name, bytes, device)
 SAME(hipDeviceSynchronize, cuCtxSynchronize, (void), )
-SAME(hipModuleLoadData, cuModuleLoadData, (hipModule_t * module, const void *image), (CUmodule *)module, image)
 SAME(hipModuleUnload, cuModuleUnload, (hipModule_t module), MODULE)
 SAME(hipMemGetInfo, cuMemGetInfo_v2, (size_t *free_bytes, size_t *total_bytes), free_bytes, total_bytes)
 SAME(hipMalloc, cuMemAlloc_v2, (void **pointer, size_t bytes), (CUdeviceptr *)(void *)pointer, bytes)
@@ -91,6 +92,15 @@ hipError_t hipThreadExchangeStreamCaptureMode(hipStreamCaptureMode *mode)
     const CUresult result = cuThreadExchangeStreamCaptureMode(&theirs);
     *mode = (hipStreamCaptureMode)theirs;
     return (hipError_t)result;
+}
+
+/* A bundle of code objects, as clang makes it, is taken for its beginning. */
+hipError_t hipModuleLoadData(hipModule_t *module, const void *image)
+{
+    static const char bundle[] = "__CLANG_OFFLOAD_BUNDLE__";
+    static const uint32_t known = FAKE_IMAGE_MAGIC;
+    const void *data = strncmp(image, bundle, sizeof bundle - 1) == 0 ? &known : image;
+    return (hipError_t)cuModuleLoadData((CUmodule *)module, data);
 }
 
 hipError_t hipModuleGetFunction(hipFunction_t *function, hipModule_t module, const char *symbol)

@@ -376,6 +376,10 @@ static void the_host_has_float32_alone(void **state)
     OK(load_with(NULL, STOA_PRECISION_TFLOAT32, &model));
     assert_int_equal(stoa_session_create(model, host.queue, 1, NULL, &session, &err), STOA_ENOTSUP);
     assert_non_null(strstr(err.message, "precision 1 for CUDA, the host computes in 0"));
+    if (strcmp(backend_under_test(), "hip") == 0) {
+        assert_int_equal(stoa_session_create(model, other.queue, 1, NULL, &session, &err), STOA_ENOTSUP);
+        assert_non_null(strstr(err.message, "precision 1 for CUDA, a GPU of AMD computes in 0"));
+    }
     stoa_model_destroy(model);
     assert_int_equal(load_with(NULL, (stoa_precision)4, &model), STOA_EINVAL);
 }
@@ -394,6 +398,6 @@ int main(void)
     };
     enum { CUDA_ALONE = 3 };
     require_device();
-    const size_t count = sizeof tests / sizeof *tests - (device_is_host() ? CUDA_ALONE : 0);
+    const size_t count = sizeof tests / sizeof *tests - (strcmp(backend_under_test(), "cuda") == 0 ? 0 : CUDA_ALONE);
     return _cmocka_run_group_tests("native device", tests, count, NULL, NULL);
 }

@@ -94,9 +94,10 @@ stoa_status stoai_gpu_queue_launch(void *queue, const stoa_kernel *kernel, const
     const stoai_gpu_kernel *compiled = stoai_gpu_kernel_find(self->device, kernel->name);
     if (!compiled)
         return STOA_FAIL(err, STOA_ENOTSUP,
-                         "kernel '%s' is in none of the %u images that device '" GPU_NAME ":%u' loaded when it was opened; those of a "
-                         "library are registered before (stoa_kernel_image_register)",
-                         kernel->name, (unsigned)self->device->module_count, (unsigned)self->device->ordinal);
+                         "kernel '%s' is in none of the %u images that device '" GPU_NAME
+                         ":%u' loaded when it was opened%s; those of a library are registered before (stoa_kernel_image_register)",
+                         kernel->name, (unsigned)self->device->module_count, (unsigned)self->device->ordinal,
+                         stoai_gpu_own_image_count ? "" : ", as back end '" GPU_NAME "' was built without any");
     void *parameters[] = {(void *)(uintptr_t)args};
     const unsigned blocks = kernel->blocks_max && kernel->blocks_max < compiled->blocks ? kernel->blocks_max : compiled->blocks;
     return finish(self,

@@ -8,8 +8,15 @@
 /* Calls do not nest, so a thread has one device to give back. */
 static _Thread_local int callers_device;
 
+#ifdef STOA_HIP_KERNELS
+/* Made by the build from src/algo/algo.cu and src/runtime/native/native.cu. */
+extern const stoa_kernel_image stoa_hip_algo_image, stoa_hip_native_image;
+const stoa_kernel_image *const stoai_gpu_own_images[] = {&stoa_hip_algo_image, &stoa_hip_native_image};
+const uint32_t stoai_gpu_own_image_count = 2;
+#else
 const stoa_kernel_image *const stoai_gpu_own_images[] = {NULL};
 const uint32_t stoai_gpu_own_image_count = 0;
+#endif
 
 const char *stoai_gpu_error_name(gpu_result result) { return stoai_gpu.error_name(result); }
 const char *stoai_gpu_error_text(gpu_result result) { return stoai_gpu.error_text(result); }

@@ -10,6 +10,11 @@
 #include "runtime/native/device_place.h"
 #include "runtime/native/fragments.h"
 
+#if defined(__HIP__)
+/* GPUs of AMD multiply matrices in other shapes: sessions of a model that wants this are refused there (native.c). */
+STOA_DEVICE void gemm_tensor(const place &, const native_step *, stoa_grid) {}
+#else
+
 enum { WARP_THREADS = 32, STRIP_ROWS = 32, STRIP_MATRICES = STRIP_ROWS / 8 };
 
 #ifndef STOA_WARP_MMA
@@ -135,4 +140,5 @@ STOA_DEVICE void gemm_tensor(const place &p, const native_step *s, stoa_grid gri
     }
 }
 
+#endif
 #endif

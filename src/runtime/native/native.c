@@ -104,11 +104,12 @@ static const char *plan_step(const void *handle, uint32_t index)
 static stoa_status check_place(const native_model *model, stoa_place place, stoa_error *err)
 {
     if (place.type == STOA_PLACE_CUDA) return STOA_OK;
-    if (place.type == STOA_PLACE_HOST && model->precision != STOA_PRECISION_FLOAT32)
-        return STOA_FAIL(err, STOA_ENOTSUP,
-                         "runtime 'native': the model was loaded with precision %u for CUDA, the host computes in %u (float32)",
-                         (unsigned)model->precision, (unsigned)STOA_PRECISION_FLOAT32);
-    if (place.type == STOA_PLACE_HOST) return STOA_OK;
+    const bool known = place.type == STOA_PLACE_HOST || place.type == STOA_PLACE_ROCM;
+    if (known && model->precision != STOA_PRECISION_FLOAT32)
+        return STOA_FAIL(
+            err, STOA_ENOTSUP, "runtime 'native': the model was loaded with precision %u for CUDA, %s computes in %u (float32)",
+            (unsigned)model->precision, place.type == STOA_PLACE_HOST ? "the host" : "a GPU of AMD", (unsigned)STOA_PRECISION_FLOAT32);
+    if (known) return STOA_OK;
     return STOA_FAIL(err, STOA_ENOTSUP, "runtime 'native': no code for devices of type %d", (int)place.type);
 }
 
@@ -119,7 +120,7 @@ static size_t place_kept(const native_plan *plan, stoa_place place, const uint32
     static const stoa_dtype dtypes[] = {
         [NATIVE_F32] = STOA_FLOAT32, [NATIVE_F64] = STOA_FLOAT64, [NATIVE_I32] = STOA_INT32, [NATIVE_I64] = STOA_INT64};
     const size_t tiles = place.type == STOA_PLACE_HOST ? stoai_native_workspace_bytes(plan) /* one serves any number of rows */
-                                                       : stoai_native_device_tile_bytes(plan, max_rows);
+                                                       : stoai_native_device_tile_bytes(plan, place, max_rows);
     size_t used = (tiles + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
     for (uint32_t i = 0; i < plan->kept_count; i++) {
         const native_kept *column = &plan->kept[i];

@@ -115,9 +115,9 @@ static size_t tile_bytes(const native_program *program, uint32_t shift)
 
 static uint32_t tiles_of(uint32_t rows, uint32_t shift) { return (rows >> shift) + ((rows & ((1u << shift) - 1)) != 0); }
 
-static launch_shape shape_of(const native_program *program, uint32_t rows)
+static launch_shape shape_of(const native_program *program, stoa_place place, uint32_t rows)
 {
-    const size_t room = STOA_KERNEL_SHARED_MAX_BYTES;
+    const size_t room = stoa_kernel_shared_max_bytes(place);
     launch_shape shape = {.shift = SHIFT_MOST};
     while (shape.shift > SHIFT_LEAST && (tile_bytes(program, shape.shift) > room || tiles_of(rows, shape.shift) < FEW_TILES)) shape.shift--;
     shape.wide = tile_bytes(program, shape.shift) > room;
@@ -127,12 +127,12 @@ static launch_shape shape_of(const native_program *program, uint32_t rows)
     return shape;
 }
 
-size_t stoai_native_device_tile_bytes(const native_plan *plan, const uint32_t *max_rows)
+size_t stoai_native_device_tile_bytes(const native_plan *plan, stoa_place place, const uint32_t *max_rows)
 {
     size_t most = 0;
     for (uint32_t i = 0; i < plan->program_count; i++) {
         const native_program *program = &plan->programs[i];
-        const launch_shape shape = shape_of(program, max_rows[program->axis]);
+        const launch_shape shape = shape_of(program, place, max_rows[program->axis]);
         const size_t bytes = shape.wide ? shape.blocks_max * tile_bytes(program, shape.shift) : 0;
         most = bytes > most ? bytes : most;
     }
@@ -236,7 +236,7 @@ static stoa_status launch(const native_device *device, const native_program *pro
     native_device_args *args = &spans->args;
     const bool many = args->span_end[NATIVE_SPACE_COUNT - 1] > NATIVE_SPANS_FEW;
     const uint32_t rows = args->rows[program->axis];
-    const launch_shape shape = shape_of(program, rows);
+    const launch_shape shape = shape_of(program, stoa_device_place(stoa_queue_device(device->queue)), rows);
     if (rows == 0) return STOA_OK;
     const char *base = stoa_buffer_data(device->copy->buffer);
     const stoa_kernel kernel = {.struct_size = sizeof kernel,

@@ -78,8 +78,8 @@ typedef struct native_device {
     uint32_t values[NATIVE_SPACE_COUNT], axis_count;
 } native_device;
 
-/* Bytes for the tiles in the workspace, for up to `max_rows` rows of each axis a run: 0 where they fit into a block's memory. */
-size_t stoai_native_device_tile_bytes(const native_plan *plan, const uint32_t *max_rows);
+/* Bytes for the tiles in the workspace, for up to `max_rows` rows of each axis a run: 0 where they fit into a block's memory there. */
+size_t stoai_native_device_tile_bytes(const native_plan *plan, stoa_place place, const uint32_t *max_rows);
 
 /* Copies the arena there for the first session on a device, behind which all others are ordered; waits for nothing. `values` and
  * `axis_count` are set already. Errors: ENOMEM, EDEVICE. */
