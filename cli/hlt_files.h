@@ -10,7 +10,7 @@
 #include "reco/io/tracks_io.h"
 
 /* Events as the job takes them: a file's blobs where they are mapped, or each event's tracks, truth, hits and their positions as
- * SoA blobs in one piece of memory. */
+ * SoA blobs in one piece of memory. For a device that is pinned memory, from which it copies without waiting, also of a file's blobs. */
 typedef struct hlt_input {
     reco_track_file *mapped; /* one of the two */
     reco_events *file;
@@ -18,12 +18,13 @@ typedef struct hlt_input {
     reco_events_source source;
     hlt_event *events;
     uint32_t count;
-    void *memory;
-    size_t memory_bytes;
+    stoa_device *device;
+    stoa_queue *queue;
+    stoa_buffer *memory;
     bool has_truth;
 } hlt_input;
 
-stoa_status hlt_input_read(hlt_input *input, const char *path, stoa_error *err);
+stoa_status hlt_input_read(hlt_input *input, const char *path, const char *device, stoa_error *err);
 void hlt_input_deinit(hlt_input *input);
 
 /* Of `count` events from `first` on: `dir`/tracks.csv: the selected tracks; `dir`/vertices.csv: hardest first. Both depend on

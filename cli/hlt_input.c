@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "hlt_files.h"
@@ -73,10 +75,38 @@ static stoa_status fill_event(hlt_input *input, uint32_t index, const event_bloc
     return fill_hits(input, index, blocks, at, event, err);
 }
 
+/* Blocks as large as they are asked for, not the next power of two: pinned memory is dear. */
+static stoa_status take_memory(hlt_input *input, size_t bytes, stoa_error *err)
+{
+    STOA_TRY(stoa_queue_create(input->device, STOA_QUEUE_BLOCKING, &input->queue, err));
+    return stoa_buffer_create(input->queue, STOA_MEMORY_PINNED, bytes, &input->memory, err);
+}
+
+static stoa_status fail_file(const char *path, stoa_error *err)
+{ return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "%s: %s", path, errno ? strerror(errno) : "cannot be read to its end"); }
+
+/* The whole file in pinned memory. */
+static stoa_status load_file(hlt_input *input, const char *path, stoa_error *err)
+{
+    errno = 0;
+    FILE *file = fopen(path, "rbe");
+    if (!file) return fail_file(path, err);
+    const long bytes = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    stoa_status status = bytes < 0 ? fail_file(path, err) : take_memory(input, (size_t)bytes, err);
+    if (status == STOA_OK) {
+        rewind(file);
+        if (fread(stoa_buffer_data(input->memory), 1, (size_t)bytes, file) != (size_t)bytes) status = fail_file(path, err);
+    }
+    fclose(file);
+    return status == STOA_OK ? reco_track_file_open_memory(stoa_buffer_data(input->memory), (size_t)bytes, path, &input->mapped, err)
+                             : status;
+}
+
 /* In place: the views of the file are the job's. */
 static stoa_status map_events(hlt_input *input, const char *path, stoa_error *err)
 {
-    STOA_TRY(reco_track_file_open(path, &input->mapped, err));
+    if (stoa_device_place(input->device).type == STOA_PLACE_HOST) STOA_TRY(reco_track_file_open(path, &input->mapped, err));
+    else STOA_TRY(load_file(input, path, err));
     input->count = reco_track_file_count(input->mapped);
     input->events = stoa_calloc(input->count + 1u, sizeof *input->events);
     if (!input->events) return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %u", path, input->count);
@@ -96,37 +126,39 @@ static stoa_status read_events(hlt_input *input, const char *path, stoa_error *e
     input->source = reco_events_origin(input->file);
     input->has_truth = reco_events_has_truth(input->file) != 0;
     event_blocks blocks;
-    size_t at = 0;
+    size_t bytes = 0, at = 0;
     for (uint32_t e = 0; e < input->count; e++) {
         STOA_TRY(measure_event(input, e, &blocks, err));
-        input->memory_bytes += blocks.all;
+        bytes += blocks.all;
     }
     input->events = stoa_calloc(input->count + 1u, sizeof *input->events);
-    input->memory_bytes += STOA_LAYOUT_ALIGN_BYTES;
-    input->memory = stoa_alloc(input->memory_bytes, STOA_LAYOUT_ALIGN_BYTES);
-    if (!input->events || !input->memory)
-        return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %zu bytes", path, input->memory_bytes);
+    if (!input->events) return STOA_FAIL(err, STOA_ENOMEM, "events of '%s': no memory for %u", path, input->count);
+    STOA_TRY(take_memory(input, bytes, err));
     for (uint32_t e = 0; e < input->count; e++) {
         STOA_TRY(measure_event(input, e, &blocks, err));
-        STOA_TRY(fill_event(input, e, &blocks, (char *)input->memory + at, err));
+        STOA_TRY(fill_event(input, e, &blocks, (char *)stoa_buffer_data(input->memory) + at, err));
         at += blocks.all;
     }
     return STOA_OK;
 }
 
-stoa_status hlt_input_read(hlt_input *input, const char *path, stoa_error *err)
+stoa_status hlt_input_read(hlt_input *input, const char *path, const char *device, stoa_error *err)
 {
+    const stoa_device_options options = {.struct_size = sizeof options, .bin_max_bytes = 1 << 20};
     const char *dot = strrchr(path, '.');
     *input = (hlt_input){0};
+    STOA_TRY(stoa_device_open_with(device, &options, &input->device, err));
     return dot && !strcmp(dot, ".soa") ? map_events(input, path, err) : read_events(input, path, err);
 }
 
 void hlt_input_deinit(hlt_input *input)
 {
-    stoa_free(input->memory, input->memory_bytes);
     stoa_free(input->events, (input->count + 1u) * sizeof *input->events);
     reco_events_destroy(input->file);
     reco_event_hits_destroy(input->hits);
     reco_track_file_close(input->mapped);
+    stoa_buffer_release(input->memory);
+    stoa_queue_destroy(input->queue);
+    stoa_device_close(input->device);
     *input = (hlt_input){0};
 }

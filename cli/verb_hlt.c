@@ -116,7 +116,7 @@ static void report_failures(const hlt_state *state)
 
 static stoa_status set_up(hlt_command *command, hlt_state *state, stoa_error *err)
 {
-    STOA_TRY(hlt_input_read(&state->input, command->in, err));
+    STOA_TRY(hlt_input_read(&state->input, command->in, command->job.device, err));
     choose_selector(command, state->input.source);
     STOA_TRY(check_hits(command, &state->input, err));
     command->job.score_min = isnan(command->score_min) ? scores_min[command->job.selector] : command->score_min;

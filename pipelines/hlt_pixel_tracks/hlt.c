@@ -69,11 +69,14 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
     STOA_TRY(stoa_collection_view(job->memory, "vertices", &v.head, err));
     STOA_TRY(stoa_collection_view(job->memory, "legacy", &job->legacy.head, err));
     STOA_TRY(stoa_collection_view_const(job->memory, "legacy", &job->legacy_read.head, err));
+    STOA_TRY(stoa_buffer_create(job->streams[0].queue, STOA_MEMORY_PINNED, job->event_count * sizeof(hlt_counts), &job->counts, err));
+    hlt_counts *counts = stoa_buffer_data(job->counts);
     size_t at = 0;
     for (uint32_t e = 0; e < job->event_count; e++) {
         const size_t first = at + e;
         hlt_slot *slot = &job->slots[e];
-        *slot = (hlt_slot){.index = t.index + at,
+        *slot = (hlt_slot){.counts = counts + e,
+                           .index = t.index + at,
                            .kept = t.kept + at,
                            .score = t.score + at,
                            .vertex_of = t.vertex_of + at,
@@ -167,6 +170,7 @@ void hlt_job_destroy(hlt_job *job)
 {
     if (!job) return;
     stoa_collection_destroy(job->memory); /* released in the order of the first stream's queue, so before the streams */
+    stoa_buffer_release(job->counts);
     for (uint32_t s = 0; s < job->stream_count; s++) hlt_stream_deinit(&job->streams[s]);
     stoa_free(job->streams, job->options.streams * sizeof *job->streams);
     stoa_device_close(job->device);
@@ -233,17 +237,18 @@ void hlt_job_point(hlt_job *job, uint32_t index)
 static void take_result(hlt_job *job, uint32_t index)
 {
     const hlt_slot *slot = &job->slots[index];
+    const hlt_counts *n = slot->counts;
     const hlt_event *event = &job->events[index];
     hlt_result *result = &job->results[index];
     result->tracks = hlt_track_count(event);
     if (result->status != STOA_OK) return;
-    result->preselected = slot->preselected;
-    result->selected = slot->selected;
-    result->hits = event->hits.head.rows ? slot->hits : 0;
-    result->converted = slot->converted;
-    result->usable = slot->usable;
-    result->vertices = slot->vertices;
-    result->tops = slot->tops;
+    result->preselected = n->preselected;
+    result->selected = n->selected;
+    result->hits = event->hits.head.rows ? n->hits : 0;
+    result->converted = n->converted;
+    result->usable = n->usable;
+    result->vertices = n->vertices;
+    result->tops = n->tops;
     hlt_job_point(job, index);
     for (int k = 0; k < HLT_STAGE_COUNT; k++) result->us[k] = 0;
     for (uint32_t k = 0; k < slot->steps; k++) result->us[slot->stage[k]] += slot->stamp_us[k + 1] - slot->stamp_us[k];

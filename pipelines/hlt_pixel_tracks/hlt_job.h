@@ -22,7 +22,8 @@ struct hlt_job {
     uint32_t stream_count;
     hlt_slot *slots;         /* [event_count], written by the queues */
     hlt_result *results;     /* [event_count], what the caller sees */
-    stoa_collection *memory; /* the arrays of the slots */
+    stoa_collection *memory; /* the arrays of the slots, */
+    stoa_buffer *counts;     /* and their counts: both where a device writes without waiting */
     legacy_tracks_soa legacy; /* of all events; rows 0: not kept */
     legacy_tracks_soa_const legacy_read; /* the same, for the caller */
     _Atomic uint32_t next;   /* event of the range in progress that no stream has taken yet */

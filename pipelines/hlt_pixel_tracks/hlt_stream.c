@@ -347,45 +347,55 @@ static stoa_status stage_vertices(hlt_stream *s, hlt_pass *pass, stoa_error *err
     return s->options->vertexing == HLT_VERTEXING_DIVISIVE ? vertices_divisive(s, pass, in, err) : vertices_density(s, pass, in, err);
 }
 
-/* Legacy tracks, a piece a component: only where they are wanted. */
-static stoa_status deliver_legacy(hlt_stream *s, const hlt_slot *to, uint32_t rows, stoa_error *err)
+/* Legacy tracks, a piece a component: only where they are wanted. They are of the selected tracks, or of all. */
+static stoa_status deliver_legacy(hlt_stream *s, const hlt_pass *pass, uint32_t rows, stoa_error *err)
 {
+    enum { PIECES_MAX = 40 };
+    const hlt_slot *to = pass->slot;
+    const uint32_t *count = s->options->vertices_first ? (const uint32_t *)pass->tracks.nTracks : s->work.selected;
+    hlt_part parts[PIECES_MAX + 1] = {{to->legacy_of, s->work.legacy_of, count, rows, sizeof *to->legacy_of}};
     hlt_piece from, into;
-    for (uint32_t k = 0; hlt_piece_of(&s->legacy.head, k, 0, &from) && hlt_piece_of(&to->legacy->head, k, to->legacy_first, &into); k++)
-        STOA_TRY(stoa_queue_copy(s->queue, into.data, from.data, rows * from.row_bytes, err));
-    return stoa_queue_copy(s->queue, to->legacy_of, s->work.legacy_of, rows * sizeof *to->legacy_of, err);
+    uint32_t n = 1;
+    for (uint32_t k = 0; hlt_piece_of(&s->legacy.head, k, 0, &from) && hlt_piece_of(&to->legacy->head, k, to->legacy_first, &into); k++) {
+        if (n > PIECES_MAX) return STOA_FAIL(err, STOA_ELIMIT, "legacy tracks: more than %d columns", PIECES_MAX);
+        parts[n++] = (hlt_part){into.data, from.data, s->legacy.count, rows, (uint32_t)from.row_bytes};
+    }
+    return hlt_deliver(s->queue, parts, n, err);
 }
 
-/* The counts are on the device, so the host copies what an event can have at most: its rows. */
 static stoa_status stage_deliver(hlt_stream *s, hlt_pass *pass, stoa_error *err)
 {
-    hlt_slot *to = pass->slot;
-    const uint32_t rows = pass->event->tracks.head.rows, vertices = rows + 1;
+    const hlt_slot *to = pass->slot;
+    hlt_counts *n = to->counts;
+    const uint32_t rows = pass->event->tracks.head.rows;
     const int16_t *vertex_of = s->options->vertices_first ? s->work.vertex_of : s->vertex_tracks.idv;
-    const struct {
-        void *dst;
-        const void *src;
-        size_t bytes;
-    } parts[] = {{&to->preselected, s->work.preselected, sizeof to->preselected},
-                 {&to->selected, s->work.selected, sizeof to->selected},
-                 {&to->hits, s->work.hits, sizeof to->hits},
-                 {&to->converted, s->legacy.count, sizeof to->converted},
-                 {&to->usable, s->work.usable, sizeof to->usable},
-                 {&to->vertices, s->vertices.nvFinal, sizeof to->vertices},
-                 {&to->tops, s->work.tops, sizeof to->tops},
-                 {to->index, s->work.index, rows * sizeof *to->index},
-                 {to->score, s->features.score, rows * sizeof *to->score},
-                 {to->kept, s->work.kept, rows * sizeof *to->kept},
-                 {to->vertex_of, vertex_of, rows * sizeof *to->vertex_of},
-                 {to->ndof, s->vertex_tracks.ndof, vertices * sizeof *to->ndof},
-                 {to->z, s->vertices.zv, vertices * sizeof *to->z},
-                 {to->weight, s->vertices.wv, vertices * sizeof *to->weight},
-                 {to->chi2, s->vertices.chi2, vertices * sizeof *to->chi2},
-                 {to->pt2_sum, s->vertices.ptv2, vertices * sizeof *to->pt2_sum},
-                 {to->by_pt2, s->vertices.sortInd, vertices * sizeof *to->by_pt2}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        STOA_TRY(stoa_queue_copy(s->queue, parts[i].dst, parts[i].src, parts[i].bytes, err));
-    return to->legacy ? deliver_legacy(s, to, rows, err) : STOA_OK;
+    const uint32_t *preselected = s->work.preselected, *selected = s->work.selected, *vertices = s->vertices.nvFinal;
+#define COUNT(name, from) {&n->name, (from), NULL, 1, sizeof n->name}
+#define ARRAY(name, from, count, most) \
+    { \
+        to->name, (from), (count), (most), sizeof *to->name \
+    }
+    const hlt_part parts[] = {COUNT(preselected, preselected),
+                              COUNT(selected, selected),
+                              COUNT(hits, s->work.hits),
+                              COUNT(converted, s->legacy.count),
+                              COUNT(usable, s->work.usable),
+                              COUNT(vertices, vertices),
+                              COUNT(tops, s->work.tops),
+                              ARRAY(index, s->work.index, preselected, rows),
+                              ARRAY(score, s->features.score, preselected, rows),
+                              ARRAY(kept, s->work.kept, selected, rows),
+                              ARRAY(vertex_of, vertex_of, selected, rows),
+                              ARRAY(ndof, s->vertex_tracks.ndof, vertices, rows + 1),
+                              ARRAY(z, s->vertices.zv, vertices, rows + 1),
+                              ARRAY(weight, s->vertices.wv, vertices, rows + 1),
+                              ARRAY(chi2, s->vertices.chi2, vertices, rows + 1),
+                              ARRAY(pt2_sum, s->vertices.ptv2, vertices, rows + 1),
+                              ARRAY(by_pt2, s->vertices.sortInd, vertices, rows + 1)};
+#undef ARRAY
+#undef COUNT
+    STOA_TRY(hlt_deliver(s->queue, parts, sizeof parts / sizeof *parts, err));
+    return to->legacy ? deliver_legacy(s, pass, rows, err) : STOA_OK;
 }
 
 static stoa_status (*const stages[HLT_STAGE_COUNT])(hlt_stream *, hlt_pass *, stoa_error *) = {

@@ -12,9 +12,13 @@
 
 enum { HLT_STEPS_MAX = 12 };
 
-/* Where an event's results go: arrays of the job, on the host. Counts are pointers so that the queue can
- * write them. */
+typedef struct hlt_counts {
+    uint32_t preselected, selected, hits, converted, usable, vertices, tops;
+} hlt_counts;
+
+/* Where an event's results go: arrays of the job, in host memory that the queue writes. */
 typedef struct hlt_slot {
+    hlt_counts *counts;
     uint32_t *index, *kept;
     float *score;
     int16_t *vertex_of;
@@ -24,7 +28,6 @@ typedef struct hlt_slot {
     int32_t *legacy_of;
     const legacy_tracks_soa *legacy; /* of all events, or NULL; this one's from row `legacy_first` on */
     uint32_t legacy_first;
-    uint32_t preselected, selected, hits, converted, usable, vertices, tops;
     uint32_t steps;                 /* of the event's way that are timed; a stage may come twice */
     hlt_stage stage[HLT_STEPS_MAX];
     double stamp_us[HLT_STEPS_MAX + 1];
@@ -70,6 +73,16 @@ typedef struct hlt_piece {
 } hlt_piece;
 /* False behind the last one. Scalars are left out. */
 bool hlt_piece_of(const stoa_view_head *view, uint32_t k, uint32_t first, hlt_piece *piece);
+
+/* An array of an event's results: as many elements of 1, 2 or 4 bytes as *count says and `rows` allow; NULL: `rows`. */
+typedef struct hlt_part {
+    void *to;
+    const void *from;
+    const uint32_t *count;
+    uint32_t rows, element_bytes;
+} hlt_part;
+enum { HLT_DELIVER_PARTS = 20 }; /* of one launch */
+STOA_MUST_CHECK stoa_status hlt_deliver(stoa_queue *queue, const hlt_part *parts, uint32_t count, stoa_error *err);
 
 /* score = 1 for the first *count rows, for the selector that takes all. */
 STOA_MUST_CHECK stoa_status hlt_select_all(stoa_queue *queue, track_features_soa features, const uint32_t *count, stoa_error *err);

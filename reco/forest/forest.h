@@ -82,7 +82,8 @@ RECO_API uint32_t reco_forest_features(const reco_forest *forest);
 RECO_API uint32_t reco_forest_trees(const reco_forest *forest);
 
 /** Copy the forest to memory of a queue's device.
- *  owns caller releases the buffer   sync waits for the queue   alloc one buffer   threads one at a time per queue
+ *  owns caller releases the buffer   sync none: in the order of the queue   alloc one buffer, and a pinned one that is given back
+ *  threads one at a time per queue
  *  errors as stoa_buffer_create   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_forest_upload(const reco_forest *forest, stoa_queue *queue, stoa_buffer **nodes, stoa_error *err);
 

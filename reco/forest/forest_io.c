@@ -244,10 +244,14 @@ stoa_status reco_forest_upload(const reco_forest *forest, stoa_queue *queue, sto
     RECO_NEED(err, "forest", nodes);
     *nodes = NULL;
     RECO_NEED(err, "forest", forest);
-    stoa_buffer *made;
+    stoa_buffer *made, *pinned;
     STOA_TRY(stoa_buffer_create(queue, STOA_MEMORY_DEVICE, forest->image_bytes, &made, err));
-    stoa_status status = stoa_queue_copy(queue, stoa_buffer_data(made), forest->image, forest->image_bytes, err);
-    if (status == STOA_OK) status = stoa_queue_wait(queue, err);
+    stoa_status status = stoa_buffer_create(queue, STOA_MEMORY_PINNED, forest->image_bytes, &pinned, err);
+    if (status == STOA_OK) {
+        memcpy(stoa_buffer_data(pinned), forest->image, forest->image_bytes);
+        status = stoa_queue_copy(queue, stoa_buffer_data(made), stoa_buffer_data(pinned), forest->image_bytes, err);
+        stoa_buffer_release(pinned); /* in the order of the queue */
+    }
     if (status == STOA_OK) *nodes = made;
     else stoa_buffer_release(made);
     return status;

@@ -14,7 +14,8 @@
 enum { HEADER_BYTES = STOA_LAYOUT_ALIGN_BYTES };
 
 struct reco_track_file {
-    void *map;
+    const void *data;
+    void *map; /* the same where it is mapped here */
     size_t bytes;
     reco_track_blob *events;
     uint32_t count;
@@ -80,7 +81,7 @@ static stoa_status read_header(const reco_track_file *file, const char *path, si
 {
     if (file->bytes - at < HEADER_BYTES)
         return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: %zu bytes left, a header has %d", path, at, file->bytes - at, HEADER_BYTES);
-    memcpy(h, (const char *)file->map + at, sizeof *h);
+    memcpy(h, (const char *)file->data + at, sizeof *h);
     if (memcmp(h->magic, "STOASOA1", sizeof h->magic) != 0) return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: no STOASOA1", path, at);
     if (h->bytes > file->bytes - at - HEADER_BYTES || h->bytes % STOA_LAYOUT_ALIGN_BYTES != 0)
         return STOA_FAIL(err, STOA_EFORMAT, "%s: byte %zu: blob of %llu bytes, %zu left", path, at, (unsigned long long)h->bytes,
@@ -91,7 +92,7 @@ static stoa_status read_header(const reco_track_file *file, const char *path, si
 static stoa_status view_event(const reco_track_file *file, size_t at, const header *h, reco_track_blob *blob, stoa_error *err)
 {
     const stoa_place host = {STOA_PLACE_HOST, 0};
-    const char *data = (const char *)file->map + at + HEADER_BYTES;
+    const char *data = (const char *)file->data + at + HEADER_BYTES;
     blob->event = h->event;
     return adopt_blocks(data, h->bytes, host, (blob_rows){h->tracks, h->hits, h->rec_hits}, blob, err);
 }
@@ -124,23 +125,43 @@ static stoa_status map_file(reco_track_file *file, const char *path, stoa_error 
     if (file->bytes > 0) file->map = mmap(NULL, file->bytes, PROT_READ, MAP_PRIVATE, handle, 0);
     const int failed = file->map == MAP_FAILED ? errno : 0;
     close(handle);
+    if (failed) file->map = NULL;
+    file->data = file->map;
     if (!failed) return STOA_OK;
-    file->map = NULL;
     return stoa_error_set(err, STOA_EIO, failed, STOA_HERE, "%s: %s", path, strerror(failed));
+}
+
+static stoa_status make_file(const char *name, reco_track_file **file, stoa_error *err)
+{
+    RECO_NEED(err, "track file", file);
+    *file = NULL;
+    RECO_NEED(err, "track file", name);
+    *file = stoa_calloc(1, sizeof **file);
+    return *file ? STOA_OK : STOA_FAIL(err, STOA_ENOMEM, "%s: no memory", name);
+}
+
+/* `status` is that of what the file lies in. */
+static stoa_status finish_file(const char *name, stoa_status status, reco_track_file **file, stoa_error *err)
+{
+    if (status == STOA_OK) status = view_events(*file, name, err);
+    if (status == STOA_OK) return STOA_OK;
+    reco_track_file_close(*file);
+    *file = NULL;
+    return status;
 }
 
 stoa_status reco_track_file_open(const char *path, reco_track_file **file, stoa_error *err)
 {
-    RECO_NEED(err, "track file", file);
-    *file = NULL;
-    RECO_NEED(err, "track file", path);
-    reco_track_file *made = stoa_calloc(1, sizeof *made);
-    if (!made) return STOA_FAIL(err, STOA_ENOMEM, "%s: no memory", path);
-    stoa_status status = map_file(made, path, err);
-    if (status == STOA_OK) status = view_events(made, path, err);
-    if (status == STOA_OK) *file = made;
-    else reco_track_file_close(made);
-    return status;
+    STOA_TRY(make_file(path, file, err));
+    return finish_file(path, map_file(*file, path, err), file, err);
+}
+
+stoa_status reco_track_file_open_memory(const void *data, size_t bytes, const char *name, reco_track_file **file, stoa_error *err)
+{
+    STOA_TRY(make_file(name, file, err));
+    (*file)->data = data;
+    (*file)->bytes = bytes;
+    return finish_file(name, bytes > 0 && !data ? STOA_FAIL(err, STOA_EINVAL, "%s: data is NULL", name) : STOA_OK, file, err);
 }
 
 void reco_track_file_close(reco_track_file *file)

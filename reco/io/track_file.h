@@ -51,6 +51,12 @@ RECO_API STOA_MUST_CHECK stoa_status reco_vertices_adopt(const void *data, size_
  *  errors EIO; EFORMAT no header where one is due, or an event that is cut, with byte and both values; ENOMEM   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_track_file_open(const char *path, reco_track_file **file, stoa_error *err);
 
+/** As reco_track_file_open over memory that holds a file; `name` is for messages.
+ *  shape data aligned to 128   owns borrows `data` until close; caller closes   threads any
+ *  errors EINVAL null; EALIGN; EFORMAT; ENOMEM   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_track_file_open_memory(const void *data, size_t bytes, const char *name, reco_track_file **file,
+                                                                 stoa_error *err);
+
 /** Unmap; NULL is a no-op.   owns takes `file`   threads none may use its views   errors none   since 0.1 */
 RECO_API void reco_track_file_close(reco_track_file *file);
 

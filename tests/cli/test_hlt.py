@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-from test_cli import DATA, SOURCE, STOA, check, fails, read_csv, skip, stoa, stoa_json, write_csv
+from test_cli import BUILD, DATA, SOURCE, STOA, check, fails, read_csv, skip, stoa, stoa_json, write_csv
 
 sys.path[:0] = [str(SOURCE / "tools"), str(SOURCE / "python")]
 try:
@@ -242,6 +242,21 @@ def test_legacy(work, paths):
           "--no-pictures", "--out", work / "x")
 
 
+def test_device(work, paths):
+    """On the fake driver (tests/fake_cuda), which refuses copies from and to memory that is not pinned: the host's files."""
+    driver = BUILD / "tests" / "fake_cuda" / "lib"
+    if not driver.exists():
+        return skip("hlt --device cuda:0", "the fake driver is not in this build: no nvcc")
+    fake = {"LD_LIBRARY_PATH": str(driver), "STOA_PLUGIN_PATH": str(BUILD / "src"), "FAKE_CUDA_PINNED_ONLY": "1"}
+    options = ("--selector", "forest", "--vertexing", "divisive", "--no-pictures")
+    for name in ("h5", "soa"):
+        there = stoa_json("hlt", paths[name], *options, "--device", "cuda:0", "--streams", 2, "--out", work / "there", env=fake)
+        here = stoa_json("hlt", paths[name], *options, "--out", work / "here")
+        check(f"hlt --device cuda:0: {name}: the host's counts", bool(there) and there["selected"] == here["selected"] > 0, there)
+        check(f"hlt --device cuda:0: {name}: the host's tables", all((work / "there" / table).read_bytes() == (work / "here" / table).read_bytes()
+                                                                     for table in ("tracks.csv", "vertices.csv")))
+
+
 def main():
     import test_cli
 
@@ -256,6 +271,7 @@ def main():
         test_selectors(work, paths, model)
         test_broken_events(work, paths, model)
         test_legacy(work, paths)
+        test_device(work, paths)
     sys.exit(1 if test_cli.failures else 0)
 
 
