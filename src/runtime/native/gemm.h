@@ -333,7 +333,7 @@ INLINE void row_chain(const tile *t, const native_step *s, uint32_t row, uint32_
 #pragma GCC unroll 2
             for (uint32_t p = 0; p < CHAIN_PARTS; p++) {
                 const size_t from = k + p * CHAIN_LANES;
-                chain_sums x;
+                chain_sums x = {0};
                 if (source == FROM_COLUMNS) x = *(const chain_values *)(in.row[r] + from);
                 else
 #pragma GCC unroll 8
