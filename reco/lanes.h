@@ -14,9 +14,8 @@ enum { RECO_LANES = 8 };
 typedef float lane_floats __attribute__((vector_size(32)));
 typedef int32_t lane_ints __attribute__((vector_size(32))); /* also the result of a comparison: -1 or 0 */
 
-/* Where mask, to = from; count one more. Macros, since the ABI of vector parameters depends on the vector unit. */
+/* Where mask, to = from. Macros, since the ABI of vector parameters depends on the vector unit. */
 #define LANES_SET(to, mask, from) ((to) = (__typeof__(to))(((mask) & (lane_ints)(from)) | (~(mask) & (lane_ints)(to))))
-#define LANES_COUNT(count, mask) ((count) -= (mask))
 #define LANES_NUMBERS ((lane_ints){0, 1, 2, 3, 4, 5, 6, 7})
 #define LANES_CONVERT(x, type) __builtin_convertvector((x), type)
 #define LANES_SIZE(x) ((lane_floats)((lane_ints)(x) & INT32_MAX)) /* without the sign */
@@ -28,7 +27,6 @@ typedef float lane_floats;
 typedef int32_t lane_ints;
 
 #define LANES_SET(to, mask, from) ((to) = (mask) ? (from) : (to))
-#define LANES_COUNT(count, mask) ((count) += (mask))
 #define LANES_NUMBERS ((lane_ints)0)
 #define LANES_CONVERT(x, type) ((type)(x))
 #define LANES_SIZE(x) fabsf(x)

@@ -13,4 +13,12 @@
 #define RECO_VECTOR_LEVELS STOA_DEVICE
 #endif
 
+/* Before a loop over a fixed number of lanes: vectors of it as it stands, not of what unrolling leaves. RECO_HAVE_VECTORS comes from the
+ * build, where the compiler takes -fopenmp-simd. */
+#ifdef RECO_HAVE_VECTORS
+#define RECO_VECTORS _Pragma("omp simd")
+#else
+#define RECO_VECTORS
+#endif
+
 #endif

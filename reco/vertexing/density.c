@@ -28,19 +28,19 @@ STOA_KERNEL_BLOCK(reco_vertices_search, reco_vertex_find)
     }
     STOA_FOR (i, grid, rows) s.w[i] = 1.0f / s.e[i];
     STOA_BARRIER();
+    uint32_t found;
     if (STOA_ALONE) {
-        find_neighbours(&s, rows, o);
-        find_above(&s, rows, o);
-        find_climb(&s, rows);
+        find_parents(&s, rows, o);
+        found = find_tops(&s, args, rows, grid);
+        find_members(&s, find_labels(&s, rows, s.number), rows, found);
     } else {
         STOA_FOR (i, grid, rows) s.nn[i] = find_count_near(&s, i, rows, o);
         STOA_BARRIER();
         STOA_FOR (i, grid, rows) s.parent[i] = find_closest_above(&s, i, rows, o);
         STOA_BARRIER();
+        found = find_tops(&s, args, rows, grid);
+        find_members_together(&s, rows, found, grid);
     }
-    const uint32_t found = find_tops(&s, args, rows, grid);
-    if (STOA_ALONE) find_members(&s, rows, found);
-    else find_members_together(&s, rows, found, grid);
     find_output(&s, args, find_fit_all(&s, args, found, grid), grid);
 }
 

@@ -50,10 +50,20 @@ STOA_DEVICE uint32_t find_closest_above(const find_space *s, uint32_t i, uint32_
     return parent;
 }
 
-/* Lists the tracks of each vertex: how many there are tells where its list begins, the first and the last place where to look. */
+/* Step 4 for the track at place i. */
+STOA_DEVICE int32_t find_vertex(const find_space *s, uint32_t i)
+{
+    uint32_t top = s->parent[i];
+    while (s->parent[top] != top) top = s->parent[top];
+    return s->number[s->order[top]];
+}
+
+/* The vertex of each track, and the tracks of each vertex: how many there are tells where its list begins, the first and the last place where to look. */
 STOA_DEVICE void find_members_together(const find_space *s, uint32_t rows, uint32_t vertices, stoa_grid grid)
 {
-    uint32_t *first = s->scratch, *last = s->end, *count = s->begin, listed = 0;
+    uint32_t *first = s->parent, *last = s->end, *count = s->begin, listed = 0;
+    STOA_FOR (i, grid, rows) s->vertex[i] = find_vertex(s, i);
+    STOA_BARRIER();
     STOA_FOR (v, grid, vertices) {
         first[v] = rows;
         last[v] = count[v] = 0;
@@ -73,16 +83,13 @@ STOA_DEVICE void find_members_together(const find_space *s, uint32_t rows, uint3
         const uint32_t begin = listed + stoa_block_scan(grid, v < vertices ? count[v] : 0, &all);
         uint32_t k = begin;
         for (uint32_t i = v < vertices ? first[v] : 1, stop = v < vertices ? last[v] : 0; i <= stop; i++)
-            if (s->vertex[i] == (int32_t)v) s->member[k++] = i;
+            if (s->vertex[i] == (int32_t)v) find_put(s, k++, i);
         if (v < vertices) {
             s->begin[v] = begin;
             s->end[v] = k;
         }
         listed += all;
     }
-    STOA_BARRIER();
-    /* member_z lies where `first` did */
-    STOA_FOR (v, grid, vertices) find_copy_members(s, s->begin[v], s->end[v]);
     STOA_BARRIER();
 }
 

@@ -20,6 +20,7 @@ typedef struct find_space {
     int32_t *nn;                        /* by place: neighbours */
     uint32_t *parent;                   /* by place: place of the closest above, then of the top */
     int32_t *vertex;                    /* by place: vertex or FIND_NOISE */
+    int32_t *number;                    /* by row of `key`: vertex of a top, or FIND_NOISE */
     uint32_t *begin, *end;              /* of each vertex's tracks in `member` */
     uint32_t *member;                   /* places, vertex by vertex, by rising z in each */
     /* Of these places once more, where the sort is done with its memory: */
@@ -48,6 +49,7 @@ STOA_DEVICE find_space find_layout(void *workspace, uint32_t capacity)
     s.begin = base + 11 * n;
     s.end = base + 12 * n;
     s.member = base + 13 * n;
+    s.number = (int32_t *)s.scratch;
     s.member_z = (float *)s.scratch;
     s.member_w = (float *)(s.scratch + n);
     s.part = (int32_t *)s.key;
@@ -61,39 +63,33 @@ STOA_DEVICE uint32_t find_limit(const reco_vertex_find *args)
     return limit < FIND_VERTICES_MAX ? limit : FIND_VERTICES_MAX;
 }
 
-/* For all workers. Step 4: tops are numbered in input order, so `number` goes by input row. Returns the vertices kept. */
+/* For all workers. Step 4: tops are numbered in input order, so the numbers go by input row. Returns the vertices kept. */
 STOA_DEVICE uint32_t find_tops(const find_space *s, const reco_vertex_find *args, uint32_t rows, stoa_grid grid)
 {
-    int32_t *number = (int32_t *)s->scratch;
+    int32_t *number = s->number;
     const uint32_t limit = find_limit(args);
-    const int64_t least = args->options.neighbours_min;
+    const uint32_t least = args->options.neighbours_min;
     uint32_t tops = 0;
-    STOA_FOR (i, grid, rows) number[s->order[i]] = (s->parent[i] == i) & (s->nn[i] >= least);
+    STOA_FOR (i, grid, rows) number[s->order[i]] = (s->parent[i] == i) & ((uint32_t)s->nn[i] >= least);
     STOA_BARRIER();
     for (uint32_t at = 0; at < rows; at += grid.size) {
         const uint32_t r = at + grid.index, top = r < rows ? (uint32_t)number[r] : 0;
         uint32_t found;
         const uint32_t mine = tops + stoa_block_scan(grid, top, &found);
-        if (r < rows) number[r] = top & (mine < limit) ? (int32_t)mine : FIND_NOISE;
+        if (r < rows) number[r] = (int32_t)(mine | ((top & (mine < limit)) - 1)); /* FIND_NOISE has all bits */
         tops += found;
-    }
-    STOA_BARRIER();
-    STOA_FOR (i, grid, rows) {
-        uint32_t top = s->parent[i];
-        while (s->parent[top] != top) top = s->parent[top];
-        s->vertex[i] = number[s->order[top]];
     }
     STOA_BARRIER();
     if (grid.index == 0 && args->top_count) *args->top_count = tops;
     return tops < limit ? tops : limit;
 }
 
-STOA_DEVICE void find_copy_members(const find_space *s, uint32_t begin, uint32_t end)
+/* The track at `place` becomes the k-th member. */
+STOA_DEVICE void find_put(const find_space *s, uint32_t k, uint32_t place)
 {
-    for (uint32_t k = begin; k < end; k++) {
-        s->member_z[k] = s->z[s->member[k]];
-        s->member_w[k] = s->w[s->member[k]];
-    }
+    s->member[k] = place;
+    s->member_z[k] = s->z[place];
+    s->member_w[k] = s->w[place];
 }
 
 /* Moves what `part` marks behind the others of [begin, end), both in order. Returns where it begins. */
@@ -104,10 +100,9 @@ STOA_DEVICE uint32_t find_partition(const find_space *s, uint32_t begin, uint32_
     for (uint32_t k = begin; k < end; k++) {
         const uint32_t place = s->member[k];
         if (s->part[k]) spare[upper++] = place;
-        else s->member[lower++] = place;
+        else find_put(s, lower++, place);
     }
-    for (uint32_t k = 0; k < upper; k++) s->member[lower + k] = spare[k];
-    find_copy_members(s, begin, end);
+    for (uint32_t k = 0; k < upper; k++) find_put(s, lower + k, spare[k]);
     return lower;
 }
 

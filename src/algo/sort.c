@@ -87,11 +87,18 @@ STOA_DEVICE void sort_radix(const uint32_t *bits, uint32_t *index, uint32_t *oth
 /* Put right what is nearly in order; false where that takes too many moves. */
 STOA_DEVICE int sort_mend(const uint32_t *bits, uint32_t *index, uint32_t rows)
 {
-    uint32_t moves = 0;
+    uint32_t moves = 0, highest = bits[index[0]];
     for (uint32_t i = 1; i < rows; i++) {
         const uint32_t row = index[i], key = bits[row];
+        if (key >= highest) {
+            highest = key;
+            continue;
+        }
         uint32_t slot = i;
-        for (; slot > 0 && bits[index[slot - 1]] > key; slot--) index[slot] = index[slot - 1];
+        do {
+            index[slot] = index[slot - 1];
+            slot--;
+        } while (slot > 0 && bits[index[slot - 1]] > key);
         index[slot] = row;
         moves += i - slot;
         if (moves > 4 * rows) return 0;
