@@ -34,6 +34,12 @@ static const struct {
     {"device_copy", bench_device_copy, false, "columns of --device in place against read out, format, move back and run"},
     {"device_models", bench_device_models, false,
      "models by every runtime of --device, its rates, and the host (bench/device_nets.py makes the files)"},
+    {"device_models_simple", bench_device_models, false, "one of its networks alone: 3-32-64-256-64-32-1, ReLU"},
+    {"device_models_selector", bench_device_models, false, "17-32-32-32-1, ReLU and sigmoid"},
+    {"device_models_hlt_high_purity", bench_device_models, false, "the HLT job's network"},
+    {"device_models_mlp_30_64_64_1", bench_device_models, false, "30-64-64-1, ReLU and sigmoid"},
+    {"device_models_puppi_tau", bench_device_models, false, "80-25-25-15-15-10, clipped, two heads"},
+    {"device_models_scout_taus", bench_device_models, false, "the scouting job's network, several row axes"},
     {"products", bench_products, true, "matrix products and convolution of the AOTInductor runtime"},
 };
 #define BENCHMARK_COUNT (sizeof benchmarks / sizeof *benchmarks)
@@ -43,7 +49,7 @@ static void help(void)
     puts("usage: stoa bench [NAME..] --out DIR [--device D] [--json] [--quick]\n"
          "Benchmarks beside their peers: CSV, plots and index.html in DIR; all of them without a "
          "NAME.\n\nbenchmarks:");
-    for (size_t i = 0; i < BENCHMARK_COUNT; i++) printf("  %-18s %s\n", benchmarks[i].name, benchmarks[i].summary);
+    for (size_t i = 0; i < BENCHMARK_COUNT; i++) printf("  %-30s %s\n", benchmarks[i].name, benchmarks[i].summary);
     puts("\noptions:\n"
          "  --out DIR   where the files go; made when missing\n"
          "  --device D  host or cuda:N, of 'device', 'device_copy' and 'device_models' (host)\n"

@@ -51,7 +51,9 @@ static const struct kind {
     {"torchscript", "torchscript", ".pt", STOA_PRECISION_FLOAT32, false, 2e-5},
     {"torchscript_graph", "torchscript", ".pt", STOA_PRECISION_FLOAT32, true, 2e-5},
     {"onnxruntime", "onnxruntime", ".onnx", STOA_PRECISION_FLOAT32, false, 2e-5},
-    {"tensorrt", "tensorrt", ".onnx", STOA_PRECISION_FLOAT32, false, 2e-5},
+    {"onnxruntime_tfloat32", "onnxruntime", ".onnx", STOA_PRECISION_TFLOAT32, false, 3e-2},
+    {"tensorrt", "tensorrt", ".onnx", STOA_PRECISION_TFLOAT32, false, 3e-2}, /* which it uses whatever is asked */
+    {"tensorrt_float16", "tensorrt", ".onnx", STOA_PRECISION_FLOAT16, false, 3e-2},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -539,9 +541,10 @@ static void plot(bench *run)
     else if (bench_gnuplot(run, "device_models.gp")) bench_list(run, "device_models.png");
 }
 
+/* `name` ends with a network's name, or asks for all of them. */
 void bench_device_models(bench *run, const char *name)
 {
-    (void)name;
+    const char *chosen = name + strlen("device_models");
     stoa_error err;
     station s = {.times = create(run, "device_models.csv", "name,device,contender,n,median_ns,min_ns,ratio,of_roofline,max_difference\n"),
                  .sessions =
@@ -554,7 +557,8 @@ void bench_device_models(bench *run, const char *name)
         }
         if (open_station(run, &s, &err) != STOA_OK) bench_fail(run, "device_models: %s", err.message);
         else
-            for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) time_network(run, &s, &networks[i]);
+            for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+                if (!*chosen || !strcmp(chosen + 1, networks[i].name)) time_network(run, &s, &networks[i]);
         close_station(&s);
     }
     close_file(run, s.times, "device_models.csv");

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "bench_internal.h"
+#include "stoa/buffer.h"
 
-enum { WIDTH_MAX = 128 };
+enum { WIDTH_MAX = 128, TENSOR_ALIGN = STOA_BUFFER_ALIGN_BYTES }; /* TensorRT asks for it */
 
 static uint32_t tensor_count(const device_tensors *self) { return self->schema->input_count + self->schema->output_count; }
 
@@ -32,7 +33,7 @@ stoa_status device_tensors_plan(device_tensors *self, const stoa_schema *schema,
             return STOA_FAIL(err, STOA_EDTYPE, "tensor '%s': %s", tensor->name, stoa_dtype_name(tensor->dtype));
         if (t == schema->input_count) self->outputs = self->bytes;
         self->offset[t] = self->bytes;
-        self->bytes += stoa_dtype_bytes(tensor->dtype) * tensor->width * self->pitch;
+        self->bytes += (stoa_dtype_bytes(tensor->dtype) * tensor->width * self->pitch + TENSOR_ALIGN - 1) / TENSOR_ALIGN * TENSOR_ALIGN;
     }
     return STOA_OK;
 }
