@@ -80,6 +80,7 @@ static void write_lines(bench *run, FILE *out, chain *c, uint32_t rounds, uint32
     for (uint32_t k = 0; k < LINES; k++) {
         const char *stage = k == 0 ? "read" : k == LINES - 1 ? "whole" : scout_stage_name(k - 1);
         const double min_ns = 1e3 * smallest(c->us[k], rounds), median_ns = 1e3 * bench_median(c->us[k], rounds);
+        if (median_ns == 0) continue; /* a stage of other devices */
         bench_result result = {.contender = "native", .n = events, .median_ns = median_ns, .min_ns = min_ns, .ratio = 1};
         result.gflops = result.peak_fraction = NAN;
         snprintf(result.name, sizeof result.name, "scout_%s", stage);

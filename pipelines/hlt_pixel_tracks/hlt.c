@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "pipelines/kernels.h"
 #include "stoa/memory.h"
@@ -250,8 +249,7 @@ static void take_result(hlt_job *job, uint32_t index)
     result->vertices = n->vertices;
     result->tops = n->tops;
     hlt_job_point(job, index);
-    for (int k = 0; k < HLT_STAGE_COUNT; k++) result->us[k] = 0;
-    for (uint32_t k = 0; k < slot->steps; k++) result->us[slot->stage[k]] += slot->stamp_us[k + 1] - slot->stamp_us[k];
+    stage_times_sum(&slot->times, result->us, HLT_STAGE_COUNT);
 }
 
 static stoa_status session_copies(const hlt_job *job, uint64_t *calls, uint64_t *bytes, stoa_error *err)
@@ -265,13 +263,6 @@ static stoa_status session_copies(const hlt_job *job, uint64_t *calls, uint64_t 
         *bytes += stats.copy_bytes;
     }
     return STOA_OK;
-}
-
-static double now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
 }
 
 /* The events of a range that can be run; the others are marked. */
@@ -289,11 +280,11 @@ stoa_status hlt_job_run(hlt_job *job, uint32_t first, uint32_t count, stoa_error
     check_events(job, first, count);
     STOA_TRY(session_copies(job, &before.copy_calls, &before.copy_bytes, err));
     before.allocations = stoa_alloc_count();
-    before.wall_us = now_us();
+    before.wall_us = stage_now_us();
     job->end = first + count;
     atomic_store(&job->next, first);
     STOA_TRY(drive_all(job, err));
-    after.wall_us = now_us();
+    after.wall_us = stage_now_us();
     after.allocations = stoa_alloc_count();
     STOA_TRY(session_copies(job, &after.copy_calls, &after.copy_bytes, err));
     job->last = (hlt_totals){after.copy_calls - before.copy_calls, after.copy_bytes - before.copy_bytes,

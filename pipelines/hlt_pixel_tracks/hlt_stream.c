@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipelines/hlt_pixel_tracks/hlt_stream.h"
 
-#include <time.h>
-
 #include "reco/tracks/hit_features.h"
 #include "reco/tracks/legacy.h"
 #include "reco/tracks/selection.h"
@@ -164,13 +162,6 @@ void hlt_stream_deinit(hlt_stream *stream)
 }
 
 /* ---- One event, stage by stage. ---- */
-
-static void stamp(void *at)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    *(double *)at = (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
 
 /* An event on its way through a stream. */
 typedef struct hlt_pass {
@@ -426,16 +417,12 @@ static hlt_stage timed_as(const hlt_stream *s, hlt_stage stage)
 stoa_status hlt_stream_enqueue(hlt_stream *s, const hlt_event *event, hlt_slot *slot, stoa_error *err)
 {
     hlt_pass pass = {.event = event, .slot = slot};
-    hlt_stage order[HLT_STEPS_MAX];
+    hlt_stage order[STAGE_STEPS_MAX];
     const uint32_t steps = plan(s->options, order);
-    slot->steps = 0;
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &slot->stamp_us[0], err));
+    slot->times.steps = 0;
     for (uint32_t k = 0; k < steps; k++) {
-        const hlt_stage timed = timed_as(s, order[k]);
+        STOA_TRY(stage_times_enter(&slot->times, s->queue, timed_as(s, order[k]), err));
         STOA_TRY(stages[order[k]](s, &pass, err));
-        if (k + 1 < steps && timed_as(s, order[k + 1]) == timed) continue;
-        slot->stage[slot->steps++] = timed;
-        STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &slot->stamp_us[slot->steps], err));
     }
-    return STOA_OK;
+    return stage_times_end(&slot->times, s->queue, err);
 }

@@ -4,13 +4,12 @@
 #define HLT_STREAM_H
 
 #include "pipelines/hlt_pixel_tracks/hlt.h"
+#include "pipelines/stage_times.h"
 #include "stoa/collection.h"
 
 #define STOA_LAYOUT hlt_work_soa
 #define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_work.def"
 #include "stoa/layout_gen.h"
-
-enum { HLT_STEPS_MAX = 12 };
 
 typedef struct hlt_counts {
     uint32_t preselected, selected, hits, converted, usable, vertices, tops;
@@ -28,10 +27,8 @@ typedef struct hlt_slot {
     int32_t *legacy_of;
     const legacy_tracks_soa *legacy; /* of all events, or NULL; this one's from row `legacy_first` on */
     uint32_t legacy_first;
-    uint32_t steps;                 /* of the event's way that are timed; a stage may come twice */
-    hlt_stage stage[HLT_STEPS_MAX];
-    double stamp_us[HLT_STEPS_MAX + 1];
-    bool is_done;                   /* ran or loaded */
+    stage_times times;
+    bool is_done; /* ran or loaded */
 } hlt_slot;
 
 /* A queue, its session and its memory. One thread at a time uses it. */

@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "pipelines/kernels.h"
 #include "pipelines/scouting_tau/scout_stream.h"
@@ -42,13 +41,6 @@ const char *scout_stage_name(uint32_t stage)
 #undef STAGE_NAME
     };
     return stage < SCOUT_STAGE_COUNT ? names[stage] : NULL;
-}
-
-static double now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
 }
 
 /* ---- Set-up. ---- */
@@ -161,7 +153,7 @@ static void finish(scout_job *job, scout_stream *s)
     if (!s->in_flight) return;
     s->in_flight = false;
     if (s->result.status == STOA_OK && stoa_queue_wait(s->queue, &err) != STOA_OK) mark_failed(&s->result, &err);
-    for (uint32_t k = 0; k < SCOUT_STAGE_COUNT; k++) s->result.us[k] = s->stamp_us[k + 1] - s->stamp_us[k];
+    stage_times_sum(&s->times, s->result.us, SCOUT_STAGE_COUNT);
     pthread_mutex_lock(&job->deliver_lock);
     while (job->handed_over != s->sequence) pthread_cond_wait(&job->delivered, &job->deliver_lock);
     if (job->status == STOA_OK) {
@@ -192,9 +184,9 @@ static bool take(scout_job *job, scout_stream *s)
     const bool stop = has_failed(job);
     pthread_mutex_lock(&job->read_lock);
     if (!stop && !job->at_end) {
-        const double begin_us = now_us();
+        const double begin_us = stage_now_us();
         status = reco_scout_read(job->reader, s->batch, &more, &err);
-        job->read_us += now_us() - begin_us;
+        job->read_us += stage_now_us() - begin_us;
         more = more && status == STOA_OK;
         job->at_end = !more;
         if (more) s->sequence = job->taken++;
@@ -278,9 +270,9 @@ stoa_status scout_job_run(scout_job *job, scout_summary *summary, stoa_error *er
     job->read_us = 0;
     STOA_TRY(session_copies(job, &calls, &bytes, err));
     const uint64_t allocations = stoa_alloc_count();
-    const double begin_us = now_us();
+    const double begin_us = stage_now_us();
     STOA_TRY(drive_all(job, err));
-    finish_summary(job, now_us() - begin_us, summary);
+    finish_summary(job, stage_now_us() - begin_us, summary);
     summary->allocations = stoa_alloc_count() - allocations;
     STOA_TRY(session_copies(job, &summary->copy_calls, &summary->copy_bytes, err));
     summary->copy_calls -= calls;

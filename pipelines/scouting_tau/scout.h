@@ -39,6 +39,7 @@
     X(FEATURES, "features") /* of the clusters */ \
     X(CLUSTER_NET, "cluster_net") \
     X(SELECT, "select") \
+    X(DEVICE, "device") /* on a GPU all from unpack to select together: nothing of the host's stands between them */ \
     X(DELIVER, "deliver") /* results to the host; nothing on the host */
 typedef enum scout_stage {
 #define SCOUT_STAGE_ENUM(name, text) SCOUT_STAGE_##name,

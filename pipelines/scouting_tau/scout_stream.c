@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipelines/scouting_tau/scout_stream.h"
 
-#include <time.h>
-
 #include "reco/scouting/cluster_features.h"
 #include "reco/scouting/unpack.h"
 #include "stoa/algo.h"
@@ -213,23 +211,21 @@ static stoa_status stage_select(scout_stream *s, stoa_error *err)
 static stoa_status stage_deliver(scout_stream *s, stoa_error *err)
 { return s->host ? stoa_collection_copy(s->queue, s->host, s->memory, err) : STOA_OK; }
 
-static stoa_status (*const stages[SCOUT_STAGE_COUNT])(scout_stream *s, stoa_error *err) = {
-    stage_upload,   stage_unpack,   stage_taus,        stage_tau_net, stage_w3pi,
-    stage_clusters, stage_features, stage_cluster_net, stage_select,  stage_deliver};
-
-static void stamp(void *at)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    *(double *)at = (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
+static stoa_status (*const stages[SCOUT_STAGE_COUNT])(scout_stream *, stoa_error *) = {
+    [SCOUT_STAGE_UPLOAD] = stage_upload,     [SCOUT_STAGE_UNPACK] = stage_unpack,
+    [SCOUT_STAGE_TAUS] = stage_taus,         [SCOUT_STAGE_TAU_NET] = stage_tau_net,
+    [SCOUT_STAGE_W3PI] = stage_w3pi,         [SCOUT_STAGE_CLUSTERS] = stage_clusters,
+    [SCOUT_STAGE_FEATURES] = stage_features, [SCOUT_STAGE_CLUSTER_NET] = stage_cluster_net,
+    [SCOUT_STAGE_SELECT] = stage_select,     [SCOUT_STAGE_DELIVER] = stage_deliver};
 
 stoa_status scout_stream_enqueue(scout_stream *s, stoa_error *err)
 {
-    STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &s->stamp_us[0], err));
-    for (uint32_t k = 0; k < SCOUT_STAGE_COUNT; k++) {
+    s->times.steps = 0;
+    for (scout_stage k = 0; k < SCOUT_STAGE_COUNT; k++) {
+        const bool on_device = s->host && k != SCOUT_STAGE_UPLOAD && k != SCOUT_STAGE_DELIVER;
+        if (!stages[k]) continue;
+        STOA_TRY(stage_times_enter(&s->times, s->queue, on_device ? SCOUT_STAGE_DEVICE : k, err));
         STOA_TRY(stages[k](s, err));
-        STOA_TRY(stoa_queue_enqueue(s->queue, stamp, &s->stamp_us[k + 1], err));
     }
-    return STOA_OK;
+    return stage_times_end(&s->times, s->queue, err);
 }

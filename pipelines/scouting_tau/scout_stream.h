@@ -4,6 +4,7 @@
 #define SCOUT_STREAM_H
 
 #include "pipelines/scouting_tau/scout.h"
+#include "pipelines/stage_times.h"
 #include "stoa/collection.h"
 
 #define STOA_LAYOUT scout_work_soa
@@ -46,7 +47,7 @@ typedef struct scout_stream {
     stoa_buffer *pinned;          /* and where the reader puts them for that */
     scout_views views;
     scout_result result;
-    double stamp_us[SCOUT_STAGE_COUNT + 1];
+    stage_times times;
     uint64_t sequence; /* of the batch in flight */
     bool in_flight;
 } scout_stream;

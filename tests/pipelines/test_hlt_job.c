@@ -12,10 +12,10 @@
 #include "reco/generate/hlt.h"
 #include "reco/io/hits_io.h"
 #include "reco/io/tracks_io.h"
+#include "driver_trace.h"
 #include "unit/device_under_test.h"
 #include "unit/onnx_builder.h"
 
-#include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,24 +358,6 @@ static void test_errors(void **state)
 
 /* ---- what a GPU is asked ------------------------------------------------------------------------------------------------- */
 
-/* The calls that enqueue or wait, as the fake driver tells them; NULL: another driver. */
-static const char *driver_trace(void)
-{
-    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
-    const char *(*trace)(void);
-    void *symbol = driver ? dlsym(driver, "fake_cuda_trace") : NULL;
-    memcpy(&trace, &symbol, sizeof trace);
-    return trace ? trace() : NULL;
-}
-
-static uint32_t skip_calls(const char **at, const char *name)
-{
-    const size_t length = strlen(name);
-    uint32_t count = 0;
-    for (; strncmp(*at, name, length) == 0; count++) *at += length;
-    return count;
-}
-
 /* The model's selector and vertices by density: behind the tracks' way there are launches, and nothing that copies, waits, or is the
  * host's; one more takes the results back. */
 static void test_calls_of_an_event(void **state)
@@ -390,12 +372,9 @@ static void test_calls_of_an_event(void **state)
     hlt_job *job = run_job(f, &options, &summary);
     assert_true(summary.failed == 0 && summary.selected > 0 && summary.selected < summary.preselected && summary.vertices > EVENTS);
     assert_int_equal(summary.copy_calls, 0);
-    const char *trace = driver_trace();
-    if (!trace) printf("not counted: the driver's calls, which only the fake driver tells\n");
-    const char *at = trace ? strstr(trace, "cuStreamSynchronize ") : NULL; /* the event that warmed up is over */
-    if (at) at += strlen("cuStreamSynchronize ");
-    assert_true(!trace || (at && skip_calls(&at, "cuLaunchHostFunc ") == 1));
-    for (uint32_t e = 0; trace && e < EVENTS; e++) {
+    const char *at = driver_trace_behind_wait();
+    assert_true(!at || skip_calls(&at, "cuLaunchHostFunc ") == 1);
+    for (uint32_t e = 0; at && e < EVENTS; e++) {
         assert_int_equal(skip_calls(&at, "cuMemcpyAsync "), 1);
         assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
         assert_int_equal(skip_calls(&at, "cuLaunchKernel "), LAUNCHES);

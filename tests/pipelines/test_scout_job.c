@@ -10,6 +10,7 @@
 #include "pipelines/scouting_tau/scout.h"
 #include "reco/generate/scout.h"
 #include "reco/scouting/cluster_features.h"
+#include "driver_trace.h"
 #include "unit/device_under_test.h"
 #include "unit/onnx_builder.h"
 
@@ -31,7 +32,7 @@ static const char *device = "host";
     } while (0)
 
 /* Another device runs through fewer: the fake one is slow. */
-enum { EVENTS = 8000, DEVICE_EVENTS = 600, CROSSINGS_OF_AN_ORBIT = 3564 };
+enum { EVENTS = 8000, DEVICE_EVENTS = 600, CROSSINGS_OF_AN_ORBIT = 3564, LAUNCHES = 16 };
 static uint32_t events = EVENTS, crossings_max = 100;
 static char path[] = "/tmp/stoa_job_XXXXXX";
 
@@ -148,6 +149,32 @@ static void test_large_batches(void **state)
     crossings_max = 10000;
     test_threads_and_streams(state);
     crossings_max = 100;
+}
+
+/* A batch on a GPU: the way there, launches with nothing of the host's or a copy between them, the way back. */
+static void test_calls_of_a_batch(void **state)
+{
+    (void)state;
+    tally t = {.hash = 1};
+    scout_summary summary;
+    device = device_under_test();
+    OK(run(open_file(), 1, 1, &t, &summary));
+    device = "host";
+    const char *at = driver_trace_behind_wait();
+    uint32_t batches = 0;
+    for (; at && *at; batches++) {
+        assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
+        assert_true(skip_calls(&at, "cuMemcpyAsync ") == 2);
+        assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
+        assert_int_equal(skip_calls(&at, "cuLaunchKernel "), LAUNCHES);
+        assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
+        assert_int_equal(skip_calls(&at, "cuMemcpyAsync "), 1);
+        assert_int_equal(skip_calls(&at, "cuLaunchHostFunc "), 1);
+        assert_int_equal(skip_calls(&at, "cuStreamSynchronize "), 1);
+        if (batches == 3) break; /* the trace of later ones may not be whole */
+    }
+    if (at) assert_int_equal(batches, 3);
+    assert_true(summary.us_per_event[SCOUT_STAGE_DEVICE] > 0 && summary.us_per_event[SCOUT_STAGE_TAUS] == 0);
 }
 
 /* A failure to hand over ends the job, whoever waits. */
@@ -372,7 +399,8 @@ int main(void)
         cmocka_unit_test(test_other_networks),
         cmocka_unit_test(test_errors),
     };
-    const struct CMUnitTest of_devices[] = {cmocka_unit_test(test_threads_and_streams), cmocka_unit_test(test_large_batches)};
+    const struct CMUnitTest of_devices[] = {cmocka_unit_test(test_calls_of_a_batch), cmocka_unit_test(test_threads_and_streams),
+                                            cmocka_unit_test(test_large_batches)};
     require_device();
     if (device_is_host()) return cmocka_run_group_tests(tests, make_file, remove_file);
     events = DEVICE_EVENTS;
