@@ -14,9 +14,18 @@ _Static_assert((int)hipErrorOutOfMemory == (int)CUDA_ERROR_OUT_OF_MEMORY && (int
 _Static_assert((int)hipStreamNonBlocking == (int)CU_STREAM_NON_BLOCKING && (int)hipEventDisableTiming == (int)CU_EVENT_DISABLE_TIMING,
                "flags are passed on as they are");
 
+/* What hipGetLastError tells, as of every failure of the thread so far. */
+static _Thread_local hipError_t last;
+
+static hipError_t result_of(CUresult result)
+{
+    if (result != CUDA_SUCCESS) last = (hipError_t)result;
+    return (hipError_t)result;
+}
+
 /* Functions with the same arguments by other names. */
 #define SAME(name, cuda, parameters, ...) \
-    hipError_t name parameters { return (hipError_t)cuda(__VA_ARGS__); }
+    hipError_t name parameters { return result_of(cuda(__VA_ARGS__)); }
 #define STREAM (CUstream)(void *) stream
 #define EVENT (CUevent)(void *) event
 #define MODULE (CUmodule)(void *) module
@@ -55,7 +64,7 @@ hipError_t hipInit(unsigned flags)
 {
     const CUresult result = cuInit(flags);
     if (result == CUDA_SUCCESS) fake_contexts_begin();
-    return (hipError_t)result;
+    return result_of(result);
 }
 
 const char *hipGetErrorName(hipError_t error)
@@ -67,7 +76,12 @@ const char *hipGetErrorString(hipError_t error)
     return "said by the fake runtime";
 }
 
-hipError_t hipGetLastError(void) { return hipSuccess; }
+hipError_t hipGetLastError(void)
+{
+    const hipError_t told = last;
+    last = hipSuccess;
+    return told;
+}
 
 hipError_t hipGetDevice(int *device)
 {
@@ -75,15 +89,15 @@ hipError_t hipGetDevice(int *device)
     return hipSuccess;
 }
 
-hipError_t hipSetDevice(int device) { return (hipError_t)fake_replace_current(device); }
+hipError_t hipSetDevice(int device) { return result_of(fake_replace_current(device)); }
 
 hipError_t hipDeviceGetAttribute(int *value, hipDeviceAttribute_t attribute, int device)
 {
-    const hipError_t result = (hipError_t)cuDeviceGetAttribute(value, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device);
+    const CUresult result = cuDeviceGetAttribute(value, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device);
     if (attribute == hipDeviceAttributeWarpSize) *value = FAKE_WARP_THREADS;
     if (attribute == hipDeviceAttributeComputeCapabilityMajor) *value = 9;
     if (attribute == hipDeviceAttributeComputeCapabilityMinor) *value = 0;
-    return result;
+    return result_of(result);
 }
 
 hipError_t hipThreadExchangeStreamCaptureMode(hipStreamCaptureMode *mode)
@@ -91,7 +105,7 @@ hipError_t hipThreadExchangeStreamCaptureMode(hipStreamCaptureMode *mode)
     CUstreamCaptureMode theirs = (CUstreamCaptureMode)*mode;
     const CUresult result = cuThreadExchangeStreamCaptureMode(&theirs);
     *mode = (hipStreamCaptureMode)theirs;
-    return (hipError_t)result;
+    return result_of(result);
 }
 
 /* A bundle of code objects, as clang makes it, is taken for its beginning. */
@@ -100,7 +114,7 @@ hipError_t hipModuleLoadData(hipModule_t *module, const void *image)
     static const char bundle[] = "__CLANG_OFFLOAD_BUNDLE__";
     static const uint32_t known = FAKE_IMAGE_MAGIC;
     const void *data = strncmp(image, bundle, sizeof bundle - 1) == 0 ? &known : image;
-    return (hipError_t)cuModuleLoadData((CUmodule *)module, data);
+    return result_of(cuModuleLoadData((CUmodule *)module, data));
 }
 
 hipError_t hipModuleGetFunction(hipFunction_t *function, hipModule_t module, const char *symbol)
@@ -109,7 +123,7 @@ hipError_t hipModuleGetFunction(hipFunction_t *function, hipModule_t module, con
     CUresult result = cuModuleGetFunction(&found, MODULE, symbol);
     if (result == CUDA_SUCCESS) result = cuFuncSetAttribute(found, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, SHARED_BYTES);
     if (result == CUDA_SUCCESS) *function = (hipFunction_t)(void *)found;
-    return (hipError_t)result;
+    return result_of(result);
 }
 
 hipError_t hipStreamGetDevice(hipStream_t stream, hipDevice_t *device)
@@ -117,14 +131,14 @@ hipError_t hipStreamGetDevice(hipStream_t stream, hipDevice_t *device)
     CUcontext context = NULL;
     const CUresult result = cuStreamGetCtx(STREAM, &context);
     if (result == CUDA_SUCCESS) *device = context->ordinal;
-    return (hipError_t)result;
+    return result_of(result);
 }
 
 /* A direction that is named must be right; the one that is found out always is. */
 hipError_t hipMemcpyAsync(void *dst, const void *src, size_t bytes, hipMemcpyKind kind, hipStream_t stream)
 {
     if (kind != hipMemcpyDefault) fake_violation("hipMemcpyAsync with direction %d", (int)kind);
-    return (hipError_t)cuMemcpyAsync(ADDRESS(dst), ADDRESS(src), bytes, STREAM);
+    return result_of(cuMemcpyAsync(ADDRESS(dst), ADDRESS(src), bytes, STREAM));
 }
 
 hipError_t hipMemcpy2DAsync(void *dst, size_t dst_pitch, const void *src, size_t src_pitch, size_t width, size_t height, hipMemcpyKind kind,
@@ -141,5 +155,5 @@ hipError_t hipMemcpy2DAsync(void *dst, size_t dst_pitch, const void *src, size_t
         .Height = height,
     };
     if (kind != hipMemcpyDefault) fake_violation("hipMemcpy2DAsync with direction %d", (int)kind);
-    return (hipError_t)cuMemcpy2DAsync_v2(&copy, STREAM);
+    return result_of(cuMemcpy2DAsync_v2(&copy, STREAM));
 }

@@ -33,14 +33,19 @@ static inline const char *device_beside(unsigned ordinal)
     return name;
 }
 
+/* The kernels of the tests, for every vendor (kernel_images.c). */
+stoa_status test_kernels_register(stoa_error *err);
+
 /* Call before cmocka runs: registers the kernels of the tests, and ends the program with CTest's code for "skipped" when the
  * device is not there. */
 static inline void require_device(void)
 {
     stoa_error err;
-#ifdef STOA_TEST_CUDA
-    extern const stoa_kernel_image test_cuda_image, fake_hip_image;
-    if (stoa_kernel_image_register(&test_cuda_image, &err) != STOA_OK) abort();
+#ifdef STOA_TEST_IMAGES
+    if (test_kernels_register(&err) != STOA_OK) abort();
+#endif
+#ifdef STOA_TEST_FAKES
+    extern const stoa_kernel_image fake_hip_image;
     if (getenv("STOA_TEST_FAKE_HIP") && stoa_kernel_image_register(&fake_hip_image, &err) != STOA_OK) abort();
 #endif
     stoa_device *device;

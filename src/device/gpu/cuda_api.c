@@ -20,6 +20,8 @@ static const char *text_of(CUresult (*get)(CUresult, const char **), CUresult re
 const char *stoai_gpu_error_name(gpu_result result) { return text_of(stoai_gpu.error_name, result); }
 const char *stoai_gpu_error_text(gpu_result result) { return text_of(stoai_gpu.error_text, result); }
 
+gpu_result stoai_gpu_settle(gpu_result result) { return result; }
+
 stoa_status stoai_gpu_claim(gpu_claim *claim, uint32_t ordinal, stoa_error *err)
 {
     STOA_TRY(GPU_CHECKED(err, device_get, stoai_gpu.device_get(&claim->device, (int)ordinal)));

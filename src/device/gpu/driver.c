@@ -76,7 +76,7 @@ static void load(void)
         return;
     }
     if (!find_symbols(library, name)) return;
-    const gpu_result result = stoai_gpu.init(0);
+    const gpu_result result = stoai_gpu_settle(stoai_gpu.init(0));
     loaded.found = result == GPU_SUCCESS;
     loaded.native = (int32_t)result;
     if (!loaded.found)
@@ -101,6 +101,7 @@ static stoa_status status_of(gpu_result result)
 stoa_status stoai_gpu_check(stoa_error *err, const char *where, enum stoai_gpu_slot slot, gpu_result result)
 {
     if (result == GPU_SUCCESS) return STOA_OK;
+    (void)stoai_gpu_settle(result);
     return stoa_error_set(err, status_of(result), (int32_t)result, where, "%s: %s (%d): %s", stoai_gpu_symbols[slot], name_of(result),
                           (int)result, text_of(result));
 }

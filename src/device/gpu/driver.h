@@ -47,6 +47,8 @@ stoa_status stoai_gpu_check(stoa_error *err, const char *where, enum stoai_gpu_s
 /** NULL where the driver knows none. */
 const char *stoai_gpu_error_name(gpu_result result);
 const char *stoai_gpu_error_text(gpu_result result);
+/** Passes `result` on; where the interface remembers a thread's last failure, that is forgotten: it is not the application's. */
+gpu_result stoai_gpu_settle(gpu_result result);
 /** Hold a device, and let it go; a claim of zeros holds nothing. */
 stoa_status stoai_gpu_claim(gpu_claim *claim, uint32_t ordinal, stoa_error *err);
 void stoai_gpu_unclaim(gpu_claim *claim);

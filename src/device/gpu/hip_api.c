@@ -21,6 +21,12 @@ const uint32_t stoai_gpu_own_image_count = 0;
 const char *stoai_gpu_error_name(gpu_result result) { return stoai_gpu.error_name(result); }
 const char *stoai_gpu_error_text(gpu_result result) { return stoai_gpu.error_text(result); }
 
+gpu_result stoai_gpu_settle(gpu_result result)
+{
+    if (result != hipSuccess) (void)stoai_gpu.error_forget();
+    return result;
+}
+
 stoa_status stoai_gpu_claim(gpu_claim *claim, uint32_t ordinal, stoa_error *err)
 { return GPU_CHECKED(err, device_get, stoai_gpu.device_get(&claim->device, (int)ordinal)); }
 
@@ -34,9 +40,8 @@ gpu_result stoai_gpu_make_current(const gpu_claim *claim)
 
 gpu_result stoai_gpu_give_back(gpu_result result)
 {
-    if (result != hipSuccess) (void)stoai_gpu.error_forget();
     (void)stoai_gpu.device_make_current(callers_device);
-    return result;
+    return stoai_gpu_settle(result);
 }
 
 void stoai_gpu_architecture(int major, int minor, char *text, size_t bytes) { snprintf(text, bytes, "capability %d.%d", major, minor); }
