@@ -150,7 +150,7 @@ static ort_status *update_value(ort_provider_options *options, const char *key, 
 typedef struct device_session {
     struct device_session *next;
     const void *real; /* of either kind */
-    bool on_device, no_fallback;
+    bool on_device, no_fallback, our_allocators;
     settings provider; /* the first that was appended */
     char told[1024];
     void *weights;
@@ -211,8 +211,10 @@ static void release_options(ort_options *options)
 /* Here the graph runs on the CPU provider, which must not be told to refuse. */
 static ort_status *add_config(ort_options *options, const char *key, const char *value)
 {
+    const bool is_on = strcmp(value, "1") == 0;
+    if (strcmp(key, "session.use_env_allocators") == 0) find(options)->our_allocators = is_on;
     if (strcmp(key, "session.disable_cpu_ep_fallback") != 0) return real.AddSessionConfigEntry(options, key, value);
-    find(options)->no_fallback = strcmp(value, "1") == 0;
+    find(options)->no_fallback = is_on;
     return NULL;
 }
 
@@ -295,6 +297,7 @@ static ort_status *create_session(const ort_env *env, const void *data, size_t b
     made->next = next;
     made->real = *out;
     if (!wanted->no_fallback) fake_violation("a session on a device whose nodes may go to the host");
+    if (!wanted->our_allocators) fake_violation("a session on a device with memory of its own");
     memcpy(told, wanted->told, sizeof told);
     told_stream = wanted->provider.stream;
     if ((status = load_weights(made)) != NULL) {

@@ -42,10 +42,10 @@ stoa_status stoai_ort_check(const ort_library *library, ort_status *status, stoa
     if (!status) return STOA_OK;
     const char *text = library->api.GetErrorMessage(status);
     const int code = library->api.GetErrorCode(status);
-    const stoa_status result = no_memory                       ? STOA_ENOMEM
-                               : strstr(text, "CUDA failure ") ? STOA_EDEVICE /* how all its messages of a failed call begin */
-                               : code == ORT_NOT_IMPLEMENTED   ? STOA_ENOTSUP
-                                                               : otherwise;
+    const stoa_status result = no_memory                 ? STOA_ENOMEM
+                               : strstr(text, " ; GPU=") ? STOA_EDEVICE /* in all its messages of a failed call of CUDA, cuBLAS or cuDNN */
+                               : code == ORT_NOT_IMPLEMENTED ? STOA_ENOTSUP
+                                                             : otherwise;
     (void)stoa_error_set(err, result, code, STOA_HERE, "%s: ONNX Runtime: %.*s", what, (int)strcspn(text, "\n"), text);
     library->api.ReleaseStatus(status);
     return result;
