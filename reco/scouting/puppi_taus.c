@@ -132,23 +132,46 @@ STOA_DEVICE bool is_apart(const puppi_soa *p, float separation, const uint32_t *
     return true;
 }
 
+/* order_by_pt by a block: a row each. */
+STOA_DEVICE void order_together(const float *pt, tau_crossing c, stoa_grid grid)
+{
+    STOA_FOR (i, grid, c.count) {
+        const int32_t own = float_order(pt[c.first + i]);
+        uint32_t before = 0;
+        for (uint32_t j = 0; j < c.count; j++) {
+            const int32_t other = float_order(pt[c.first + j]);
+            before += (other > own) | ((other == own) & (j < i));
+        }
+        c.order[before] = c.first + i;
+        c.place[i] = before;
+    }
+    STOA_BARRIER();
+}
+
 /* Seeds that are found but whose cone is too soft still keep others away, as upstream. */
-STOA_KERNEL(reco_tau_seeds, reco_puppi_taus)
+STOA_DEVICE void pick_seeds(const reco_puppi_taus *args, tau_crossing c, uint32_t crossing)
 {
     const puppi_soa *p = &args->puppi;
     const crossing_taus_soa *out = &args->crossing_taus;
-    STOA_FOR (k, grid, *args->crossings.rows) {
+    uint32_t seeds[RECO_TAUS_OF_CROSSING], leading[RECO_TAU_CANDIDATES + 1], found = 0, kept = 0, used;
+    for (uint32_t i = 0; i < c.count && found < RECO_TAUS_OF_CROSSING; i++) {
+        const uint32_t row = c.order[i];
+        if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row)) continue;
+        seeds[found++] = row;
+        if (args->options.cone_pt_min > 0.0f && look_into_cone(args, c, row, leading, &used) < args->options.cone_pt_min) continue;
+        out->seed.data[kept++ * out->seed.stride + crossing] = row;
+    }
+    out->count[crossing] = out->offset[crossing] = kept;
+}
+
+/* A block orders a crossing's candidates; each seed depends on those before it. */
+STOA_KERNEL_TILES(reco_tau_seeds, reco_puppi_taus)
+{
+    for (uint32_t k = grid.block; k < *args->crossings.rows; k += grid.blocks) {
         const tau_crossing c = crossing_of(args, k);
-        uint32_t seeds[RECO_TAUS_OF_CROSSING], leading[RECO_TAU_CANDIDATES + 1], found = 0, kept = 0, used;
-        order_by_pt(p->pt, c.first, c.count, c.order, c.place);
-        for (uint32_t i = 0; i < c.count && found < RECO_TAUS_OF_CROSSING; i++) {
-            const uint32_t row = c.order[i];
-            if (!can_seed(p, &args->options, row) || !is_apart(p, args->options.separation, seeds, found, row)) continue;
-            seeds[found++] = row;
-            if (args->options.cone_pt_min > 0.0f && look_into_cone(args, c, row, leading, &used) < args->options.cone_pt_min) continue;
-            out->seed.data[kept++ * out->seed.stride + k] = row;
-        }
-        out->count[k] = out->offset[k] = kept;
+        if (STOA_ALONE) order_by_pt(args->puppi.pt, c.first, c.count, c.order, c.place);
+        else order_together(args->puppi.pt, c, grid);
+        if (grid.index == 0) pick_seeds(args, c, k);
     }
 }
 
@@ -182,18 +205,18 @@ STOA_KERNEL(reco_tau_features, reco_puppi_taus)
     const puppi_soa *p = &args->puppi;
     const crossing_taus_soa *of = &args->crossing_taus;
     const taus_soa *t = &args->taus;
-    STOA_FOR (c, grid, *args->crossings.crossings) {
-        for (uint32_t k = 0; k < of->count[c]; k++) {
-            uint32_t rows[RECO_TAU_CANDIDATES + 1], count;
-            const uint32_t row = of->offset[c] + k, seed = of->seed.data[k * of->seed.stride + c];
-            t->crossing[row] = c;
-            t->seed[row] = seed;
-            t->pt[row] = p->pt[seed];
-            t->eta[row] = p->eta[seed];
-            t->phi[row] = p->phi[seed];
-            t->cone_pt[row] = look_into_cone(args, crossing_of(args, c), seed, rows, &count);
-            write_features(p, seed, rows, count, t->features.data + row, t->features.stride);
-        }
+    STOA_FOR (tau, grid, *args->crossings.crossings * RECO_TAUS_OF_CROSSING) {
+        uint32_t rows[RECO_TAU_CANDIDATES + 1], count;
+        const uint32_t c = tau / RECO_TAUS_OF_CROSSING, k = tau % RECO_TAUS_OF_CROSSING;
+        if (k >= of->count[c]) continue;
+        const uint32_t row = of->offset[c] + k, seed = of->seed.data[k * of->seed.stride + c];
+        t->crossing[row] = c;
+        t->seed[row] = seed;
+        t->pt[row] = p->pt[seed];
+        t->eta[row] = p->eta[seed];
+        t->phi[row] = p->phi[seed];
+        t->cone_pt[row] = look_into_cone(args, crossing_of(args, c), seed, rows, &count);
+        write_features(p, seed, rows, count, t->features.data + row, t->features.stride);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "reco/scouting/kinematics.h"
 
 #include <math.h>
+#include <string.h>
 
 #define PION_MASS 0.1396f
 
@@ -19,15 +20,32 @@ typedef struct hunt {
 STOA_DEVICE float pair_delta_r2(const puppi_soa *p, uint32_t a, uint32_t b)
 { return scout_delta_r2(p->eta[a], p->phi[a], p->eta[b], p->phi[b]); }
 
+STOA_DEVICE bool is_pion(const hunt *h, uint32_t row)
+{
+    const int32_t id = h->puppi->pdgid[row], size = id < 0 ? -id : id;
+    return h->puppi->pt[row] >= h->cuts->pt_min[2] && (size == 211 || size == 11);
+}
+
 STOA_DEVICE void collect_pions(hunt *h)
 {
-    const puppi_soa *p = h->puppi;
     h->count = 0;
-    for (uint32_t i = h->first; i < h->end; i++) {
-        const int32_t id = p->pdgid[i], size = id < 0 ? -id : id;
-        if (!(p->pt[i] >= h->cuts->pt_min[2]) || (size != 211 && size != 11)) continue;
-        h->count = scout_insert(p->pt, h->pions, h->count, UINT32_MAX, i);
+    for (uint32_t i = h->first; i < h->end; i++)
+        if (is_pion(h, i)) h->count = scout_insert(h->puppi->pt, h->pions, h->count, UINT32_MAX, i);
+}
+
+/* The same by a block: each pion counts those before it. */
+STOA_DEVICE void collect_pions_together(hunt *h, stoa_grid grid)
+{
+    const float *pt = h->puppi->pt;
+    uint32_t mine = 0;
+    for (uint32_t i = h->first + grid.index; i < h->end; i += grid.size) {
+        uint32_t before = 0;
+        if (!is_pion(h, i)) continue;
+        for (uint32_t j = h->first; j < h->end; j++) before += is_pion(h, j) & ((pt[j] > pt[i]) | ((pt[j] == pt[i]) & (j < i)));
+        h->pions[before] = i;
+        mine++;
     }
+    (void)stoa_block_scan(grid, mine, &h->count);
 }
 
 STOA_DEVICE bool is_isolated(const hunt *h, uint32_t pion)
@@ -72,36 +90,74 @@ STOA_DEVICE bool is_wanted(const hunt *h, const uint32_t pion[3], float *mass)
     return is_isolated(h, pion[0]) && is_isolated(h, pion[1]) && is_isolated(h, pion[2]);
 }
 
-STOA_DEVICE void keep_if_better(const hunt *h, const uint32_t pion[3], const w3pi_soa *out, uint32_t crossing)
+/* The best triplet so far: of the highest sum of pt, 0: none; and which pair of pions it begins with. */
+typedef struct triplet {
+    float sum, mass;
+    uint32_t pion[3], pair;
+} triplet;
+
+STOA_DEVICE void hunt_pair(const hunt *h, uint32_t i, uint32_t j, triplet *best)
 {
     const puppi_soa *p = h->puppi;
-    const float sum = p->pt[pion[0]] + p->pt[pion[1]] + p->pt[pion[2]];
-    float mass;
-    if (sum <= out->pt_sum[crossing] || !is_wanted(h, pion, &mass)) return;
-    out->found[crossing] = 1;
-    out->mass[crossing] = mass;
-    out->pt_sum[crossing] = sum;
-    for (int k = 0; k < 3; k++) out->pion.data[k * out->pion.stride + crossing] = pion[k];
+    for (uint32_t k = j + 1; k < h->count; k++) {
+        const triplet next = {0.0f, 0.0f, {h->pions[i], h->pions[j], h->pions[k]}, i * h->count + j};
+        const float sum = p->pt[next.pion[0]] + p->pt[next.pion[1]] + p->pt[next.pion[2]];
+        float mass;
+        if (sum <= best->sum || !is_wanted(h, next.pion, &mass)) continue;
+        *best = next;
+        best->sum = sum;
+        best->mass = mass;
+    }
 }
 
-STOA_KERNEL(reco_w3pi, reco_w3pi)
+STOA_DEVICE void write_triplet(const w3pi_soa *out, uint32_t crossing, const triplet *t)
 {
-    const puppi_soa *p = &args->puppi;
-    const w3pi_soa *out = &args->out;
-    const float *pt_min = args->cuts.pt_min;
-    STOA_FOR (c, grid, *args->crossings.crossings) {
+    out->found[crossing] = t->sum > 0.0f;
+    out->mass[crossing] = t->mass;
+    out->pt_sum[crossing] = t->sum;
+    for (int k = 0; k < 3; k++) out->pion.data[k * out->pion.stride + crossing] = t->pion[k];
+}
+
+STOA_DEVICE void hunt_alone(hunt *h, const w3pi_soa *out, uint32_t crossing)
+{
+    const float *pt = h->puppi->pt, *pt_min = h->cuts->pt_min;
+    triplet best = {0};
+    collect_pions(h);
+    for (uint32_t i = 0; i < h->count && pt[h->pions[i]] >= pt_min[0]; i++)
+        for (uint32_t j = i + 1; j < h->count && pt[h->pions[j]] >= pt_min[1]; j++) hunt_pair(h, i, j, &best);
+    write_triplet(out, crossing, &best);
+}
+
+/* A block shares out the pairs. The highest sum wins, of equal ones the first pair's, as for one worker who goes through all. */
+STOA_DEVICE void hunt_together(hunt *h, const w3pi_soa *out, uint32_t crossing, stoa_grid grid)
+{
+    STOA_SHARED uint32_t highest, first;
+    const float *pt = h->puppi->pt, *pt_min = h->cuts->pt_min;
+    triplet best = {0};
+    collect_pions_together(h, grid);
+    if (grid.index == 0) highest = 0, first = UINT32_MAX;
+    STOA_FOR (pair, grid, h->count * h->count) {
+        const uint32_t i = pair / h->count, j = pair % h->count;
+        if (j > i && pt[h->pions[i]] >= pt_min[0] && pt[h->pions[j]] >= pt_min[1]) hunt_pair(h, i, j, &best);
+    }
+    uint32_t sum; /* its bits have the order of floats, as it is not below 0 */
+    memcpy(&sum, &best.sum, sizeof sum);
+    STOA_BARRIER();
+    STOA_ATOMIC_MAX(&highest, sum);
+    STOA_BARRIER();
+    if (sum > 0 && sum == highest) STOA_ATOMIC_MIN(&first, best.pair);
+    STOA_BARRIER();
+    if (sum > 0 ? sum == highest && best.pair == first : grid.index == 0 && highest == 0) write_triplet(out, crossing, &best);
+    STOA_BARRIER();
+}
+
+STOA_KERNEL_TILES(reco_w3pi, reco_w3pi)
+{
+    for (uint32_t c = grid.block; c < *args->crossings.crossings; c += grid.blocks) {
         const uint32_t first = args->crossings.offset[c];
-        hunt h = {p, &args->cuts, args->pions + first, 0, first, first + args->crossings.count[c]};
-        out->found[c] = 0;
-        out->mass[c] = out->pt_sum[c] = 0.0f;
-        for (int k = 0; k < 3; k++) out->pion.data[k * out->pion.stride + c] = 0;
-        collect_pions(&h);
-        for (uint32_t i = 0; i < h.count && p->pt[h.pions[i]] >= pt_min[0]; i++)
-            for (uint32_t j = i + 1; j < h.count && p->pt[h.pions[j]] >= pt_min[1]; j++)
-                for (uint32_t k = j + 1; k < h.count; k++) {
-                    const uint32_t pions[3] = {h.pions[i], h.pions[j], h.pions[k]};
-                    keep_if_better(&h, pions, out, c);
-                }
+        hunt h = {&args->puppi, &args->cuts, args->pions + first, 0, first, first + args->crossings.count[c]};
+        if (STOA_ALONE) hunt_alone(&h, &args->out, c);
+        else hunt_together(&h, &args->out, c, grid);
     }
 }
 

@@ -17,12 +17,14 @@
 
 typedef struct fixture {
     puppi_fixture base;
+    stoa_device *host; /* for the network in fixed point, which runs there only */
+    stoa_queue *host_queue;
     stoa_collection *memory;
     crossing_taus_soa of;
     taus_soa taus;
     w3pi_soa w3pi;
-    uint32_t pions[PUPPI_ROWS];
-    uint32_t place[PUPPI_ROWS];
+    stoa_buffer *scratch;
+    uint32_t *pions, *place;
 } fixture;
 
 static int set_up(void **state)
@@ -32,7 +34,12 @@ static int set_up(void **state)
                                  {"taus", &taus_soa_layout, 5 * PUPPI_CROSSINGS, 0, NULL},
                                  {"w3pi", &w3pi_soa_layout, PUPPI_CROSSINGS, 0, NULL}};
     puppi_set_up(&f.base);
-    PUPPI_OK(&f.base, stoa_collection_create(f.base.queue, STOA_MEMORY_DEVICE, blocks, 3, &f.memory, &f.base.err));
+    PUPPI_OK(&f.base, stoa_device_open("host", &f.host, &f.base.err));
+    PUPPI_OK(&f.base, stoa_queue_create(f.host, STOA_QUEUE_BLOCKING, &f.host_queue, &f.base.err));
+    f.scratch = make_shared(f.base.queue, 2 * PUPPI_ROWS * sizeof *f.pions);
+    f.pions = stoa_buffer_data(f.scratch);
+    f.place = f.pions + PUPPI_ROWS;
+    PUPPI_OK(&f.base, stoa_collection_create(f.base.queue, STOA_MEMORY_PINNED, blocks, 3, &f.memory, &f.base.err));
     PUPPI_OK(&f.base, stoa_collection_view(f.memory, "of", &f.of.head, &f.base.err));
     PUPPI_OK(&f.base, stoa_collection_view(f.memory, "taus", &f.taus.head, &f.base.err));
     PUPPI_OK(&f.base, stoa_collection_view(f.memory, "w3pi", &f.w3pi.head, &f.base.err));
@@ -44,6 +51,9 @@ static int tear_down(void **state)
 {
     fixture *f = *state;
     stoa_collection_destroy(f->memory);
+    stoa_buffer_release(f->scratch);
+    stoa_queue_destroy(f->host_queue);
+    stoa_device_close(f->host);
     puppi_tear_down(&f->base);
     return 0;
 }
@@ -130,7 +140,7 @@ static void test_real_taus(void **state)
     puppi_load(&f->base, reader, &batch);
     find_taus(f, (reco_tau_options)RECO_TAU_OPTIONS_INIT);
     assert_int_equal(*f->taus.taus, 500);
-    PUPPI_OK(&f->base, reco_tau_fixed_enqueue(f->base.queue, &(reco_tau_fixed){&network, f->taus}, &f->base.err));
+    PUPPI_OK(&f->base, reco_tau_fixed_enqueue(f->host_queue, &(reco_tau_fixed){&network, f->taus}, &f->base.err));
     for (uint32_t t = 0; t < 500; t++) {
         double id, factor;
         run_double(f, &doubles, t, &id, &factor);
@@ -325,5 +335,6 @@ int main(void)
         cmocka_unit_test(test_leading_ten), cmocka_unit_test(test_equal_pt), cmocka_unit_test(test_w_by_hand),
         cmocka_unit_test(test_errors),
     };
+    require_device();
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
