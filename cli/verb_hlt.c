@@ -354,7 +354,7 @@ int verb_hlt(int argc, char **argv)
         {"min-t", CLI_COUNT, &c.job.vertex.neighbours_min, "N", "least neighbours of a vertex (2)"},
         {"chi2max", CLI_REAL, &c.job.vertex.chi2_max, "X", "largest dz^2 over the sum of squared errors (9)"},
         {"pt-min", CLI_REAL, &c.job.vertex_pt_min, "P", "least pt of a track in the vertex finder, GeV (0.5)"},
-        {"device", CLI_TEXT, &c.job.device, "D", "host or cuda:N (host)"},
+        {"device", CLI_TEXT, &c.job.device, "D", "host, cuda:N or hip:N (host)"},
         {"threads", CLI_COUNT, &c.job.threads, "T", "threads that drive the streams (1)"},
         {"streams", CLI_COUNT, &c.job.streams, "S", "events in flight; results do not depend on T and S (1)"},
         {"no-pictures", CLI_FLAG, &c.no_pictures, NULL, "leave the pictures out"},

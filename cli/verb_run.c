@@ -159,7 +159,7 @@ int verb_run(int argc, char **argv)
         {"out", CLI_TEXT, &o.out, "FILE", "table of the outputs: .csv, .npy, .npz, .h5"},
         {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime, tensorrt"},
         {"signature", CLI_TEXT, &o.signature, "TEXT", CLI_SIGNATURE_HELP},
-        {"device", CLI_TEXT, &o.device, "D", "host or cuda:N (host)"},
+        {"device", CLI_TEXT, &o.device, "D", "host, cuda:N or hip:N (host)"},
         {"isa", CLI_TEXT, &o.isa, "NAME", "native on host: baseline, avx2, avx512 (the best there is)"},
         {"precision", CLI_TEXT, &o.precision_name, "NAME",
          "native on cuda: float32, or tensor cores by tfloat32, bfloat16, float16 (float32)"},

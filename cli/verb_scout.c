@@ -390,7 +390,7 @@ int verb_scout(int argc, char **argv)
         {"dm", CLI_REAL, &c.job.clue.outlier_distance, "R", "clusters: how far outliers look (0.4)"},
         {"plain-euclid", CLI_FLAG, &c.plain_euclid, NULL, "clusters do not go across phi = pi, as upstream"},
         {"crossings", CLI_COUNT, &c.input.crossings_max, "N", "crossings of a batch at most (1024)"},
-        {"device", CLI_TEXT, &c.job.device, "D", "host or cuda:N (host)"},
+        {"device", CLI_TEXT, &c.job.device, "D", "host, cuda:N or hip:N (host)"},
         {"threads", CLI_COUNT, &c.job.threads, "T", "threads that drive the streams (1)"},
         {"streams", CLI_COUNT, &c.job.streams, "S", "batches in flight; results do not depend on T and S (1)"},
         {"features", CLI_TEXT, &c.features, "FILE", "also write the clusters' features, 183 float32 each (tools/train_scout.py)"},
