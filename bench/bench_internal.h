@@ -100,6 +100,8 @@ void bench_fail(bench *run, const char *format, ...) __attribute__((format(print
 /* One line on stderr that is no failure. */
 void bench_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void bench_progress(const bench *run, const char *name, uint64_t n);
+/* Where packages of the networks are: STOA_PACKAGES, or build/packages of the source tree. */
+const char *bench_packages(void);
 /* Create DIR/file for writing and list it on the page; NULL after bench_fail. */
 FILE *bench_create(bench *run, const char *file);
 void bench_list(bench *run, const char *file);

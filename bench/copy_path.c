@@ -72,9 +72,8 @@ static stoa_model *load(const char *runtime, const char *extension)
     char path[1024];
     stoa_error err;
     stoa_model *model = NULL;
-    const char *folder = getenv("STOA_PACKAGES");
     const stoa_model_options options = {.struct_size = sizeof options, .runtime = runtime};
-    snprintf(path, sizeof path, "%s/selector.%s", folder ? folder : STOA_BENCH_SOURCE_DIR "/build/packages", extension);
+    snprintf(path, sizeof path, "%s/selector.%s", bench_packages(), extension);
     if (stoa_model_load(path, &options, &model, &err) != STOA_OK) bench_note("copy: %s left out: %s", runtime, err.message);
     return model;
 }

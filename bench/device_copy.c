@@ -157,10 +157,9 @@ static void time_runtime(bench *run, FILE *out, stoa_queue *queue, uint32_t runt
     char path[1024];
     stoa_error err;
     stoa_model *model;
-    const char *packages = getenv("STOA_PACKAGES"), *folder = runtimes[runtime].folder;
+    const char *folder = runtimes[runtime].folder;
     const stoa_model_options options = {.struct_size = sizeof options, .runtime = runtimes[runtime].name};
-    if (!folder) folder = packages ? packages : STOA_BENCH_SOURCE_DIR "/build/packages";
-    snprintf(path, sizeof path, "%s/%s", folder, runtimes[runtime].file);
+    snprintf(path, sizeof path, "%s/%s", folder ? folder : bench_packages(), runtimes[runtime].file);
     if (stoa_model_load(path, &options, &model, &err) != STOA_OK) {
         bench_note("device_copy: %s left out: %s", runtimes[runtime].name, err.message);
         return;

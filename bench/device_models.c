@@ -151,9 +151,8 @@ static void run_timed(void *self)
 
 static void find_file(const struct network *network, const struct kind *kind, char *path, size_t capacity)
 {
-    const char *packages = getenv("STOA_PACKAGES"), *folder = strcmp(kind->ending, ".onnx") ? NULL : network->folder;
-    if (!folder) folder = packages ? packages : STOA_BENCH_SOURCE_DIR "/build/packages";
-    snprintf(path, capacity, "%s/%s%s", folder, network->name, kind->ending);
+    const bool own = network->folder && !strcmp(kind->ending, ".onnx");
+    snprintf(path, capacity, "%s/%s%s", own ? network->folder : bench_packages(), network->name, kind->ending);
 }
 
 static stoa_status load(const char *path, const struct kind *kind, stoa_model **model, stoa_error *err)

@@ -73,6 +73,12 @@ void bench_add_tasks(bench *run, const char *name, uint64_t n, const bench_task 
     }
 }
 
+const char *bench_packages(void)
+{
+    const char *named = getenv("STOA_PACKAGES");
+    return named ? named : STOA_BENCH_SOURCE_DIR "/build/packages";
+}
+
 void bench_list(bench *run, const char *file)
 {
     for (uint32_t i = 0; i < run->file_count; i++)

@@ -162,7 +162,7 @@ int verb_run(int argc, char **argv)
         {"device", CLI_TEXT, &o.device, "D", "host, cuda:N or hip:N (host)"},
         {"isa", CLI_TEXT, &o.isa, "NAME", "native on host: baseline, avx2, avx512 (the best there is)"},
         {"precision", CLI_TEXT, &o.precision_name, "NAME",
-         "native on cuda: float32, or tensor cores by tfloat32, bfloat16, float16 (float32)"},
+         "of products on cuda: float32, or tfloat32, bfloat16, float16 by who has it (float32)"},
         {"batch", CLI_COUNT, &o.batch, "B", "rows in one call (all)"},
         {"allow-copies", CLI_FLAG, &o.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
         {"repeat", CLI_COUNT, &o.repeat, "R", "passes over the file, for the times (1)"},
