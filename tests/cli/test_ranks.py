@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mpirun -n R stoa hlt` and `stoa scout`: the files of one process, also after a rank was killed and the command given again.
+"""`mpirun -n R stoa hlt` and `stoa scout`: the files of one process, legacy tracks too, also after a rank was killed and the command given again.
 
 STOA_BUILD_DIR names the build folder that holds cli/stoa. Skipped, with the reason, where OpenMPI is missing.
 """
@@ -103,6 +103,26 @@ def test_job(work, verb, inputs, tables, pictures, *words):
     check(f"{verb}: another command begins anew", other_words.returncode == 0 and "earlier run" not in other_words.stderr, other_words.stderr)
 
 
+def test_legacy(work, events):
+    """The file of legacy tracks, which the first rank writes from all ranks' parts."""
+    for name, order in (("legacy_all", ["--vertices-first"]), ("legacy", [])):
+        command = ("hlt", events, "--selector", "forest", "--vertexing", "divisive", *order, "--legacy", "legacy.csv", "--no-pictures", "--json")
+        files = ["legacy.csv", "tracks.csv", "vertices.csv"]
+        alone = stoa(*command, "--out", work / name)
+        check(f"{name}: one process", alone.returncode == 0, alone.stderr)
+        for ranks in (2, 3):
+            many = work / f"{name}_{ranks}"
+            done = run_ranks(ranks, *command, "--out", many)
+            if done.returncode:
+                check(f"{name}: {ranks} ranks", False, done.stderr)
+                continue
+            check(f"{name}: {ranks} ranks, the same files", not (other := same_files(work / name, many, files)), other)
+            check(f"{name}: {ranks} ranks, the same counts", counts(done.stdout) == counts(alone.stdout), done.stdout)
+        lines = (work / name / "legacy.csv").read_text().count("\n") - 1
+        wanted = json.loads(alone.stdout)["preselected" if order else "selected"]
+        check(f"{name}: a line for each track", lines == wanted > 0, (lines, wanted))
+
+
 def test_files(work, words):
     """Tables of several files are those of each, one behind the other; counts are sums."""
     each = [json.loads(stoa("scout", path, "--no-pictures", "--out", work / path.stem, "--json").stdout) for path in words[:2]]
@@ -146,6 +166,7 @@ def main():
         check("events", made.returncode == 0, made.stderr)
         test_failures(work, events)
         test_job(work, "hlt", [events], ["tracks.csv", "vertices.csv"], ["roc.dat", "score.dat", "event_tracks.dat"], "--selector", "forest")
+        test_legacy(work, events)
         words = [work / f"words_{seed}.raw" for seed in range(6)]
         for seed, path in enumerate(words):
             made = stoa("generate", "scout", "--events", 40000, "--seed", seed, "--out", path)
