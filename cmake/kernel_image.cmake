@@ -102,7 +102,7 @@ endfunction()
 function(stoa_compile_hip base source)
     list(GET STOA_HIP_ARCHS 0 first)
     list(TRANSFORM STOA_HIP_ARCHS PREPEND --offload-arch= OUTPUT_VARIABLE archs)
-    set(command ${STOA_HIP_COMMAND} -Wno-bitwise-conditional-parentheses $<$<BOOL:${STOA_WERROR}>:-Werror> ${ARGN})
+    set(command ${STOA_HIP_COMMAND} $<$<BOOL:${STOA_WERROR}>:-Werror> ${ARGN})
     add_custom_command(OUTPUT ${base}.fatbin COMMAND ${command} ${archs} -MD -MF ${base}.d -o ${base}.fatbin ${source}
         DEPENDS ${source} DEPFILE ${base}.d COMMENT "${STOA_HIP_CXX}: ${source}" VERBATIM COMMAND_EXPAND_LISTS)
     add_custom_command(OUTPUT ${base}.s COMMAND ${command} --offload-arch=${first} -S -o ${base}.s ${source}
