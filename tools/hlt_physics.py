@@ -29,7 +29,8 @@ GATES = (0.01, 0.03414618, 0.1, 0.3, 0.5, 0.7, 0.9)  # least scores of CATrackDN
 PILEUPS = {0: 10, 50: 1, 140: 1, 200: 1}  # and how many times the events asked
 NEIGHBOURS = (0.07, 0.04, 0.02, 0.015, 0.01)  # cm, of the density finder; the first is CMS's
 BINS = {"pt": np.array([0.9, 1.2, 1.6, 2.2, 3, 5, 8, 14, 30]), "eta": np.linspace(-4, 4, 17), "nHits": np.arange(3.5, 12)}
-COLOURS = {"dnn": "#0072b2", "cuts": "#d55e00", "forest": "#009e73", "none": "#888888"}
+COLOURS = {"dnn": "#0072b2", "cuts": "#d55e00", "forest": "#009e73", "none": "#888888", "catrack": "#cc79a7"}
+EFFICIENCIES = (0.8, 0.85, 0.9, 0.92)  # where the selectors' fake rates are compared
 
 
 class Sample:
@@ -118,20 +119,48 @@ def simulated(stoa, out, pileup, sample):
     return lines, seen
 
 
-def equal_efficiency(stoa, out, sample, lines):
+def by_score(stoa, out, sample, selector, *more):
+    """Least score, efficiency and fake rate with each track that a lower one adds, [tracks, 3]."""
+    _, tracks, _ = job(stoa, sample.path, out / "run", selector, "device", "--score-min", 0, *more)
+    order = np.argsort(-tracks["score"], kind="stable")
+    true, duplicate = tracks["is_true"][order] > 0, tracks["is_duplicate"][order] > 0
+    fake = np.cumsum(~true & ~duplicate) / np.arange(1, len(order) + 1)
+    return np.stack([tracks["score"][order], np.cumsum(true) / sample.true.sum(), fake], axis=1)
+
+
+def at_efficiency(curve, efficiency):
+    """The line of a curve of by_score that reaches it, or None."""
+    last = np.searchsorted(curve[:, 1], efficiency - 1e-9)
+    return curve[last] if last < len(curve) else None
+
+
+def equal_efficiency(curves, lines):
     """Fake rate of the cuts over that of a score cut that keeps as many true tracks."""
     cuts = next(line for line in lines if line["selector"] == "cuts" and line["chain"] == "today")
     result = []
     for selector in ("dnn", "forest"):
-        _, tracks, _ = job(stoa, sample.path, out / "run", selector, "device", "--score-min", 0)
-        order = np.argsort(-tracks["score"], kind="stable")
-        true, duplicate = tracks["is_true"][order] > 0, tracks["is_duplicate"][order] > 0
-        wanted = round(cuts["efficiency"] * sample.true.sum())
-        last = int(np.searchsorted(np.cumsum(true), wanted)) + 1
-        fake = (~true & ~duplicate)[:last].mean()
-        result.append({"selector": selector, "score_min": tracks["score"][order][last - 1], "efficiency": cuts["efficiency"],
-                       "fake_rate": fake, "fake_rate_cuts": cuts["fake_rate"], "ratio": cuts["fake_rate"] / fake})
+        score, _, fake = at_efficiency(curves[selector], cuts["efficiency"])
+        result.append({"selector": selector, "score_min": score, "efficiency": cuts["efficiency"], "fake_rate": fake,
+                       "fake_rate_cuts": cuts["fake_rate"], "ratio": cuts["fake_rate"] / fake})
     return result
+
+
+def same_efficiency(pileup, curves):
+    """Fake rates of the selectors with a score, each cut where it keeps the same share of true tracks."""
+    lines = []
+    for efficiency in EFFICIENCIES:
+        found = {selector: at_efficiency(curve, efficiency) for selector, curve in curves.items()}
+        lines.append({"pileup": pileup, "efficiency": efficiency} |
+                     {f"{selector}_fake_rate": np.nan if line is None else line[2] for selector, line in found.items()})
+    return lines
+
+
+def fixed_points(stoa, out, sample):
+    """Efficiency and fake rate of what has no score to cut on: the cuts' working points and no selection."""
+    words = {f"cuts, {name}": ("cuts", "device", "--working-point", name) for name in ("loose", "tight", "highpurity")}
+    for name, choice in ({"no selection": ("none", "device")} | words).items():
+        summary, _, _ = job(stoa, sample.path, out / "run", *choice)
+        yield name, summary["efficiency"], summary["fake_rate"]
 
 
 def gate(stoa, out, pileup, sample, model):
@@ -187,7 +216,7 @@ def level1(stoa, out, folder):
 # ---- Tables and pictures. ----
 
 PERCENT = ("efficiency", "fake_rate", "fake_rate_cuts", "duplicate_rate", "vertex_efficiency", "split", "merged", "hard_is_hardest",
-           "share", "true_kept", "fakes_kept")
+           "share", "true_kept", "fakes_kept", "dnn_fake_rate", "forest_fake_rate", "catrack_fake_rate")
 
 
 def cell(name, value):
@@ -232,6 +261,22 @@ def picture(out, pileup, name, seen):
     return stem
 
 
+def picture_roc(out, pileup, curves, points):
+    """Fake rate against efficiency: a line for each selector with a score, a point for the others."""
+    stem = f"roc_{pileup}"
+    for selector, curve in curves.items():
+        np.savetxt(out / f"{stem}_{selector}.dat", curve[:: max(1, len(curve) // 500)], fmt="%.5g", header="least score, efficiency, fake rate")
+    (out / f"{stem}_points.dat").write_text("".join(f'"{name}" {efficiency:.5g} {fake:.5g}\n' for name, efficiency, fake in points))
+    lines = [f"'{stem}_{s}.dat' u 2:3 w lines lw 2 lc rgb '{COLOURS[s]}' t '{s}'" for s in curves]
+    lines += [f"'{stem}_points.dat' u 2:3 w points pt 7 ps 1.2 lc rgb '{COLOURS['cuts']}' t 'cuts, three working points'",
+              f"'{stem}_points.dat' u 2:3:1 every 3 w labels right offset -1,0.2 notitle"]
+    (out / f"{stem}.gp").write_text(
+        f"set terminal pngcairo size 760,560 font 'Sans,13'\nset output '{stem}.png'\nset grid lc rgb '#dddddd'\nset border 3\n"
+        f"set tics nomirror\nset key top left\nset xrange [0.6:1]\nset yrange [0:*]\nset xlabel 'efficiency, pile-up {pileup}'\n"
+        f"set ylabel 'fake rate'\nplot {', '.join(lines)}\n")
+    return stem
+
+
 def picture_times(out, lines):
     names = [name for name in lines[0] if name not in ("pileup", "chain", "selector", "total_us")]
     chosen = [line for line in lines if line["pileup"] == max(PILEUPS)]
@@ -265,19 +310,24 @@ def main():
     weights, model = data / "models" / "ca_track_dnn_prompt.weights.txt", out / "ca_track_dnn.onnx"
     if weights.exists():
         onnx.save(ca_track_dnn.build(ca_track_dnn.read_weights(weights)), model)
-    lines, equal, scan, gates, stems = [], [], [], [], []
+    lines, equal, same, scan, gates, stems = [], [], [], [], [], []
     for pileup, times in PILEUPS.items():
         sample = Sample(stoa, out, pileup, options.events * times)
         more, seen = simulated(stoa, out, pileup, sample)
         lines += more
         stems += [picture(out, pileup, name, seen) for name in BINS]
         if pileup:
-            equal += [{"pileup": pileup} | line for line in equal_efficiency(stoa, out, sample, more)]
+            curves_of = {selector: by_score(stoa, out, sample, selector) for selector in ("dnn", "forest")}
+            if weights.exists():
+                curves_of["catrack"] = by_score(stoa, out, sample, "catrack", "--model", model)
+            equal += [{"pileup": pileup} | line for line in equal_efficiency(curves_of, more)]
+            same += same_efficiency(pileup, curves_of)
+            stems.append(picture_roc(out, pileup, curves_of, fixed_points(stoa, out, sample)))
             scan += neighbour_scan(stoa, out, pileup, sample)
             gates += gate(stoa, out, pileup, sample, model) if weights.exists() else []
     times = stages(lines)
-    parts = {"Simulated events": lines, "At the efficiency of the cuts (today's chain)": equal, "Density finder by --eps": scan,
-             "Time by stage, an event": times}
+    parts = {"Simulated events": lines, "At the efficiency of the cuts (today's chain)": equal, "At equal efficiency": same,
+             "Density finder by --eps": scan, "Time by stage, an event": times}
     if gates:
         parts["CATrackDNN and the cut on chi2, of tracks from strict on"] = gates
     if (data / "tracks" / "physlite_tracks.csv").exists():
