@@ -145,6 +145,14 @@ static void fail_job(scout_job *job, const stoa_error *err)
     job->err = *err;
 }
 
+/* What a network has met on a device is known behind the batch, whose failure it is. */
+static stoa_status settle(const scout_stream *s, stoa_error *err)
+{
+    STOA_TRY(stoa_queue_wait(s->queue, err));
+    if (s->tau_session) STOA_TRY(stoa_session_check(s->tau_session, err));
+    return s->cluster_session ? stoa_session_check(s->cluster_session, err) : STOA_OK;
+}
+
 /* Wait for the stream's batch, then for its turn, and hand it over. After a failure nothing more is handed over, but
  * turns are still taken, so nobody waits for ever. */
 static void finish(scout_job *job, scout_stream *s)
@@ -152,7 +160,7 @@ static void finish(scout_job *job, scout_stream *s)
     stoa_error err;
     if (!s->in_flight) return;
     s->in_flight = false;
-    if (s->result.status == STOA_OK && stoa_queue_wait(s->queue, &err) != STOA_OK) mark_failed(&s->result, &err);
+    if (s->result.status == STOA_OK && settle(s, &err) != STOA_OK) mark_failed(&s->result, &err);
     stage_times_sum(&s->times, s->result.us, SCOUT_STAGE_COUNT);
     pthread_mutex_lock(&job->deliver_lock);
     while (job->handed_over != s->sequence) pthread_cond_wait(&job->delivered, &job->deliver_lock);

@@ -373,6 +373,62 @@ static void test_other_networks(void **state)
     refuse_sum_of("cluster", 9, STOA_ESHAPE, "4 values a row");
 }
 
+enum { BATCHES_MAX = 200 };
+typedef struct fates {
+    uint32_t count, failed;
+    bool has_failed[BATCHES_MAX];
+} fates;
+
+static stoa_status take_fate(void *user, const scout_result *r, stoa_error *error)
+{
+    (void)error;
+    fates *f = user;
+    assert_true(f->count < BATCHES_MAX);
+    f->has_failed[f->count++] = r->status != STOA_OK;
+    f->failed += r->status != STOA_OK;
+    if (r->status != STOA_OK) assert_non_null(strstr(r->reason, "is asked for, which has"));
+    return STOA_OK;
+}
+
+/* A network that looks at the crossing behind each cluster's: the batch whose last crossing has a cluster fails, and no other, whether
+ * that is known at once or only behind the batch. */
+static void test_rows_that_are_not_there(void **state)
+{
+    (void)state;
+    static onnx_builder b;
+    fates found[2] = {{0}};
+    stoa_model *model;
+    const stoa_model_options options = {sizeof options, "native", NULL, NULL, 0};
+    add_input_of(&b, "crossings", "crossing", ONNX_INT64, DIMS(1));
+    add_input_of(&b, "clusters", "crossing_of", ONNX_INT64, DIMS(-1));
+    add_ints(&b, "one", (const int64_t[]){1}, 1);
+    add_node(&b, "Add", "crossing_of one", "next", (char *)NULL);
+    add_node(&b, "Gather", "crossing next", "there", (char *)NULL);
+    add_node(&b, "Cast", "there", "score", "to", 'i', (int64_t)ONNX_FLOAT, (char *)NULL);
+    add_output(&b, "score");
+    const builder *file = finish_model(&b, 18);
+    OK(stoa_model_load_memory(file->bytes, file->size, &options, &model, &err));
+    for (int k = 0; k < 2; k++) {
+        scout_job *job;
+        scout_summary summary;
+        reco_scout_reader *reader = open_file();
+        scout_options o = SCOUT_OPTIONS_INIT;
+        o.cluster_model = model;
+        o.deliver = take_fate;
+        o.user = &found[k];
+        o.streams = 2;
+        o.device = k == 0 ? "host" : device_under_test();
+        OK(scout_job_create(&o, reader, &job, &err));
+        OK(scout_job_run(job, &summary, &err));
+        assert_int_equal(summary.failed, found[k].failed);
+        scout_job_destroy(job);
+        reco_scout_destroy(reader);
+    }
+    assert_true(found[0].failed > 0 && (found[0].failed < found[0].count || events == DEVICE_EVENTS)); /* of so few batches all fail */
+    assert_memory_equal(&found[0], &found[1], sizeof *found);
+    stoa_model_destroy(model);
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -397,10 +453,11 @@ int main(void)
         cmocka_unit_test(test_tcp),
         cmocka_unit_test(test_networks),
         cmocka_unit_test(test_other_networks),
+        cmocka_unit_test(test_rows_that_are_not_there),
         cmocka_unit_test(test_errors),
     };
     const struct CMUnitTest of_devices[] = {cmocka_unit_test(test_calls_of_a_batch), cmocka_unit_test(test_threads_and_streams),
-                                            cmocka_unit_test(test_large_batches)};
+                                            cmocka_unit_test(test_large_batches), cmocka_unit_test(test_rows_that_are_not_there)};
     require_device();
     if (device_is_host()) return cmocka_run_group_tests(tests, make_file, remove_file);
     events = DEVICE_EVENTS;
