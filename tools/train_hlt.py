@@ -14,7 +14,8 @@ Without --train the model that is there is judged, beside plain cuts on chi2, hi
 The net is 20 -> 64 -> 64 -> 1, ReLU and sigmoid, on the 17 features of CMS's selector in their order. The model itself makes its 20
 inputs of them: log10 of what is positive, |dxy| also as a logarithm, |eta|, and the covariances as correlations; then clamps and
 normalisation. A covariance spans orders of magnitude, a correlation does not. Duplicates are left out of
-the training and counted as wrong in the evaluation.
+the training and counted as wrong in the evaluation. --foreign adds each track once more as another detector
+might see it (docs/hlt.md has what that gives); the file in models/ is made without.
 """
 import argparse
 import pathlib
@@ -82,6 +83,24 @@ def physlite_features(path):
     x = np.stack([column.astype(np.float32) for column in columns], axis=1)
     truth = t["truth_linked"] > 0
     return x, truth, np.zeros_like(truth)
+
+
+def foreign(x, seed):
+    """The same tracks of no detector in particular: other resolutions, harder, more hits on fewer layers, correlations that say nothing."""
+    rng, n = np.random.default_rng(seed), len(x)
+    flat = lambda low, high: rng.uniform(low, high, n).astype(np.float32)
+    x = x.copy()
+    resolution = np.exp(flat(np.log(0.15), np.log(3)))
+    for names in (("dxy_error", "dxy_bs"), ("dz_error",), ("phi_error",), ("q_over_pt_error",), ("cot_theta_error",)):
+        factor = resolution * np.exp(rng.normal(0, 0.3, n).astype(np.float32))
+        for name in names:
+            x[:, PLACE[name]] *= factor
+    x[:, PLACE["pt"]] *= np.exp(flat(0, 3))
+    x[:, PLACE["hits"]] = np.round(x[:, PLACE["hits"]] * flat(1, 2.3))
+    x[:, PLACE["layers"]] = np.round(x[:, PLACE["layers"]] * flat(0.5, 1))
+    for covariance, first, second in zip(*(COLUMNS[name] for name in ("covariances", "first_errors", "second_errors"))):
+        x[:, covariance] = flat(-1, 1) * x[:, first] * x[:, second]
+    return x
 
 
 class Selector(torch.nn.Module):
@@ -204,6 +223,7 @@ def main():
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 64], help="of the hidden layers")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--foreign", action="store_true", help="train on each track once more, as another detector might see it")
     options = parser.parse_args()
     if not options.train:
         for path in options.test + options.physlite:
@@ -211,7 +231,12 @@ def main():
         return
     parts = [features(path) for path in options.train]
     x, truth, duplicate = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    model = train(x[~duplicate], truth[~duplicate], options.widths, options.epochs, options.seed)
+    x, truth = x[~duplicate], truth[~duplicate]
+    if options.foreign:
+        x, truth = np.concatenate([x, foreign(x, options.seed)]), np.tile(truth, 2)
+        order = np.random.default_rng(options.seed).permutation(len(x))  # the first ones tell the range of each input
+        x, truth = x[order], truth[order]
+    model = train(x, truth, options.widths, options.epochs, options.seed)
     export(model, options.out)
     threshold = None
     for path in options.test:
