@@ -151,20 +151,31 @@ STOA_KERNEL(reco_tracks_gather, reco_track_gather)
     STOA_FOR (i, grid, rows) o->hitOffsets[i] = track_hits(t->hitOffsets, index[i]);
 }
 
+/* `count` hits that stand together, from `source` on to `first`; those that are not there are no hit's. */
+STOA_DEVICE void copy_hits(const reco_hit_gather *args, uint32_t first, uint32_t source, uint32_t count)
+{
+    const uint32_t all = args->hits.head.rows, at = source < all ? source : all, there = count < all - at ? count : all - at;
+    const uint32_t *STOA_RESTRICT from_id = args->hits.id + at, *STOA_RESTRICT from_det = args->hits.detId + at;
+    uint32_t *STOA_RESTRICT id = args->out.id + first, *STOA_RESTRICT det = args->out.detId + first;
+    for (uint32_t k = 0; k < there; k++) id[k] = from_id[k];
+    for (uint32_t k = 0; k < there; k++) det[k] = from_det[k];
+    for (uint32_t k = there; k < count; k++) id[k] = det[k] = 0xFFFFFFFFu;
+    for (uint32_t k = 0; args->source && k < count; k++) args->source[first + k] = source + k;
+}
+
 STOA_KERNEL(reco_hits_gather, reco_hit_gather)
 {
     const uint32_t *from = args->tracks.hitOffsets, *to = args->out_tracks.hitOffsets;
     const uint32_t rows = track_rows(&args->out_tracks), room = args->out.head.rows;
     if (grid.index == 0) *args->hit_count = rows > 0 ? to[rows - 1] : 0;
-    STOA_FOR (i, grid, rows) {
+    for (uint32_t i = grid.index, next; i < rows; i = next) {
         const uint32_t first = track_first_hit(to, i), source = track_first_hit(from, args->index[i]);
-        for (uint32_t hit = first; hit < to[i] && hit < room; hit++) {
-            const uint32_t old = source + (hit - first);
-            const int there = old < args->hits.head.rows;
-            args->out.id[hit] = there ? args->hits.id[old] : 0xFFFFFFFFu;
-            args->out.detId[hit] = there ? args->hits.detId[old] : 0xFFFFFFFFu;
-            if (args->source) args->source[hit] = old;
-        }
+        uint32_t end = to[i];
+        next = i + grid.size;
+        if (STOA_ALONE) /* tracks in a row whose hits stand together go at once */
+            for (; next < rows && track_first_hit(from, args->index[next]) == source + (end - first); next++) end = to[next];
+        if (end > room) end = room;
+        if (first < end) copy_hits(args, first, source, end - first);
     }
 }
 
