@@ -131,4 +131,35 @@ static inline bool has_packages(void)
     return false;
 }
 
+/* That of the running test, each of which begins with memory of its own and leaves nothing. */
+static linear_fixture self;
+
+static inline int set_up(void **state)
+{
+    (void)state;
+    open_linear(&self, "cuda:0");
+    return 0;
+}
+
+static inline int tear_down(void **state)
+{
+    (void)state;
+    close_linear(&self);
+    assert_nothing_left();
+    return 0;
+}
+
+/* The caller may wrap the stream that its framework has. */
+static inline void check_wrapped_stream(const stoa_model *model, linear_way way)
+{
+    stoa_queue *own = self.queue;
+    OK(stoa_queue_wrap(self.device, stoa_queue_native(own), &self.queue, NULL));
+    stoa_session *session = make_linear(&self, model, way, 0);
+    OK(stoa_session_run(session, ROWS, NULL));
+    check_linear(&self, way);
+    stoa_session_destroy(session);
+    stoa_queue_destroy(self.queue);
+    self.queue = own;
+}
+
 #endif

@@ -13,23 +13,6 @@
 #include "fake_ort.h"
 #include "linear_fixture.h"
 
-static linear_fixture self;
-
-static int set_up(void **state)
-{
-    (void)state;
-    open_linear(&self, "cuda:0");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    close_linear(&self);
-    assert_nothing_left();
-    return 0;
-}
-
 static stoa_model *load(const char *runtime) { return load_linear("linear.onnx", runtime, NULL); }
 
 /* What a run may do beside the graph is the provider's own: here one fill of its intermediate tensor. */
@@ -217,16 +200,9 @@ static void a_blocking_queue_waits(void **state)
 static void streams_of_the_application(void **state)
 {
     (void)state;
-    stoa_queue *own = self.queue;
     stoa_model *model = load("onnxruntime");
-    OK(stoa_queue_wrap(self.device, stoa_queue_native(own), &self.queue, NULL));
-    stoa_session *session = make_linear(&self, model, IN_ROWS, 0);
-    assert_ptr_equal(fake_ort_stream(), stoa_queue_native(own));
-    OK(stoa_session_run(session, ROWS, NULL));
-    check_linear(&self, IN_ROWS);
-    stoa_session_destroy(session);
-    stoa_queue_destroy(self.queue);
-    self.queue = own;
+    check_wrapped_stream(model, IN_ROWS);
+    assert_ptr_equal(fake_ort_stream(), stoa_queue_native(self.queue));
     stoa_model_destroy(model);
 }
 

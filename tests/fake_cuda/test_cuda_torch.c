@@ -13,23 +13,6 @@
 
 #define LINEAR "x:float32:3 -> y:float32:2"
 
-static linear_fixture self;
-
-static int set_up(void **state)
-{
-    (void)state;
-    open_linear(&self, "cuda:0");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    close_linear(&self);
-    assert_nothing_left();
-    return 0;
-}
-
 static stoa_model *load(const char *file, const char *signature) { return load_linear(file, "torchscript", signature); }
 
 static void runs_on_the_stream_in_place(void **state)
@@ -97,19 +80,11 @@ static void weights_go_there_once(void **state)
     stoa_model_destroy(model);
 }
 
-/* The caller may wrap the stream that its framework has. */
 static void streams_of_the_application(void **state)
 {
     (void)state;
-    stoa_queue *own = self.queue;
     stoa_model *model = load("linear.pt", NULL);
-    OK(stoa_queue_wrap(self.device, stoa_queue_native(own), &self.queue, NULL));
-    stoa_session *session = make_linear(&self, model, IN_COLUMNS, 0);
-    OK(stoa_session_run(session, ROWS, NULL));
-    check_linear(&self, IN_COLUMNS);
-    stoa_session_destroy(session);
-    stoa_queue_destroy(self.queue);
-    self.queue = own;
+    check_wrapped_stream(model, IN_COLUMNS);
     stoa_model_destroy(model);
 }
 
