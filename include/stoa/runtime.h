@@ -26,7 +26,7 @@ typedef struct stoa_bound {
     void *data;            /**< address of row 0; inputs are not written */
     int64_t row_stride;    /**< elements */
     uint32_t dtype;        /**< a stoa_dtype of the schema's dtype_mask */
-    uint32_t alike;        /**< values from this one on that have its dtype and row stride, as far as is known; 0: nothing is */
+    uint32_t alike;        /**< values of the tensor from this one on that have its dtype and row stride; 0: not known */
 } stoa_bound;
 
 typedef struct stoa_runtime_api {

@@ -94,15 +94,20 @@ stoa_status stoai_bind_check(const bind_target *target, stoa_tensor tensor, stoa
 void stoai_bind_values(const bind_target *target, stoa_tensor tensor, stoa_bound *values)
 {
     (void)target;
+    stoa_bound *end = values;
     for (uint32_t i = 0; i < tensor.column_count; i++) {
         const stoa_column *column = &tensor.columns[i];
         const int64_t element = (int64_t)stoa_dtype_bytes((stoa_dtype)column->dtype);
         for (uint32_t r = 0; r < column->extent[0]; r++)
             for (uint32_t c = 0; c < column->extent[1]; c++) {
                 const int64_t offset = tensor.first_row * column->row_stride + r * column->stride[0] + c * column->stride[1];
-                *values++ =
-                    (stoa_bound){column->data ? (char *)column->data + offset * element : NULL, column->row_stride, column->dtype, 0};
+                *end++ = (stoa_bound){column->data ? (char *)column->data + offset * element : NULL, column->row_stride, column->dtype, 0};
             }
+    }
+    for (stoa_bound *value = end; value > values;) {
+        value--;
+        const bool same = value + 1 < end && value[1].dtype == value->dtype && value[1].row_stride == value->row_stride;
+        value->alike = same ? value[1].alike + 1 : 1;
     }
 }
 

@@ -22,7 +22,7 @@ stoa_column_rule stoai_bind_rule(const bind_target *target);
 /* Every check that looks at this tensor alone. */
 stoa_status stoai_bind_check(const bind_target *target, stoa_tensor tensor, stoa_error *err);
 
-/* Fill values[schema->width]: addresses of row `tensor.first_row`. The tensor was checked. */
+/* Fill values[schema->width]: addresses of row `tensor.first_row`, and how many are alike. The tensor was checked. */
 void stoai_bind_values(const bind_target *target, stoa_tensor tensor, stoa_bound *values);
 
 /* Why the runtime cannot take these values as they lie; NULL when it can. */

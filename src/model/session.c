@@ -215,12 +215,6 @@ static void sum_up(const stoa_session *session, generation *g)
         g->copies |= b->staged || b->own_memory;
         if (axis != STOA_AXIS_ONE && b->rows < g->rows[axis]) g->rows[axis] = b->rows;
     }
-    for (uint32_t i = session->value_count; i-- > 0;) {
-        stoa_bound *value = &g->staged[i], *next = value + 1;
-        const bool last = i + 1 == session->value_count || i + 1 == session->input_values;
-        const bool same = !last && next->dtype == value->dtype && next->row_stride == value->row_stride;
-        value->alike = same ? next->alike + 1 : 1;
-    }
 }
 
 stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tensor tensor, stoa_error *err)
