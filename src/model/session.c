@@ -115,6 +115,7 @@ stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint
     session->model = (stoa_model *)(uintptr_t)model; /* only its count of references changes */
     stoai_model_retain(session->model);
     session->queue = queue;
+    session->blocking = stoa_queue_get_kind(queue) == STOA_QUEUE_BLOCKING;
     session->place = stoa_device_place(stoa_queue_device(queue));
     stoa_status status = set_axes(session, max_rows, options, err);
     if (status == STOA_OK) status = make_arrays(session, err);

@@ -51,6 +51,7 @@ struct stoa_session {
     uint32_t axis_count, axis_rows[SESSION_AXES_MAX]; /* rows a run at most */
     uint32_t call_rows[SESSION_AXES_MAX];             /* rows one call of the runtime at most: a tile, or axis_rows */
     uint32_t tensor_count, input_values, value_count, current;
+    bool blocking;                                    /* the queue */
     bool event_output;                                /* an output of the event: it has its row even when no other row is there */
     void *instance;
     stoa_buffer *workspace;

@@ -31,36 +31,34 @@ static stoa_status call_runtime(stoa_session *session, generation *g, uint32_t f
     return g->copies ? stoai_staging_copy(session, g, true, first, rows, err) : STOA_OK;
 }
 
-static inline void run_call(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
+static inline stoa_status run_rows(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows, stoa_error *err)
 {
-    stoa_error error;
-    if (call_runtime(session, g, first, rows, &error) != STOA_OK) keep_failure(session, &error);
-}
-
-static inline void run_rows(stoa_session *session, generation *g, uint32_t first, const uint32_t *rows)
-{
-    if (session->axis_count != 1 || (rows[0] == 0 && session->event_output)) {
-        run_call(session, g, first, rows);
-        return;
-    }
+    if (session->axis_count != 1 || (rows[0] == 0 && session->event_output)) return call_runtime(session, g, first, rows, err);
     for (uint32_t done = 0; done < rows[0];) {
         const uint32_t now = rows[0] - done < session->call_rows[0] ? rows[0] - done : session->call_rows[0];
-        run_call(session, g, first + done, &now);
+        STOA_TRY(call_runtime(session, g, first + done, &now, err));
         done += now;
     }
+    return STOA_OK;
 }
 
-static void run_host(const void *pointer)
+static inline stoa_status run_now(const run_args *args, stoa_error *err)
 {
-    const run_args *args = pointer;
     uint32_t rows[SESSION_AXES_MAX];
     for (uint32_t i = 0; i < args->session->axis_count; i++)
         rows[i] = args->count[i] && *args->count[i] < args->rows[i] ? *args->count[i] : args->rows[i];
-    run_rows(args->session, args->bindings, args->first, rows);
+    return run_rows(args->session, args->bindings, args->first, rows, err);
+}
+
+static void run_later(const void *pointer)
+{
+    const run_args *args = pointer;
+    stoa_error error;
+    if (run_now(args, &error) != STOA_OK) keep_failure(args->session, &error);
     generation_count(&args->bindings->passed, 1, memory_order_release);
 }
 
-static const stoa_kernel run_kernel = {sizeof(stoa_kernel), sizeof(run_args), "stoa_session_run", run_host, 0, 0};
+static const stoa_kernel run_kernel = {sizeof(stoa_kernel), sizeof(run_args), "stoa_session_run", run_later, 0, 0};
 
 /* "tracks, hits" for messages. */
 static const char *axes_text(const stoa_schema *schema, char *text, size_t capacity)
@@ -139,9 +137,11 @@ stoa_status stoa_session_check(stoa_session *session, stoa_error *err)
     return check(session, err);
 }
 
-/* The queue gets there later: the bindings stay as they are until then. */
+/* A blocking queue is there already: its operations are the caller's. Another one gets there later, and the bindings stay as they are
+ * until then. */
 static stoa_status enqueue_on_host(stoa_session *session, const run_args *args, stoa_error *err)
 {
+    if (session->blocking) return run_now(args, err);
     generation_count(&args->bindings->given, 1, memory_order_relaxed);
     const stoa_status status = stoa_queue_launch(session->queue, &run_kernel, args, err);
     if (status != STOA_OK) generation_count(&args->bindings->given, UINT32_MAX, memory_order_relaxed); /* back */
@@ -155,10 +155,11 @@ static stoa_status enqueue_on_device(stoa_session *session, const run_args *args
     if (args->count[0])
         STOA_TRY(session->model->api->run_counted(session->instance, g->staged, g->staged + session->input_values, args->count, args->rows,
                                                   err));
-    else run_rows(session, g, args->first, args->rows);
-    STOA_TRY(take_failure(session, err));
+    else STOA_TRY(run_rows(session, g, args->first, args->rows, err));
+    if (!session->blocking) return STOA_OK;
     /* What a runtime's library enqueues has not passed the queue's own functions, which wait. */
-    return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? stoa_queue_wait(session->queue, err) : STOA_OK;
+    STOA_TRY(stoa_queue_wait(session->queue, err));
+    return check(session, err);
 }
 
 static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_error *err)
@@ -168,7 +169,7 @@ static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_err
     else STOA_TRY(enqueue_on_device(session, args, err));
     session->runs++;
     session->rows += args->count[0] || session->axis_count == 0 ? 0 : args->rows[0];
-    return stoa_queue_get_kind(session->queue) == STOA_QUEUE_BLOCKING ? check(session, err) : STOA_OK;
+    return STOA_OK;
 }
 
 static stoa_status run_sizes(stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
