@@ -24,6 +24,7 @@ typedef struct hlt_command {
 typedef struct hlt_state {
     ranks ranks;
     hlt_input input;
+    char model_path[2 * PATH_MAX]; /* "": none */
     stoa_model *model;
     reco_forest *forest;
     hlt_job *job;
@@ -65,11 +66,11 @@ static stoa_status check_hits(const hlt_command *command, const hlt_input *input
 
 static stoa_status load_model(hlt_command *command, hlt_state *state, stoa_error *err)
 {
-    char path[2 * PATH_MAX];
+    char *path = state->model_path;
     const char *name = model_files[command->job.selector];
     if (!name) return STOA_OK;
-    if (command->model) snprintf(path, sizeof path, "%s", command->model);
-    else if (!output_find_model(name, path, sizeof path))
+    if (command->model) snprintf(path, sizeof state->model_path, "%s", command->model);
+    else if (!output_find_model(name, path, sizeof state->model_path))
         return STOA_FAIL(err, STOA_EIO, "selector model '%s': not beside the program, not at '%s'; name one by --model%s", name, path,
                          command->job.selector == HLT_SELECTOR_CATRACK ? " (tools/ca_track_dnn.py makes it)" : "");
     if (command->job.selector == HLT_SELECTOR_FOREST) {
@@ -192,9 +193,13 @@ static stoa_status merge_parts(parts *shared, hlt_state *state, uint64_t count, 
 static stoa_status run_shared(const hlt_command *command, hlt_state *state, stoa_error *err)
 {
     parts shared;
+    char hits[PATH_MAX] = "", vertices[PATH_MAX] = "";
+    const char *const files[] = {state->model_path, hits, vertices};
+    const parts_command job = {command->argc, command->argv, files, sizeof files / sizeof *files};
+    (void)reco_hits_path(command->in, hits, sizeof hits);
+    (void)reco_vertices_beside(command->in, vertices, sizeof vertices);
     const uint64_t wanted = (uint64_t)state->ranks.count * PARTS_A_RANK, events = state->input.count;
-    stoa_status status =
-        parts_open(&shared, &state->ranks, command->out, command->argc, command->argv, (events + wanted - 1) / wanted, err);
+    stoa_status status = parts_open(&shared, &state->ranks, command->out, &job, (events + wanted - 1) / wanted, err);
     if (status == STOA_OK) {
         const uint64_t count = (events + shared.size - 1) / shared.size;
         if (shared.found)

@@ -338,7 +338,11 @@ static int run_files(const scout_command *c, ranks *group, int argc, char **argv
     json_t *sum = NULL;
     stoa_error err;
     const uint64_t count = (uint64_t)(argc - first);
-    stoa_status status = parts_open(&shared, group, c->out, argc, argv, 1, &err);
+    char model[8192] = "";
+    const char *const files[] = {model};
+    const parts_command job = {argc, argv, files, sizeof files / sizeof *files};
+    if (!c->cluster_model) (void)output_find_model(CLUSTER_MODEL, model, sizeof model);
+    stoa_status status = parts_open(&shared, group, c->out, &job, 1, &err);
     if (status == STOA_OK) {
         if (shared.found)
             cli_note("%llu of %llu parts are there from an earlier run of this command", (unsigned long long)shared.found,

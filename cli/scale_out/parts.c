@@ -2,6 +2,7 @@
 #include "scale_out/parts.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "output.h"
+#include "stoa/version.h"
 
 #define MANIFEST "manifest"
 
@@ -28,20 +30,51 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 
 static void remove_tree(const char *path) { (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
 
-/* The words of the command; a word that is a file also with size and time, for another file is another job. */
-static char *describe_command(int argc, char **argv)
+/* Another file, or another state of one, is another job. */
+static void describe_file(FILE *out, const char *path)
+{
+    struct stat info;
+    if (stat(path, &info)) fprintf(out, "%s (not there)\n", path);
+    else fprintf(out, "%s (%jd bytes, %jd.%09ld)\n", path, (intmax_t)info.st_size, (intmax_t)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+}
+
+static bool is_file(const char *path)
+{
+    struct stat info;
+    return !stat(path, &info) && S_ISREG(info.st_mode);
+}
+
+/* A word, and the file that it or its value is. */
+static void describe_word(FILE *out, const char *word)
+{
+    const char *equals = !strncmp(word, "--", 2) ? strchr(word, '=') : NULL;
+    const char *path = equals ? equals + 1 : word;
+    fprintf(out, "%s\n", word);
+    if (is_file(path)) describe_file(out, path);
+}
+
+/* The program is who it says it is, and the files that hold it and the library. */
+static void describe_program(FILE *out)
+{
+    Dl_info library;
+    union {
+        const char *(*function)(void);
+        const void *address;
+    } place = {stoa_version};
+    fprintf(out, "stoa %s; %s\n", stoa_version(), stoa_build_info());
+    describe_file(out, "/proc/self/exe");
+    if (dladdr(place.address, &library) && is_file(library.dli_fname)) describe_file(out, library.dli_fname);
+}
+
+static char *describe_command(const parts_command *command)
 {
     char *text = NULL;
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
     if (!out) return NULL;
-    for (int i = 0; i < argc; i++) {
-        struct stat info;
-        fprintf(out, "%s", argv[i]);
-        if (!stat(argv[i], &info) && S_ISREG(info.st_mode))
-            fprintf(out, " (%jd bytes, %jd.%09ld)", (intmax_t)info.st_size, (intmax_t)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
-        fputc('\n', out);
-    }
+    describe_program(out);
+    for (int i = 0; i < command->argc; i++) describe_word(out, command->argv[i]);
+    for (uint32_t i = 0; i < command->file_count; i++) describe_file(out, command->files[i]);
     return fclose(out) ? (free(text), NULL) : text;
 }
 
@@ -88,10 +121,10 @@ static stoa_status prepare(parts *self, const char *path, const char *command, s
     return write_manifest(self, command, err);
 }
 
-stoa_status parts_open(parts *self, ranks *group, const char *dir, int argc, char **argv, uint64_t size, stoa_error *err)
+stoa_status parts_open(parts *self, ranks *group, const char *dir, const parts_command *given, uint64_t size, stoa_error *err)
 {
     *self = (parts){.ranks = group, .dir = dir, .size = size > 0 ? size : 1, .folder = output_path(dir, "parts")};
-    char *command = describe_command(argc, argv), *path = self->folder ? output_path(self->folder, MANIFEST) : NULL;
+    char *command = describe_command(given), *path = self->folder ? output_path(self->folder, MANIFEST) : NULL;
     stoa_status status = command && path ? STOA_OK : STOA_FAIL(err, STOA_ENOMEM, "parts in '%s': no memory", dir);
     if (status == STOA_OK && ranks_is_first(group)) status = prepare(self, path, command, err);
     status = ranks_agree(group, status, err);

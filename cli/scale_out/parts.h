@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An input in parts that ranks share out, and the folder where finished parts lie until they are merged.
  *
- * DIR/parts/manifest says whose parts these are: the words of the command, with size and time of the files among them, and
- * how many items a part has. A part is worked on in DIR/parts/N.rank and renamed to DIR/parts/N when it is whole. So when
+ * DIR/parts/manifest says whose parts these are: the words of the command, with size and time of all files that it reads and of
+ * the program, and how many items a part has. A part is worked on in DIR/parts/N.rank and renamed to DIR/parts/N when it is whole. So when
  * ranks die, and mpirun ends all of them, the same command goes on with the parts that are missing; another command begins
  * anew.
  *
- *     parts_open(&parts, &ranks, dir, argc, argv, size, &err);               // collective
+ *     parts_open(&parts, &ranks, dir, &command, size, &err);                 // collective
  *     while (parts_take(&parts, count, &number, &err) == STOA_OK && number < count) {
  *         parts_begin(&parts, number, &folder, &err);                        // write into it
  *         parts_finish(&parts, number, &err);
@@ -31,9 +31,18 @@ typedef struct parts {
     char path[4096];    /* of the part in progress */
 } parts;
 
+/* What parts belong to. */
+typedef struct parts_command {
+    int argc;
+    char **argv;              /* a word that is a file stands for what is in it, */
+    const char *const *files; /* and so does each of these: files that the words do not name */
+    uint32_t file_count;
+} parts_command;
+
 /* Make the folder, or find the one of an earlier run of the same command, whose size of a part then stays. Collective.
  * errors  EIO; as ranks_agree */
-STOA_MUST_CHECK stoa_status parts_open(parts *self, ranks *ranks, const char *dir, int argc, char **argv, uint64_t size, stoa_error *err);
+STOA_MUST_CHECK stoa_status parts_open(parts *self, ranks *ranks, const char *dir, const parts_command *command, uint64_t size,
+                                       stoa_error *err);
 /* The next part below `count` that is neither there nor another rank's; `count` or more: none is left. */
 STOA_MUST_CHECK stoa_status parts_take(parts *self, uint64_t count, uint64_t *number, stoa_error *err);
 bool parts_is_there(const parts *self, uint64_t number);

@@ -334,9 +334,7 @@ stoa_status reco_events_from_tables(const reco_table *tracks, const reco_table *
 
 size_t reco_vertices_path(const char *path, char *text, size_t capacity) { return recoi_beside_path(path, "vertices", text, capacity); }
 
-/* Generated: sim.vertices.h5. PHYSLITE: physlite_vertices.csv beside physlite_tracks.csv. 0 when neither is
- * there. */
-static int find_vertices(const char *path, char *text, size_t capacity)
+uint32_t reco_vertices_beside(const char *path, char *text, size_t capacity)
 {
     if (reco_vertices_path(path, text, capacity) < capacity && access(text, F_OK) == 0) return 1;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *at = NULL;
@@ -354,7 +352,7 @@ stoa_status reco_events_read(const char *path, reco_events **events, stoa_error 
     *events = NULL;
     STOA_TRY(reco_table_read(path, &tracks, err));
     stoa_status status = STOA_OK;
-    if (find_vertices(path, beside, sizeof beside)) status = reco_table_read(beside, &vertices, err);
+    if (reco_vertices_beside(path, beside, sizeof beside)) status = reco_table_read(beside, &vertices, err);
     if (status == STOA_OK) status = reco_events_from_tables(tracks, vertices, path, events, err);
     reco_table_destroy(tracks);
     reco_table_destroy(vertices);

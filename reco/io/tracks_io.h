@@ -83,6 +83,11 @@ RECO_API const reco_true_vertex *reco_events_vertices(const reco_events *events,
  *  owns caller's buffer   threads any   errors a length of `capacity` or more: cut   since 0.1 */
 RECO_API size_t reco_vertices_path(const char *path, char *text, size_t capacity);
 
+/** Path of the file of vertices that reco_events_read reads beside `path`: that of reco_vertices_path, or for PHYSLITE
+ *  "a/x_vertices.csv" of "a/x_tracks.csv". 1 when it is there.
+ *  owns caller's buffer   threads any   errors 0: neither is there, or its path is longer than `capacity`   since 0.1 */
+RECO_API uint32_t reco_vertices_beside(const char *path, char *text, size_t capacity);
+
 /** One ATLAS track: the five parameters with the variances and correlations of the file (mm, 1/MeV, rad). */
 typedef struct reco_atlas_track {
     double d0, z0, vz, phi, theta, q_over_p;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mpirun -n R stoa hlt` and `stoa scout`: the files of one process, legacy tracks too, also after a rank was killed and the command given again.
+"""`mpirun -n R stoa hlt` and `stoa scout`: the files of one process, legacy tracks too, also after a rank was killed and the command given again;
+parts are taken again only while all that the job reads is what it was.
 
 STOA_BUILD_DIR names the build folder that holds cli/stoa. Skipped, with the reason, where OpenMPI is missing.
 """
@@ -123,6 +124,39 @@ def test_legacy(work, events):
         check(f"{name}: a line for each track", lines == wanted > 0, (lines, wanted))
 
 
+def test_changes(work):
+    """A job whose last step fails keeps its parts: they are taken again as long as all that it reads is what it was."""
+    place = work / "place"
+    program, model, events = place / "bin" / "stoa", place / "share" / "stoa" / "models" / "hlt_high_purity.forest", place / "events.h5"
+    for path in (program.parent / "scale_out", model.parent):
+        path.mkdir(parents=True)
+    shutil.copy(STOA, program)
+    shutil.copy(PLUGIN, program.parent / "scale_out")
+    shutil.copy(SOURCE / "models" / model.name, model)
+    stoa("generate", "hlt", "--events", 20, "--pileup", 20, "--hits", "--out", events)
+    out = place / "out"
+    (out / "tracks.csv").mkdir(parents=True)  # so no table can be written there
+
+    def run(*more):
+        done = subprocess.run(["mpirun", "--oversubscribe", "-n", "2", program, "hlt", events, "--selector", "forest", "--no-pictures", "--out", out, *more],
+                              capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, **AS_ROOT})
+        if done.returncode == 0 or "tracks.csv" not in done.stderr:
+            check("changes: the job fails in the end", False, done.stderr)
+        return "from an earlier run" in done.stderr
+
+    check("changes: the first run finds no parts, the next one all", not run() and run())
+    files = {"the events": events, "their hits": place / "events.hits.h5", "their vertices": place / "events.vertices.h5", "the installed model": model,
+             "the program": program}
+    for name, path in files.items():
+        os.utime(path, (1, 1))
+        check(f"changes: {name}: begins anew, once", not run() and run())
+    given = [f"--model={place / 'given.forest'}"]
+    shutil.copy(model, place / "given.forest")
+    check("changes: a model that is given: begins anew, once", not run(*given) and run(*given))
+    os.utime(place / "given.forest", (1, 1))
+    check("changes: another one of its name: begins anew, once", not run(*given) and run(*given))
+
+
 def test_files(work, words):
     """Tables of several files are those of each, one behind the other; counts are sums."""
     each = [json.loads(stoa("scout", path, "--no-pictures", "--out", work / path.stem, "--json").stdout) for path in words[:2]]
@@ -167,6 +201,7 @@ def main():
         test_failures(work, events)
         test_job(work, "hlt", [events], ["tracks.csv", "vertices.csv"], ["roc.dat", "score.dat", "event_tracks.dat"], "--selector", "forest")
         test_legacy(work, events)
+        test_changes(work)
         words = [work / f"words_{seed}.raw" for seed in range(6)]
         for seed, path in enumerate(words):
             made = stoa("generate", "scout", "--events", 40000, "--seed", seed, "--out", path)
