@@ -44,6 +44,7 @@ void bench_copy(bench *run, const char *name);
 void bench_unpack(bench *run, const char *name);
 void bench_clue(bench *run, const char *name);
 void bench_scout(bench *run, const char *name);
+void bench_hlt(bench *run, const char *name);
 void bench_device(bench *run, const char *name);
 void bench_device_copy(bench *run, const char *name);
 void bench_device_models(bench *run, const char *name);

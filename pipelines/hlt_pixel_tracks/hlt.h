@@ -152,8 +152,8 @@ const char *hlt_stage_name(uint32_t stage);
  * stoa_session_bind; ENOMEM since    0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count, hlt_job **job,
                                            stoa_error *err);
-/** Run `count` events from `first` on, in any number of calls, each event once. An event that fails is marked in its result
- * and skipped.
+/** Run `count` events from `first` on, in any number of calls. An event that fails is marked in its result and skipped; of one that
+ * runs again the last result stays.
  *  sync blocks until all are done   alloc none but threads   threads one at a time   errors EINVAL range; EDEVICE; ERUNTIME
  *  since 0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_run(hlt_job *job, uint32_t first, uint32_t count, stoa_error *err);

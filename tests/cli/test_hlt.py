@@ -257,6 +257,30 @@ def test_device(work, paths):
                                                                      for table in ("tracks.csv", "vertices.csv")))
 
 
+# ---- The benchmark. ----
+
+
+def test_bench(work, model):
+    """`stoa bench hlt` has a line for every stage of every chain and selector."""
+    done = stoa("bench", "hlt", "--quick", "--out", work / "bench", env={"STOA_CATRACK": str(model)})
+    if "not in this build" in done.stderr:
+        return skip("bench hlt", "no benchmarks in this build")
+    if done.returncode:
+        return check("bench hlt", False, done.stderr)
+    us, stages = {}, {}
+    for row in read_csv(work / "bench" / "hlt.csv"):
+        key = tuple(row[name] for name in ("pileup", "input", "chain", "selector"))
+        us.setdefault(key, {})[row["stage"]] = float(row["min_us_per_event"])
+        stages.setdefault(row["chain"], set()).add(row["stage"])
+    wanted = {(pileup, given, chain, selector) for pileup in ("50", "140", "200") for given in ("tracks", "hits")
+              for chain in ("today", "studied", "device") for selector in ("dnn", "cuts", "forest", "none", "catrack")
+              if given == "hits" or selector != "catrack"}
+    check("bench hlt: all pile-ups, inputs, chains and selectors", us.keys() == wanted, us.keys() ^ wanted)
+    every = {"preselect", "features", "selector", "compact", "vertices", "deliver", "total"}
+    check("bench hlt: all stages", every <= stages["device"] and every | {"convert"} <= stages["today"] & stages["studied"], stages)
+    return check("bench hlt: the whole is the sum", all(abs(2 * one["total"] - sum(one.values())) < 2 for one in us.values()), us)
+
+
 def main():
     import test_cli
 
@@ -272,6 +296,7 @@ def main():
         test_broken_events(work, paths, model)
         test_legacy(work, paths)
         test_device(work, paths)
+        test_bench(work, model)
     sys.exit(1 if test_cli.failures else 0)
 
 
