@@ -89,7 +89,7 @@ static stoa_status check_bound(const stoa_session *session, stoa_error *err)
     return STOA_OK;
 }
 
-/* Names what a run has too many rows for. */
+/* Names what a run has too many rows for, if it has. */
 static stoa_status refuse_rows(const stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
 {
     const generation *g = &session->generations[session->current];
@@ -106,12 +106,15 @@ static stoa_status refuse_rows(const stoa_session *session, uint32_t first, cons
     return STOA_OK;
 }
 
-static stoa_status check_rows(const stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
+/* Bindings and rows; a session without a missing tensor knows the rows that all of them have. */
+static inline stoa_status check_rows(const stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
 {
     const generation *g = &session->generations[session->current];
-    bool fits = g->complete; /* with tensors missing the sums are not those of all */
+    bool fits = g->complete;
     for (uint32_t i = 0; i < session->axis_count; i++) fits &= rows[i] <= session->axis_rows[i] && (uint64_t)first + rows[i] <= g->rows[i];
-    return fits ? STOA_OK : refuse_rows(session, first, rows, err);
+    if (fits) return STOA_OK;
+    STOA_TRY(check_bound(session, err));
+    return refuse_rows(session, first, rows, err);
 }
 
 static inline stoa_status take_failure(stoa_session *session, stoa_error *err)
@@ -137,11 +140,9 @@ stoa_status stoa_session_check(stoa_session *session, stoa_error *err)
     return check(session, err);
 }
 
-/* A blocking queue is there already: its operations are the caller's. Another one gets there later, and the bindings stay as they are
- * until then. */
+/* The queue gets there later: the bindings stay as they are until then. */
 static stoa_status enqueue_on_host(stoa_session *session, const run_args *args, stoa_error *err)
 {
-    if (session->blocking) return run_now(args, err);
     generation_count(&args->bindings->given, 1, memory_order_relaxed);
     const stoa_status status = stoa_queue_launch(session->queue, &run_kernel, args, err);
     if (status != STOA_OK) generation_count(&args->bindings->given, UINT32_MAX, memory_order_relaxed); /* back */
@@ -165,18 +166,18 @@ static stoa_status enqueue_on_device(stoa_session *session, const run_args *args
 static stoa_status enqueue(stoa_session *session, const run_args *args, stoa_error *err)
 {
     STOA_TRY(check(session, err));
-    if (session->place.type == STOA_PLACE_HOST) STOA_TRY(enqueue_on_host(session, args, err));
-    else STOA_TRY(enqueue_on_device(session, args, err));
+    if (session->place.type != STOA_PLACE_HOST) STOA_TRY(enqueue_on_device(session, args, err));
+    else if (!session->blocking) STOA_TRY(enqueue_on_host(session, args, err));
+    else STOA_TRY(run_now(args, err)); /* the queue is there already: its operations are the caller's */
     session->runs++;
     session->rows += args->count[0] || session->axis_count == 0 ? 0 : args->rows[0];
     return STOA_OK;
 }
 
-static stoa_status run_sizes(stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
+static inline stoa_status run_sizes(stoa_session *session, uint32_t first, const uint32_t *rows, stoa_error *err)
 {
     run_args args = {.session = session, .bindings = &session->generations[session->current], .first = first};
     bool any = session->axis_count == 0 || session->event_output;
-    STOA_TRY(check_bound(session, err));
     STOA_TRY(check_rows(session, first, rows, err));
     for (uint32_t i = 0; i < session->axis_count; i++) {
         args.rows[i] = rows[i];

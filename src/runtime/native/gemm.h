@@ -148,6 +148,7 @@ typedef void (*micro_kernel)(gemm_block *block);
     X(2, 8, 1, source) \
     X(3, 4, 2, source) \
     X(2, 4, 2, source) \
+    X(1, 8, 2, source) \
     X(3, 1, 8, source) \
     X(2, 1, 8, source)
 #else
@@ -169,6 +170,10 @@ static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1][NATIVE_
 #undef MICRO_MAP_ALL
 #undef MICRO_MAP_BLOCKS
 
+/* Neurons of the largest block of `widest` sums. */
+INLINE uint32_t block_neurons(uint32_t widest, uint32_t sums)
+{ return sums == CHAINS || widest < sums ? 1 : widest / sums > BLOCK_MOST ? BLOCK_MOST : widest / sums; }
+
 /* All neurons of the R vectors of rows that begin at lane `row`, in blocks of `widest` and then of ever fewer. */
 static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32_t R, uint32_t widest)
 {
@@ -186,7 +191,7 @@ static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32
                     .end = s->count,
                     .fetch = t->fetch};
     if (source == FROM_CALLER) b.values = tile_values(t, s);
-    for (uint32_t n = widest < sums ? 1 : widest / sums; b.neuron < s->count;) {
+    for (uint32_t n = block_neurons(widest, sums); b.neuron < s->count;) {
         while (n > s->count - b.neuron) n /= 2;
         micro_kernels[source][R][n][sums](&b);
         source = source == FROM_CALLER ? FROM_COLUMNS : source;
@@ -198,7 +203,7 @@ static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32
 static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step *s)
 {
     const bool single = !BIG_BLOCKS && s->count < NATIVE_CHAIN_BELOW;
-    const uint32_t widest = t->vectors == 1 ? 8 : WIDEST;
+    const uint32_t widest = t->vectors > 1 ? WIDEST : BIG_BLOCKS ? 16 : 8;
     for (size_t v = 0; v < t->vectors;) {
         const size_t left = t->vectors - v, R = single ? 1 : left == 4 ? 2 : left < 3 ? left : 3;
         gemm_vectors(t, s, v * LANES, (uint32_t)R, widest);
@@ -211,7 +216,7 @@ static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step
 /* A group of neurons is GROUP_PARTS vectors. Sums in registers: R rows, G groups each, as many as the level has room for. */
 #define GROUP_PARTS (NATIVE_GROUP / (uint32_t)LANES)
 #if VECTOR_BYTES == 64
-#define ROW_SUMS 16u
+#define ROW_SUMS 24u
 #else
 #define ROW_SUMS 8u
 #endif
@@ -380,13 +385,16 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
 #undef ROW_GROUPS
 }
 
-/* Of neurons with two sums, fewer rows and more groups, which share what is read of the rows. */
+/* Of neurons with two sums, fewer rows and more groups, which share what is read of the rows; three rows of four groups, where the
+ * registers hold their sums, read least for each product. */
 INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t S, const gemm_source source)
 {
     uint32_t row = 0;
 #define ROWS_AT_ONCE(R) \
     if (S == CHAINS || ((R) * S * GROUP_PARTS <= ROW_SUMS && (R) * S <= ROWS_MOST)) \
         for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), S, source);
+    if (S == 2 && 3 * S * 4 * GROUP_PARTS <= ROW_SUMS && s->count > 3 * NATIVE_GROUP)
+        for (; row + 3 <= t->alone; row += 3) gemm_rows(t, s, row, 3, S, source);
     ROWS_AT_ONCE(ROWS_MOST)
     ROWS_AT_ONCE(4u)
     ROWS_AT_ONCE(2u)

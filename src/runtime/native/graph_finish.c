@@ -441,6 +441,7 @@ static void mark_streamed(native_program *program, const native_step *load, nati
         native_step *s = &program->steps[i];
         if (s->kind != NATIVE_STEP_LOAD || s->space != load->space || s->first_value != load->first_value) continue;
         s->streamed = gemm->streamed = true;
+        if (program->streamed_end <= i) program->streamed_end = i + 1;
         gemm->space = load->space;
         gemm->first_value = load->first_value;
     }

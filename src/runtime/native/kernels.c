@@ -84,8 +84,8 @@ static void step_load(const tile *t, const native_step *s)
 
 static void step_store(const tile *t, const native_step *s)
 {
-    for (uint32_t i = 0; i < s->count; i++) {
-        const stoa_bound *b = tile_values(t, s) + i;
+    const stoa_bound *b = tile_values(t, s);
+    for (uint32_t i = 0; i < s->count; i++, b++) {
         const float *column = tile_column(t, operand_ref(&s->in[0], i));
         const bool floats = b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32;
         const int64_t row_bytes = b->row_stride * memory_bytes[b->dtype];
@@ -253,7 +253,7 @@ static void run_steps(const tile *t, const native_program *program)
 /* Whether the values of every streamed LOAD are floats without gaps. */
 static bool can_stream(const native_program *program, const native_call *call)
 {
-    for (uint32_t i = 0; i < program->step_count; i++) {
+    for (uint32_t i = 0; i < program->streamed_end; i++) {
         const native_step *s = &program->steps[i];
         if (!s->streamed || s->kind != NATIVE_STEP_LOAD) continue;
         const stoa_bound *b = &call->bounds[s->space][s->first_value];
@@ -271,7 +271,10 @@ static uint32_t lines_per_block(const native_program *program)
     for (uint32_t i = 0; i < program->step_count; i++) {
         const native_step *s = &program->steps[i];
         if (s->kind == NATIVE_STEP_LOAD) lines += s->count * (program->tile_rows * type_bytes(s->type) / 64);
-        else if (s->kind == NATIVE_STEP_GEMM) blocks += row_blocks * ((s->count + WIDEST - 1) / WIDEST);
+        else if (s->kind == NATIVE_STEP_GEMM) {
+            const uint32_t neurons = block_neurons(WIDEST, stoai_native_sums(s->count, s->length));
+            blocks += row_blocks * ((s->count + neurons - 1) / neurons);
+        }
     }
     return blocks > 0 ? lines / blocks + 1 : 0;
 }

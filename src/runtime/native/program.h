@@ -207,7 +207,7 @@ static inline bool stoai_native_at_once(const native_step *s)
 
 typedef struct native_program {
     native_step *steps;
-    uint32_t step_count;
+    uint32_t step_count, streamed_end; /* the last streamed LOAD is in front of that step */
     uint32_t axis; /* its rows are those of this axis of the schema */
     bool fragments; /* a matrix has some */
     uint32_t ref_count; /* columns of the workspace, in units of 4 bytes x lanes */
