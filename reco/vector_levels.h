@@ -13,6 +13,13 @@
 #define RECO_VECTOR_LEVELS STOA_DEVICE
 #endif
 
+/* Ask for a line of memory that is soon read; a wrong address is no fault. A GPU has other threads to go on with. */
+#if defined(__GNUC__) && !defined(__CUDACC__)
+#define RECO_ASK_AHEAD(at) __builtin_prefetch(at)
+#else
+#define RECO_ASK_AHEAD(at) ((void)(at))
+#endif
+
 /* Before a loop over a fixed number of lanes: vectors of it as it stands, not of what unrolling leaves. RECO_HAVE_VECTORS comes from the
  * build, where the compiler takes -fopenmp-simd. */
 #ifdef RECO_HAVE_VECTORS

@@ -8,6 +8,7 @@
 #include "stoa/algo.h"
 
 #include <math.h>
+#include <string.h>
 
 /* A count below 0 comes from a broken event. The compaction then sees all rows, so all are masked. */
 STOA_KERNEL(reco_tracks_mask, reco_preselection)
@@ -24,12 +25,6 @@ STOA_KERNEL(reco_tracks_mask, reco_preselection)
     }
 }
 
-RECO_VECTOR_LEVELS void take_roots(float *STOA_RESTRICT column, uint32_t first, uint32_t rows, uint32_t step)
-{
-    if (STOA_ALONE) first = 0, step = 1; /* known to the compiler */
-    for (uint32_t i = first; i < rows; i += step) column[i] = sqrtf(column[i]);
-}
-
 STOA_KERNEL(reco_tracks_features, reco_features)
 {
     const tracks_soa_const *t = &args->tracks;
@@ -38,26 +33,24 @@ STOA_KERNEL(reco_tracks_features, reco_features)
     const uint32_t rows = rows_below(args->count, f->head.rows);
     const float *cov = t->covariance.data, *state = t->state.data;
     const int64_t cs = t->covariance.stride, ss = t->state.stride;
-    enum { ROOTS = 5, FLOATS = 15 };
-    const pack_column columns[FLOATS] = {{cov + COV_ZIP_ZIP * cs, f->dz_error}, /* of these the root */
-                                         {cov + COV_TIP_TIP * cs, f->dxy_error},
-                                         {cov + COV_PHI_PHI * cs, f->phi_error},
-                                         {cov + COV_QPT_QPT * cs, f->q_over_pt_error},
-                                         {cov + COV_COT_COT * cs, f->cot_theta_error},
-                                         {t->chi2, f->chi2},
-                                         {t->eta, f->eta},
-                                         {t->pt, f->pt},
-                                         {state + RECO_STATE_PHI * ss, f->phi},
-                                         {state + RECO_STATE_ZIP * ss, f->dz_bs},
-                                         {state + RECO_STATE_TIP * ss, f->dxy_bs},
-                                         {cov + COV_COT_ZIP * cs, f->cov_cot_theta_dz},
-                                         {cov + COV_TIP_QPT * cs, f->cov_dxy_q_over_pt},
-                                         {cov + COV_PHI_TIP * cs, f->cov_phi_dxy},
-                                         {cov + COV_PHI_QPT * cs, f->cov_phi_q_over_pt}};
-    pack_columns(grid, columns, FLOATS, index, rows, t->head.rows);
-    for (uint32_t c = 0; c < ROOTS; c++) take_roots(columns[c].out, grid.index, rows, grid.size);
-    STOA_FOR (i, grid, rows) f->hits[i] = (float)track_hits(t->hitOffsets, index[i]);
-    STOA_FOR (i, grid, rows) f->layers[i] = (float)t->nLayers[index[i]];
+    const pack_column columns[] = {{t->chi2, f->chi2, PACK_FLOAT},
+                                   {cov + COV_ZIP_ZIP * cs, f->dz_error, PACK_ROOT},
+                                   {cov + COV_TIP_TIP * cs, f->dxy_error, PACK_ROOT},
+                                   {t->eta, f->eta, PACK_FLOAT},
+                                   {t->hitOffsets, f->hits, PACK_COUNT_FLOAT},
+                                   {state + RECO_STATE_PHI * ss, f->phi, PACK_FLOAT},
+                                   {cov + COV_PHI_PHI * cs, f->phi_error, PACK_ROOT},
+                                   {t->pt, f->pt, PACK_FLOAT},
+                                   {cov + COV_QPT_QPT * cs, f->q_over_pt_error, PACK_ROOT},
+                                   {state + RECO_STATE_ZIP * ss, f->dz_bs, PACK_FLOAT},
+                                   {state + RECO_STATE_TIP * ss, f->dxy_bs, PACK_FLOAT},
+                                   {t->nLayers, f->layers, PACK_BYTE_FLOAT},
+                                   {cov + COV_COT_COT * cs, f->cot_theta_error, PACK_ROOT},
+                                   {cov + COV_COT_ZIP * cs, f->cov_cot_theta_dz, PACK_FLOAT},
+                                   {cov + COV_TIP_QPT * cs, f->cov_dxy_q_over_pt, PACK_FLOAT},
+                                   {cov + COV_PHI_TIP * cs, f->cov_phi_dxy, PACK_FLOAT},
+                                   {cov + COV_PHI_QPT * cs, f->cov_phi_q_over_pt, PACK_FLOAT}};
+    pack_columns(grid, columns, sizeof columns / sizeof *columns, index, rows, t->head.rows);
 }
 
 STOA_KERNEL(reco_tracks_derive, reco_derivation)
@@ -134,33 +127,55 @@ STOA_KERNEL(reco_tracks_gather, reco_track_gather)
     const tracks_soa *o = &args->out;
     const uint32_t *index = args->index;
     const uint32_t rows = rows_below(args->count, o->head.rows);
-    enum { STATES = 5, COVARIANCES = 15, FLOATS = 3 + STATES + COVARIANCES };
-    pack_column columns[FLOATS] = {{t->chi2, o->chi2}, {t->eta, o->eta}, {t->pt, o->pt}};
+    enum { STATES = 5, COVARIANCES = 15, OTHERS = 6 };
+    pack_column columns[OTHERS + STATES + COVARIANCES] = {{t->chi2, o->chi2, PACK_FLOAT},      {t->eta, o->eta, PACK_FLOAT},
+                                                          {t->pt, o->pt, PACK_FLOAT},          {t->quality, o->quality, PACK_BYTE},
+                                                          {t->nLayers, o->nLayers, PACK_BYTE}, {t->hitOffsets, o->hitOffsets, PACK_COUNT}};
     for (int c = 0; c < STATES; c++) {
-        const pack_column column = {t->state.data + c * t->state.stride, o->state.data + c * o->state.stride};
-        columns[3 + c] = column;
+        const pack_column column = {t->state.data + c * t->state.stride, o->state.data + c * o->state.stride, PACK_FLOAT};
+        columns[OTHERS + c] = column;
     }
     for (int c = 0; c < COVARIANCES; c++) {
-        const pack_column column = {t->covariance.data + c * t->covariance.stride, o->covariance.data + c * o->covariance.stride};
-        columns[3 + STATES + c] = column;
+        const pack_column column = {t->covariance.data + c * t->covariance.stride, o->covariance.data + c * o->covariance.stride,
+                                    PACK_FLOAT};
+        columns[OTHERS + STATES + c] = column;
     }
     if (grid.index == 0) *o->nTracks = (int32_t)rows;
-    pack_columns(grid, columns, FLOATS, index, rows, t->head.rows);
-    STOA_FOR (i, grid, rows) o->quality[i] = t->quality[index[i]];
-    STOA_FOR (i, grid, rows) o->nLayers[i] = t->nLayers[index[i]];
-    STOA_FOR (i, grid, rows) o->hitOffsets[i] = track_hits(t->hitOffsets, index[i]);
+    pack_columns(grid, columns, OTHERS + STATES + COVARIANCES, index, rows, t->head.rows);
 }
 
-/* `count` hits that stand together, from `source` on to `first`; those that are not there are no hit's. */
+/* `count` hits from `source` on to `first`; those that are not there are no hit's. */
 STOA_DEVICE void copy_hits(const reco_hit_gather *args, uint32_t first, uint32_t source, uint32_t count)
 {
-    const uint32_t all = args->hits.head.rows, at = source < all ? source : all, there = count < all - at ? count : all - at;
-    const uint32_t *STOA_RESTRICT from_id = args->hits.id + at, *STOA_RESTRICT from_det = args->hits.detId + at;
-    uint32_t *STOA_RESTRICT id = args->out.id + first, *STOA_RESTRICT det = args->out.detId + first;
-    for (uint32_t k = 0; k < there; k++) id[k] = from_id[k];
-    for (uint32_t k = 0; k < there; k++) det[k] = from_det[k];
-    for (uint32_t k = there; k < count; k++) id[k] = det[k] = 0xFFFFFFFFu;
-    for (uint32_t k = 0; args->source && k < count; k++) args->source[first + k] = source + k;
+    const uint32_t all = args->hits.head.rows;
+    for (uint32_t k = 0; k < count; k++) {
+        const uint32_t old = source + k;
+        args->out.id[first + k] = old < all ? args->hits.id[old] : 0xFFFFFFFFu;
+        args->out.detId[first + k] = old < all ? args->hits.detId[old] : 0xFFFFFFFFu;
+    }
+}
+
+/* In a core a track's few hits are one vector, moved without a branch on how many they are: what it has behind them is for the next
+ * track to overwrite, so none goes beyond `end` of the last one's. */
+RECO_VECTOR_LEVELS void gather_hits(const reco_hit_gather *args, stoa_grid grid, uint32_t rows)
+{
+    enum { LANES = 16, AHEAD = 192 };
+    const uint32_t *from = args->tracks.hitOffsets, *to = args->out_tracks.hitOffsets;
+    const uint32_t *id = args->hits.id, *det = args->hits.detId;
+    const uint32_t room = args->out.head.rows, last = rows > 0 ? to[rows - 1] : 0;
+    const uint64_t all = args->hits.head.rows, end = last < room ? last : room;
+    STOA_FOR (i, grid, rows) {
+        const uint32_t first = track_first_hit(to, i), source = track_first_hit(from, args->index[i]);
+        const uint32_t behind = to[i] < room ? to[i] : room, count = behind - first;
+        if (STOA_ALONE && count <= LANES && (uint64_t)first + LANES <= end && (uint64_t)source + LANES <= all) {
+            RECO_ASK_AHEAD(id + source + AHEAD);
+            RECO_ASK_AHEAD(det + source + AHEAD);
+            memcpy(args->out.id + first, id + source, LANES * sizeof *id);
+            memcpy(args->out.detId + first, det + source, LANES * sizeof *det);
+        } else if (first < behind) {
+            copy_hits(args, first, source, count);
+        }
+    }
 }
 
 STOA_KERNEL(reco_hits_gather, reco_hit_gather)
@@ -168,14 +183,11 @@ STOA_KERNEL(reco_hits_gather, reco_hit_gather)
     const uint32_t *from = args->tracks.hitOffsets, *to = args->out_tracks.hitOffsets;
     const uint32_t rows = track_rows(&args->out_tracks), room = args->out.head.rows;
     if (grid.index == 0) *args->hit_count = rows > 0 ? to[rows - 1] : 0;
-    for (uint32_t i = grid.index, next; i < rows; i = next) {
+    gather_hits(args, grid, rows);
+    if (!args->source) return;
+    STOA_FOR (i, grid, rows) {
         const uint32_t first = track_first_hit(to, i), source = track_first_hit(from, args->index[i]);
-        uint32_t end = to[i];
-        next = i + grid.size;
-        if (STOA_ALONE) /* tracks in a row whose hits stand together go at once */
-            for (; next < rows && track_first_hit(from, args->index[next]) == source + (end - first); next++) end = to[next];
-        if (end > room) end = room;
-        if (first < end) copy_hits(args, first, source, end - first);
+        for (uint32_t k = first; k < to[i] && k < room; k++) args->source[k] = source + (k - first);
     }
 }
 

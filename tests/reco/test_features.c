@@ -360,6 +360,12 @@ static void check_packed(const tracks_soa *t, const tracks_soa *o, const track_f
     const int64_t ts = t->covariance.stride, os = o->covariance.stride;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t row = index[i];
+        const uint32_t hits = t->hitOffsets[row] - (row > 0 ? t->hitOffsets[row - 1] : 0);
+        assert_int_equal(o->quality[i], t->quality[row]);
+        assert_int_equal(o->nLayers[i], t->nLayers[row]);
+        assert_int_equal(o->hitOffsets[i] - (i > 0 ? o->hitOffsets[i - 1] : 0), hits);
+        same_bits(f->hits[i], (float)hits, "hits", row);
+        same_bits(f->layers[i], (float)t->nLayers[row], "layers", row);
         same_bits(f->chi2[i], t->chi2[row], "chi2", row);
         same_bits(f->dz_error[i], sqrtf(t->covariance.data[14 * ts + row]), "dz_error", row);
         same_bits(f->cov_phi_q_over_pt[i], t->covariance.data[2 * ts + row], "cov_phi_q_over_pt", row);
@@ -370,38 +376,83 @@ static void check_packed(const tracks_soa *t, const tracks_soa *o, const track_f
     }
 }
 
+static uint32_t draw(uint32_t *seed, uint32_t below)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (*seed >> 8) % below;
+}
+
+/* Tracks of 0 to 19 hits: more of them and fewer than a vector has. */
+static void fill_many(tracks_soa *t, uint32_t *seed)
+{
+    *t->nTracks = MANY;
+    for (uint32_t i = 0; i < MANY; i++) {
+        t->quality[i] = (uint8_t)draw(seed, 256);
+        t->nLayers[i] = (int8_t)((int)draw(seed, 256) - 128);
+        t->hitOffsets[i] = (i > 0 ? t->hitOffsets[i - 1] : 0) + draw(seed, 20);
+        t->chi2[i] = 0.5f + (float)i;
+        t->pt[i] = 7.0f * (float)i;
+        for (int c = 0; c < 5; c++) t->state.data[c * t->state.stride + i] = (float)(c + 1) / (float)(i + 1);
+        for (int c = 0; c < 15; c++) t->covariance.data[c * t->covariance.stride + i] = (float)(c + 1) * (float)(i + 2);
+    }
+}
+
+/* All hits and room for them, too few hits, too little room: each hit is where its track's offset tells, nothing is behind the last one. */
+static void check_hits(stoa_queue *queue, tracks_soa_const in, tracks_soa_const out, const uint32_t *index)
+{
+    enum { HITS = 20 * MANY };
+    static uint32_t id[HITS], det[HITS], out_id[HITS + 1], out_det[HITS + 1], source[HITS + 1];
+    const uint32_t hits = in.hitOffsets[MANY - 1], kept = (uint32_t)*out.nTracks, total = kept > 0 ? out.hitOffsets[kept - 1] : 0;
+    const struct {
+        uint32_t hits, room;
+    } cases[] = {{hits, HITS}, {hits, total}, {hits - hits / 3, total}, {hits, total - total / 3}};
+    for (uint32_t i = 0; i < HITS; i++) id[i] = 1 + i, det[i] = 7 * i;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        uint32_t count = 1;
+        reco_hit_gather args = {.tracks = in, .index = index, .out_tracks = out, .source = source, .hit_count = &count};
+        args.hits.head.rows = cases[k].hits, args.hits.id = id, args.hits.detId = det;
+        args.out.head.rows = cases[k].room, args.out.id = out_id, args.out.detId = out_det;
+        memset(out_id, 0, sizeof out_id);
+        assert_int_equal(reco_hits_gather(queue, &args, NULL), STOA_OK);
+        assert_int_equal(count, total);
+        const uint32_t end = total < cases[k].room ? total : cases[k].room;
+        for (uint32_t i = 0, hit = 0; i < kept; i++) {
+            for (uint32_t old = index[i] > 0 ? in.hitOffsets[index[i] - 1] : 0; hit < out.hitOffsets[i] && hit < end; hit++, old++) {
+                assert_int_equal(source[hit], old);
+                assert_int_equal(out_id[hit], old < cases[k].hits ? id[old] : 0xFFFFFFFF);
+                assert_int_equal(out_det[hit], old < cases[k].hits ? det[old] : 0xFFFFFFFF);
+            }
+        }
+        assert_int_equal(out_id[end], 0);
+    }
+}
+
 static void test_many_rows(void **state)
 {
     static const uint32_t kept_of_1000[] = {1000, 900, 500, 60, 3, 0};
     fixture *f = *state;
     tracks_soa t, o;
+    tracks_soa_const in, out;
     track_features_soa features;
     void *const blobs[] = {bind_many(&tracks_soa_layout, &t.head), bind_many(&tracks_soa_layout, &o.head),
                            bind_many(&track_features_soa_layout, &features.head)};
+    const stoa_place host = {STOA_PLACE_HOST, 0};
     uint32_t index[MANY], seed = 5;
-    *t.nTracks = MANY;
-    for (uint32_t i = 0; i < MANY; i++) {
-        t.chi2[i] = 0.5f + (float)i;
-        t.pt[i] = 7.0f * (float)i;
-        for (int c = 0; c < 5; c++) t.state.data[c * t.state.stride + i] = (float)(c + 1) / (float)(i + 1);
-        for (int c = 0; c < 15; c++) t.covariance.data[c * t.covariance.stride + i] = (float)(c + 1) * (float)(i + 2);
-    }
+    size_t bytes;
+    fill_many(&t, &seed);
+    assert_int_equal(stoa_layout_bytes(&tracks_soa_layout, MANY, &bytes, NULL), STOA_OK);
+    assert_int_equal(stoa_layout_bind_const(&tracks_soa_layout, MANY, blobs[0], bytes, host, &in.head, NULL), STOA_OK);
+    assert_int_equal(stoa_layout_bind_const(&tracks_soa_layout, MANY, blobs[1], bytes, host, &out.head, NULL), STOA_OK);
     for (size_t k = 0; k < sizeof kept_of_1000 / sizeof *kept_of_1000; k++) {
         uint32_t count = 0;
-        for (uint32_t i = 0; i < MANY; i++) {
-            seed = seed * 1664525u + 1013904223u;
-            if ((seed >> 8) % 1000 < kept_of_1000[k]) index[count++] = i;
-        }
-        tracks_soa_const in;
-        size_t bytes;
-        assert_int_equal(stoa_layout_bytes(&tracks_soa_layout, MANY, &bytes, NULL), STOA_OK);
-        assert_int_equal(
-            stoa_layout_bind_const(&tracks_soa_layout, MANY, blobs[0], bytes, (stoa_place){STOA_PLACE_HOST, 0}, &in.head, NULL), STOA_OK);
+        for (uint32_t i = 0; i < MANY; i++)
+            if (draw(&seed, 1000) < kept_of_1000[k]) index[count++] = i;
         const reco_features fill = {in, index, &count, features, 0};
         const reco_track_gather gather = {in, index, &count, o, NULL};
         assert_int_equal(reco_tracks_features(f->queue, &fill, NULL), STOA_OK);
         assert_int_equal(reco_tracks_gather(f->queue, &gather, NULL), STOA_OK);
         check_packed(&t, &o, &features, index, count);
+        check_hits(f->queue, in, out, index);
     }
     for (int k = 0; k < 3; k++) free(blobs[k]);
 }
