@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the verbs of the `stoa` command share: tables of options, messages, JSON.
  *
- * A verb is a function (argc, argv) -> exit code: 0 done, 1 failed, 2 wrong usage. With --json it prints
+ * A verb is a function (argc, argv) -> exit code: 0 done, 1 failed, 2 wrong usage, which is what no file could make
+ * right: it is told by cli_usage, and before any file is read where that can be. With --json it prints
  * exactly one object on stdout; everything for the reader's eye goes to stdout otherwise, every message to
  * stderr. */
 #ifndef STOA_CLI_H
 #define STOA_CLI_H
 
+#include <float.h>
 #include <jansson.h>
 
 #include "stoa/stoa.h"
@@ -26,13 +28,37 @@ int verb_bench(int argc, char **argv);
 
 /* ---- Options: one table a verb, for getopt_long and for --help alike. ---- */
 
-typedef enum cli_kind {
-    CLI_FLAG,  /* bool */
-    CLI_TEXT,  /* const char *, borrowed from argv */
-    CLI_COUNT, /* uint32_t */
-    CLI_REAL,  /* float, finite */
-    CLI_SEED   /* uint64_t */
+typedef enum cli_type { CLI_TYPE_FLAG, CLI_TYPE_TEXT, CLI_TYPE_COUNT, CLI_TYPE_REAL, CLI_TYPE_SEED } cli_type;
+
+/* What an option takes. A value outside is wrong usage, whatever the files hold. */
+typedef struct cli_kind {
+    cli_type type;
+    double least, most;                     /* of numbers */
+    const char *(*needed)(const char *text); /* of text: NULL when it will do, else what would */
 } cli_kind;
+
+#define CLI_FLAG ((cli_kind){CLI_TYPE_FLAG, 0, 0, NULL})                               /* bool */
+#define CLI_TEXT CLI_TEXT_OF(NULL)                                                     /* const char *, borrowed from argv */
+#define CLI_TEXT_OF(needed) ((cli_kind){CLI_TYPE_TEXT, 0, 0, (needed)})                /* the same, checked */
+#define CLI_COUNT CLI_COUNT_OF(0, UINT32_MAX)                                          /* uint32_t */
+#define CLI_COUNT_OF(least, most) ((cli_kind){CLI_TYPE_COUNT, (least), (most), NULL})  /* both possible */
+#define CLI_REAL CLI_REAL_OF(-FLT_MAX, FLT_MAX)                                        /* float, finite */
+#define CLI_REAL_OF(least, most) ((cli_kind){CLI_TYPE_REAL, (double)(least), (double)(most), NULL})
+#define CLI_LENGTH CLI_REAL_OF(0, FLT_MAX)                                             /* float, not negative */
+#define CLI_SEED ((cli_kind){CLI_TYPE_SEED, 0, 0, NULL})                               /* uint64_t */
+
+/* For CLI_TEXT_OF: names of a device, of a runtime, of an instruction-set level; a list without an empty name. */
+const char *cli_device_needed(const char *text);
+const char *cli_runtime_needed(const char *text);
+const char *cli_isa_needed(const char *text);
+const char *cli_list_needed(const char *text);
+
+enum { CLI_RUNTIME_COUNT = 5 };
+typedef struct cli_runtime {
+    const char *name, *extensions;
+} cli_runtime;
+extern const cli_runtime cli_runtimes[CLI_RUNTIME_COUNT];
+bool cli_runtime_is_known(const char *name);
 
 typedef struct cli_option {
     const char *name;

@@ -31,20 +31,29 @@ static const char *const kernels[] = {"flat", "gaussian", "exponential"};
 _Static_assert(sizeof metrics / sizeof *metrics == RECO_CLUE_METRIC_COUNT, "one name for each metric");
 _Static_assert(sizeof kernels / sizeof *kernels == RECO_CLUE_KERNEL_COUNT, "one name for each kernel");
 
-/* "1=6.2832,..": coordinates count from 0. */
-static stoa_status set_periods(const char *list, reco_clue_options *clue, stoa_error *err)
+/* "1=6.2832,..": coordinates count from 0; which of them there are the file tells. */
+static int set_periods(const char *list, reco_clue_options *clue)
 {
     for (const char *at = list; at && *at;) {
         char *end;
         const unsigned long dimension = strtoul(at, &end, 10);
         const char *const equals = end;
         const float period = *equals == '=' ? strtof(equals + 1, &end) : 0.0f;
-        if (dimension >= clue->dimensions || !(period > 0.0f) || end == equals + 1 || (*end != ',' && *end != '\0'))
-            return STOA_FAIL(err, STOA_EINVAL, "--period '%s': DIM=P needed, with DIM from 0 to %u and P above 0", at,
-                             clue->dimensions - 1);
+        if (dimension >= RECO_CLUE_DIMENSIONS_MAX || !(period > 0.0f && period <= RECO_CLUE_DISTANCE_MAX) || end == equals + 1 ||
+            (*end != ',' && *end != '\0'))
+            return cli_usage("cluster", "--period: '%s' given, DIM=P needed, with DIM from 0 to %d and P above 0 and up to %g", at,
+                             RECO_CLUE_DIMENSIONS_MAX - 1, (double)RECO_CLUE_DISTANCE_MAX);
         clue->period[dimension] = period;
         at = *end ? end + 1 : end;
     }
+    return CLI_CONTINUE;
+}
+
+static stoa_status check_periods(const reco_clue_options *clue, stoa_error *err)
+{
+    for (uint32_t k = clue->dimensions; k < RECO_CLUE_DIMENSIONS_MAX; k++)
+        if (clue->period[k] > 0)
+            return STOA_FAIL(err, STOA_EINVAL, "--period: coordinate %u given, the file has 0 to %u", k, clue->dimensions - 1);
     return STOA_OK;
 }
 
@@ -84,7 +93,7 @@ static stoa_status set_up(const cluster_command *command, const char *path, clus
                          RECO_CLUE_DIMENSIONS_MAX + 1);
     clue->options = command->clue;
     clue->options.dimensions = columns - 1;
-    STOA_TRY(set_periods(command->periods, &clue->options, err));
+    STOA_TRY(check_periods(&clue->options, err));
     state->points = state->offset[1] = clue->point_capacity = points;
     state->samples = clue->sample_capacity = 1;
     STOA_TRY(load_columns(state, err));
@@ -160,14 +169,14 @@ int verb_cluster(int argc, char **argv)
     cluster_command c = {.metric = "euclid", .kernel = "flat", .clue = RECO_CLUE_OPTIONS_INIT};
     c.clue.density_radius = c.clue.density_min = c.clue.outlier_distance = -1.0f;
     const cli_option options[] = {
-        {"dc", CLI_REAL, &c.clue.density_radius, "X", "density radius (needed)"},
-        {"rhoc", CLI_REAL, &c.clue.density_min, "Y", "least density of a seed (needed)"},
-        {"dm", CLI_REAL, &c.clue.outlier_distance, "Z", "outlier distance (needed)"},
-        {"ds", CLI_REAL, &c.clue.seeding_distance, "D", "least distance of seeds (that of --dc)"},
+        {"dc", CLI_REAL_OF(0, RECO_CLUE_DISTANCE_MAX), &c.clue.density_radius, "X", "density radius (needed)"},
+        {"rhoc", CLI_LENGTH, &c.clue.density_min, "Y", "least density of a seed (needed)"},
+        {"dm", CLI_REAL_OF(0, RECO_CLUE_DISTANCE_MAX), &c.clue.outlier_distance, "Z", "outlier distance (needed)"},
+        {"ds", CLI_REAL_OF(0, RECO_CLUE_DISTANCE_MAX), &c.clue.seeding_distance, "D", "least distance of seeds (that of --dc)"},
         {"metric", CLI_TEXT, &c.metric, "M", "euclid, manhattan, chebyshev or box (euclid)"},
         {"kernel", CLI_TEXT, &c.kernel, "K", "flat, gaussian or exponential (flat)"},
-        {"amplitude", CLI_REAL, &c.clue.kernel_amplitude, "A", "the kernel at distance 0 (0.5)"},
-        {"width", CLI_REAL, &c.clue.kernel_width, "S", "sigma or decay length of the kernel (1)"},
+        {"amplitude", CLI_LENGTH, &c.clue.kernel_amplitude, "A", "the kernel at distance 0 (0.5)"},
+        {"width", CLI_REAL_OF(FLT_MIN, FLT_MAX), &c.clue.kernel_width, "S", "sigma or decay length of the kernel (1)"},
         {"period", CLI_TEXT, &c.periods, "DIM=P,..", "coordinates on a circle, counted from 0"},
         {"out", CLI_TEXT, &c.out, "FILE.csv", "the table with cluster_id and is_seed added (needed)"},
         {"json", CLI_FLAG, &c.json, NULL, "one JSON object on standard output"},
@@ -180,8 +189,9 @@ int verb_cluster(int argc, char **argv)
     if (code != CLI_CONTINUE) return code;
     if (!c.out) return cli_usage("cluster", "no --out FILE given");
     if (c.clue.density_radius < 0 || c.clue.density_min < 0 || c.clue.outlier_distance < 0)
-        return cli_usage("cluster", "--dc, --rhoc and --dm are needed, none below 0");
+        return cli_usage("cluster", "--dc, --rhoc and --dm are needed");
     code = cli_choose("cluster", "metric", c.metric, metrics, RECO_CLUE_METRIC_COUNT, &metric);
+    if (code == CLI_CONTINUE) code = set_periods(c.periods, &c.clue);
     if (code == CLI_CONTINUE) code = cli_choose("cluster", "kernel", c.kernel, kernels, RECO_CLUE_KERNEL_COUNT, &kernel);
     if (code != CLI_CONTINUE) return code;
     c.clue.metric = (uint32_t)metric;

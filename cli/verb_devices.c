@@ -8,10 +8,6 @@
 
 static const char *const backends[] = {"host", "cuda", "hip"};
 
-/* Built in or loaded as plugins on demand; one that cannot be found says where it was looked for. */
-static const char *const known_runtimes[][2] = {
-    {"native", ".onnx"}, {"aoti", ".pt2"}, {"torchscript", ".pt"}, {"onnxruntime", ".onnx"}, {"tensorrt", ".onnx"}};
-
 static json_t *describe_device(const char *name)
 {
     stoa_device *device = NULL;
@@ -45,6 +41,7 @@ static json_t *list_devices(void)
     return devices;
 }
 
+/* One that cannot be found says where it was looked for. */
 static json_t *describe_runtime(const char *name, const char *extensions)
 {
     const stoa_runtime_api *api = NULL;
@@ -60,21 +57,14 @@ static json_t *describe_runtime(const char *name, const char *extensions)
     return json_pack("{s:s, s:s, s:b, s:s}", "name", name, "extensions", api->extensions, "found", 1, "where", where);
 }
 
-static bool is_known(const char *name)
-{
-    for (size_t i = 0; i < sizeof known_runtimes / sizeof *known_runtimes; i++)
-        if (!strcmp(known_runtimes[i][0], name)) return true;
-    return false;
-}
-
 static json_t *list_runtimes(void)
 {
     json_t *runtimes = json_array();
-    for (size_t i = 0; i < sizeof known_runtimes / sizeof *known_runtimes; i++)
-        json_array_append_new(runtimes, describe_runtime(known_runtimes[i][0], known_runtimes[i][1]));
+    for (size_t i = 0; i < CLI_RUNTIME_COUNT; i++)
+        json_array_append_new(runtimes, describe_runtime(cli_runtimes[i].name, cli_runtimes[i].extensions));
     const stoa_runtime_api *api;
     for (uint32_t i = 0; (api = stoa_runtime_at(i)) != NULL; i++) /* plugins of the application */
-        if (!is_known(api->name)) json_array_append_new(runtimes, describe_runtime(api->name, api->extensions));
+        if (!cli_runtime_is_known(api->name)) json_array_append_new(runtimes, describe_runtime(api->name, api->extensions));
     return runtimes;
 }
 

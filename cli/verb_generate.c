@@ -86,10 +86,21 @@ static stoa_status generate_hlt(const generate_options *options, generated *made
     return status;
 }
 
-static const struct {
+static const struct sample {
     const char *name;
     stoa_status (*make)(const generate_options *options, generated *made, stoa_error *err);
-} samples[] = {{"hlt", generate_hlt}, {"scout", generate_scout}};
+    uint32_t events_max;
+    double pileup_max;
+} samples[] = {{"hlt", generate_hlt, RECO_HLT_EVENTS_MAX, RECO_HLT_PILEUP_MAX},
+               {"scout", generate_scout, RECO_SCOUT_SIM_EVENTS_MAX, RECO_SCOUT_SIM_PILEUP_MAX}};
+enum { SAMPLE_COUNT = sizeof samples / sizeof *samples };
+
+static const struct sample *find_sample(const char *name)
+{
+    for (int i = 0; i < SAMPLE_COUNT; i++)
+        if (!strcmp(name, samples[i].name)) return &samples[i];
+    return NULL;
+}
 
 static int report(const generate_options *o, const generated *made)
 {
@@ -104,9 +115,9 @@ int verb_generate(int argc, char **argv)
 {
     generate_options o = {.events = 10, .seed = 1, .pileup = 200.0f, .format_name = "native64"};
     const cli_option options[] = {
-        {"events", CLI_COUNT, &o.events, "N", "events (10)"},
+        {"events", CLI_COUNT_OF(1, UINT32_MAX), &o.events, "N", "events (10)"},
         {"seed", CLI_SEED, &o.seed, "S", "seed; each event depends on seed and number only (1)"},
-        {"pileup", CLI_REAL, &o.pileup, "P", "mean number of pile-up vertices (200)"},
+        {"pileup", CLI_LENGTH, &o.pileup, "P", "mean number of pile-up vertices (200)"},
         {"out", CLI_TEXT, &o.out, "FILE",
          "hlt: tracks, .csv, .npz, .h5, and their vertices in FILE with .vertices; scout: words, and the truth in FILE "
          "with .truth.csv (needed)"},
@@ -119,16 +130,18 @@ int verb_generate(int argc, char **argv)
                                          "and pile-up (scout).",
                                          "stoa generate hlt --events 50 --seed 2026 --pileup 200 --out events.h5", options);
     int first;
-    size_t sample = 0;
     int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
     if (!o.out) return cli_usage("generate", "no --out FILE given");
-    while (sample < sizeof samples / sizeof *samples && strcmp(argv[first], samples[sample].name) != 0) sample++;
-    if (sample == sizeof samples / sizeof *samples) return cli_usage("generate", "'%s' given, hlt or scout needed", argv[first]);
+    const struct sample *sample = find_sample(argv[first]);
+    if (!sample) return cli_usage("generate", "'%s' given, hlt or scout needed", argv[first]);
+    if (o.events > sample->events_max || (double)o.pileup > sample->pileup_max)
+        return cli_usage("generate", "%u events at pile-up %g given, at most %u at up to %g possible", o.events, (double)o.pileup,
+                         sample->events_max, sample->pileup_max);
     stoa_error err;
     generated made = {0};
     if (reco_scout_format_find(o.format_name, &o.format, &err) != STOA_OK) return cli_usage("generate", "--format: %s", err.message);
-    code = samples[sample].make(&o, &made, &err) == STOA_OK ? report(&o, &made) : cli_fail(&err);
+    code = sample->make(&o, &made, &err) == STOA_OK ? report(&o, &made) : cli_fail(&err);
     free(made.beside);
     return code;
 }

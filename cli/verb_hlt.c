@@ -345,23 +345,23 @@ int verb_hlt(int argc, char **argv)
         {"out", CLI_TEXT, &c.out, "DIR", "folder for tables, summary and pictures (needed)"},
         {"selector", CLI_TEXT, &c.selector, "NAME", "dnn, cuts, forest, none or catrack (dnn; PHYSLITE cuts)"},
         {"model", CLI_TEXT, &c.model, "FILE", "model of dnn, catrack (.onnx, .pt2, .pt) or forest (.forest) (the installed one)"},
-        {"runtime", CLI_TEXT, &c.runtime, "NAME", "of dnn, catrack: auto, native, aoti, torchscript, onnxruntime, tensorrt (by the file)"},
+        {"runtime", CLI_TEXT_OF(cli_runtime_needed), &c.runtime, "NAME", "of dnn, catrack: auto, native, aoti, torchscript, onnxruntime, tensorrt (by the file)"},
         {"allow-copies", CLI_FLAG, &c.job.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
         {"score-min", CLI_REAL, &c.score_min, "X", "least score of a selected track (dnn, forest 0.4, catrack 0.0341)"},
         {"score-min-prompt", CLI_REAL, &c.job.score_min_prompt, "X", "with a knee: the same at |dxy| 0 (0)"},
-        {"dxy-knee", CLI_REAL, &c.job.dxy_knee_cm, "D", "|dxy| where a ramp reaches --score-min, cm (0: no ramp)"},
+        {"dxy-knee", CLI_LENGTH, &c.job.dxy_knee_cm, "D", "|dxy| where a ramp reaches --score-min, cm (0: no ramp)"},
         {"working-point", CLI_TEXT, &c.working_point, "NAME", "cuts: loose, tight or highpurity (highpurity)"},
         {"vertexing", CLI_TEXT, &c.vertexing, "NAME", "density, or divisive behind the conversion to legacy tracks (density)"},
         {"vertices-first", CLI_FLAG, &c.job.vertices_first, NULL, "today's order: vertices of all preselected tracks, then the selector"},
         {"legacy", CLI_TEXT, &c.legacy, "NAME", "divisive: write the legacy tracks to DIR/NAME (.csv, .npz, .h5)"},
-        {"errmax", CLI_REAL, &c.errmax, "E", "largest z error of a track that can found a vertex, cm (0.01; PHYSLITE 0.05)"},
-        {"eps", CLI_REAL, &c.eps, "E", "largest distance of neighbours, cm (0.07; PHYSLITE 0.1)"},
+        {"errmax", CLI_LENGTH, &c.errmax, "E", "largest z error of a track that can found a vertex, cm (0.01; PHYSLITE 0.05)"},
+        {"eps", CLI_LENGTH, &c.eps, "E", "largest distance of neighbours, cm (0.07; PHYSLITE 0.1)"},
         {"min-t", CLI_COUNT, &c.job.vertex.neighbours_min, "N", "least neighbours of a vertex (2)"},
-        {"chi2max", CLI_REAL, &c.job.vertex.chi2_max, "X", "largest dz^2 over the sum of squared errors (9)"},
+        {"chi2max", CLI_LENGTH, &c.job.vertex.chi2_max, "X", "largest dz^2 over the sum of squared errors (9)"},
         {"pt-min", CLI_REAL, &c.job.vertex_pt_min, "P", "least pt of a track in the vertex finder, GeV (0.5)"},
-        {"device", CLI_TEXT, &c.job.device, "D", "host, cuda:N or hip:N (host)"},
-        {"threads", CLI_COUNT, &c.job.threads, "T", "threads that drive the streams (1)"},
-        {"streams", CLI_COUNT, &c.job.streams, "S", "events in flight; results do not depend on T and S (1)"},
+        {"device", CLI_TEXT_OF(cli_device_needed), &c.job.device, "D", "host, cuda:N or hip:N (host)"},
+        {"threads", CLI_COUNT_OF(1, UINT32_MAX), &c.job.threads, "T", "threads that drive the streams (1)"},
+        {"streams", CLI_COUNT_OF(1, HLT_STREAMS_MAX), &c.job.streams, "S", "events in flight; results do not depend on T and S (1)"},
         {"no-pictures", CLI_FLAG, &c.no_pictures, NULL, "leave the pictures out"},
         {"json", CLI_FLAG, &c.json, NULL, "one JSON object on standard output"},
     };
@@ -387,7 +387,6 @@ int verb_hlt(int argc, char **argv)
     c.job.working_point = (uint32_t)value;
     if (c.legacy && c.job.vertexing != HLT_VERTEXING_DIVISIVE)
         return cli_usage("hlt", "--legacy: only --vertexing divisive converts tracks");
-    if (c.job.threads < 1 || c.job.streams < 1) return cli_usage("hlt", "--threads and --streams: 0 given, at least 1 needed");
     c.in = argv[first];
     hlt_state state = {.model = NULL};
     stoa_error err;

@@ -164,8 +164,8 @@ int verb_inspect(int argc, char **argv)
     inspect_options o = {.runtime = "auto"};
     const cli_option options[] = {
         {"bind", CLI_TEXT, &o.bind, "FILE", "tell which of the file's columns can be bound in place, and why not"},
-        {"columns", CLI_TEXT, &o.columns, "a,b,..", "columns of that file, in the model's order"},
-        {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime, tensorrt"},
+        {"columns", CLI_TEXT_OF(cli_list_needed), &o.columns, "a,b,..", "columns of that file, in the model's order"},
+        {"runtime", CLI_TEXT_OF(cli_runtime_needed), &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime, tensorrt"},
         {"signature", CLI_TEXT, &o.signature, "TEXT", CLI_SIGNATURE_HELP},
         {"emit-c", CLI_TEXT, &o.emit_c, "FILE", "write the model as plain C that needs libm only"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},

@@ -47,6 +47,7 @@ typedef struct request {
     uint32_t owned_count;
     json_t *file;
     char *list;
+    char numbered[BLOCKS_MAX][96]; /* names of several blocks of one layout */
 } request;
 
 /* ---- From JSON. ---- */
@@ -128,9 +129,20 @@ static const stoa_layout *find_builtin(const char *name)
     return NULL;
 }
 
-static stoa_status read_builtins(request *req, const char *definition, stoa_error *err)
+/* Blocks are told apart by their names. */
+static stoa_status read_names(request *req, const char *definition, stoa_error *err)
 {
     STOA_TRY(cli_split(definition, &req->list, req->names, BLOCKS_MAX, &req->count, err));
+    for (uint32_t i = 1; i < req->count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (!strcmp(req->names[i], req->names[j]))
+                return STOA_FAIL(err, STOA_ENAME, "'%s': layout '%s' is named twice; several rows make as many blocks of one", definition,
+                                 req->names[i]);
+    return STOA_OK;
+}
+
+static stoa_status find_builtins(request *req, stoa_error *err)
+{
     for (uint32_t i = 0; i < req->count; i++) {
         req->layouts[i] = find_builtin(req->names[i]);
         if (req->layouts[i]) continue;
@@ -143,17 +155,20 @@ static stoa_status read_builtins(request *req, const char *definition, stoa_erro
     return STOA_OK;
 }
 
-static stoa_status read_definition(request *req, const char *definition, stoa_error *err)
+static bool is_file(const char *definition)
 {
     const size_t length = strlen(definition);
-    const bool json = length > 5 && !strcmp(definition + length - 5, ".json");
-    STOA_TRY(json ? read_json(req, definition, err) : read_builtins(req, definition, err));
+    return length > 5 && !strcmp(definition + length - 5, ".json");
+}
+
+static stoa_status read_definition(request *req, const char *definition, stoa_error *err)
+{
+    STOA_TRY(is_file(definition) ? read_json(req, definition, err) : find_builtins(req, err));
     for (uint32_t i = 0; i < req->count; i++) STOA_TRY(stoa_layout_check(req->layouts[i], err));
     return STOA_OK;
 }
 
-/* ---- Rows: one number for all layouts, or one each; several for one layout make as many blocks of it. ----
- */
+/* ---- Rows: one number for all layouts, or one each; several for one layout make as many blocks of it, NAME, NAME_1 ... ---- */
 
 static stoa_status read_rows(request *req, const char *text, stoa_error *err)
 {
@@ -175,7 +190,9 @@ static stoa_status match_rows(request *req, stoa_error *err)
         for (; req->row_count < req->count; req->row_count++) req->rows[req->row_count] = req->rows[0];
     if (req->count == 1)
         for (; req->count < req->row_count; req->count++) {
-            req->names[req->count] = req->names[0];
+            char *name = req->numbered[req->count];
+            snprintf(name, sizeof *req->numbered, "%.80s_%u", req->names[0], req->count);
+            req->names[req->count] = name;
             req->layouts[req->count] = req->layouts[0];
         }
     if (req->count == req->row_count) return STOA_OK;
@@ -263,6 +280,16 @@ static void request_deinit(request *req)
     free(req->list);
 }
 
+/* CLI_CONTINUE, or the exit code: what is wrong with the command itself is told before a file is read. */
+static int prepare(request *req, const char *definition, const char *rows)
+{
+    stoa_error err;
+    if (read_rows(req, rows, &err) != STOA_OK || (!is_file(definition) && read_names(req, definition, &err) != STOA_OK))
+        return cli_usage("layout", "%s", err.message);
+    if (read_definition(req, definition, &err) != STOA_OK) return cli_fail(&err);
+    return match_rows(req, &err) == STOA_OK ? CLI_CONTINUE : cli_usage("layout", "%s", err.message);
+}
+
 int verb_layout(int argc, char **argv)
 {
     const char *rows = "1000";
@@ -279,26 +306,23 @@ int verb_layout(int argc, char **argv)
                                          "vector or matrix, \"shape\": [R,C]}, or an object of such arrays (blocks).",
                                          "stoa layout tracks,vertices --rows 1000,256", options);
     int first;
-    const int code = cli_parse(&syntax, argc, argv, &first);
+    int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;
     request *req = calloc(1, sizeof *req);
     json_t *result = NULL;
     stoa_error err;
-    stoa_status status = req ? STOA_OK : STOA_FAIL(&err, STOA_ENOMEM, "layout: no memory");
-    if (status == STOA_OK && read_rows(req, rows, &err) != STOA_OK) {
-        request_deinit(req);
-        free(req);
-        return cli_usage("layout", "%s", err.message);
+    if (!req) {
+        (void)STOA_FAIL(&err, STOA_ENOMEM, "layout: no memory");
+        return cli_fail(&err);
     }
-    if (status == STOA_OK) status = read_definition(req, argv[first], &err);
-    if (status == STOA_OK) status = match_rows(req, &err);
-    if (status == STOA_OK) status = describe(req, &result, &err);
-    int exit_code = CLI_DONE;
-    if (status != STOA_OK) exit_code = cli_fail(&err);
-    else if (json) exit_code = cli_json(json_incref(result));
-    else print_table(result);
+    code = prepare(req, argv[first], rows);
+    if (code == CLI_CONTINUE) {
+        if (describe(req, &result, &err) != STOA_OK) code = cli_fail(&err);
+        else if (json) code = cli_json(json_incref(result));
+        else print_table(result), code = CLI_DONE;
+    }
     json_decref(result);
-    if (req) request_deinit(req);
+    request_deinit(req);
     free(req);
-    return exit_code;
+    return code;
 }

@@ -155,17 +155,17 @@ int verb_run(int argc, char **argv)
     run_options o = {.runtime = "auto", .device = "host", .precision_name = precisions[0], .repeat = 1};
     const cli_option options[] = {
         {"in", CLI_TEXT, &o.in, "FILE", "table: .csv, .npy, .npz, .h5 (needed)"},
-        {"columns", CLI_TEXT, &o.columns, "a,b,..", "columns in the model's order (the file's, without 'event')"},
+        {"columns", CLI_TEXT_OF(cli_list_needed), &o.columns, "a,b,..", "columns in the model's order (the file's, without 'event')"},
         {"out", CLI_TEXT, &o.out, "FILE", "table of the outputs: .csv, .npy, .npz, .h5"},
-        {"runtime", CLI_TEXT, &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime, tensorrt"},
+        {"runtime", CLI_TEXT_OF(cli_runtime_needed), &o.runtime, "NAME", "auto, native, aoti, torchscript, onnxruntime, tensorrt"},
         {"signature", CLI_TEXT, &o.signature, "TEXT", CLI_SIGNATURE_HELP},
-        {"device", CLI_TEXT, &o.device, "D", "host, cuda:N or hip:N (host)"},
-        {"isa", CLI_TEXT, &o.isa, "NAME", "native on host: baseline, avx2, avx512 (the best there is)"},
+        {"device", CLI_TEXT_OF(cli_device_needed), &o.device, "D", "host, cuda:N or hip:N (host)"},
+        {"isa", CLI_TEXT_OF(cli_isa_needed), &o.isa, "NAME", "native on host: baseline, avx2, avx512 (the best there is)"},
         {"precision", CLI_TEXT, &o.precision_name, "NAME",
          "of products on cuda: float32, or tfloat32, bfloat16, float16 by who has it (float32)"},
         {"batch", CLI_COUNT, &o.batch, "B", "rows in one call (all)"},
         {"allow-copies", CLI_FLAG, &o.allow_copies, NULL, "let the session gather what the runtime cannot take in place"},
-        {"repeat", CLI_COUNT, &o.repeat, "R", "passes over the file, for the times (1)"},
+        {"repeat", CLI_COUNT_OF(1, UINT32_MAX), &o.repeat, "R", "passes over the file, for the times (1)"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };
     const cli_syntax syntax =
@@ -179,7 +179,6 @@ int verb_run(int argc, char **argv)
     if (code == CLI_CONTINUE) code = cli_choose("run", "precision", o.precision_name, precisions, 4, &o.precision);
     if (code != CLI_CONTINUE) return code;
     if (!o.in) return cli_usage("run", "no --in FILE given");
-    if (o.repeat < 1) return cli_usage("run", "--repeat: 0 given, at least 1 needed");
     run_state state = {0};
     stoa_error err;
     stoa_status status = load(&o, argv[first], &state, &err);

@@ -20,6 +20,7 @@ typedef struct scout_command {
     const char *in, *out, *format_name, *tau_model, *tau_weights, *cluster_model, *features;
     scout_options job;
     reco_scout_options input;
+    uint64_t port; /* of a live input */
     bool plain_euclid, hdf5, no_tables, no_pictures, json;
 } scout_command;
 
@@ -57,11 +58,9 @@ static stoa_status load_models(scout_command *c, scout_state *state, stoa_error 
 }
 
 /* Wait on a port of the loopback for one sender of DTH blocks. */
-static stoa_status accept_sender(const char *port_text, int *connection, stoa_error *err)
+static stoa_status accept_sender(uint64_t port, int *connection, stoa_error *err)
 {
-    uint64_t port;
     const int yes = 1;
-    if (!cli_parse_count(port_text, 65535, &port)) return STOA_FAIL(err, STOA_EINVAL, "tcp: port '%s' given, 0 to 65535 needed", port_text);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof address;
     const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -74,13 +73,15 @@ static stoa_status accept_sender(const char *port_text, int *connection, stoa_er
     }
     const int failed = errno;
     if (listener >= 0) (void)close(listener);
-    return ok ? STOA_OK : stoa_error_set(err, STOA_EIO, failed, STOA_HERE, "tcp port %s: %s", port_text, strerror(failed));
+    return ok ? STOA_OK : stoa_error_set(err, STOA_EIO, failed, STOA_HERE, "tcp port %u: %s", (unsigned)port, strerror(failed));
 }
+
+static bool is_live(const char *in) { return !strncmp(in, "tcp:", 4); }
 
 static stoa_status open_input(scout_command *c, scout_state *state, stoa_error *err)
 {
-    if (strncmp(c->in, "tcp:", 4) != 0) return reco_scout_open(c->in, &c->input, &state->reader, err);
-    STOA_TRY(accept_sender(c->in + 4, &state->socket, err));
+    if (!is_live(c->in)) return reco_scout_open(c->in, &c->input, &state->reader, err);
+    STOA_TRY(accept_sender(c->port, &state->socket, err));
     return reco_scout_attach(state->socket, &c->input, &state->reader, err);
 }
 
@@ -389,14 +390,14 @@ int verb_scout(int argc, char **argv)
         {"tau-pt-min", CLI_REAL, &c.job.tau.cone_pt_min, "P", "least pt in a seed's cone, GeV (0)"},
         {"tau-id-min", CLI_REAL, &c.job.tau_id_min, "X", "least id of a tau that selects its crossing (0.5)"},
         {"score-min", CLI_REAL, &c.job.cluster_score_min, "X", "least score of a cluster that selects its crossing (0.5)"},
-        {"dc", CLI_REAL, &c.job.clue.density_radius, "R", "clusters: radius of the density (0.2)"},
-        {"rhoc", CLI_REAL, &c.job.clue.density_min, "P", "clusters: least density of a seed, GeV (5)"},
-        {"dm", CLI_REAL, &c.job.clue.outlier_distance, "R", "clusters: how far outliers look (0.4)"},
+        {"dc", CLI_REAL_OF(0, RECO_CLUE_DISTANCE_MAX), &c.job.clue.density_radius, "R", "clusters: radius of the density (0.2)"},
+        {"rhoc", CLI_LENGTH, &c.job.clue.density_min, "P", "clusters: least density of a seed, GeV (5)"},
+        {"dm", CLI_REAL_OF(0, RECO_CLUE_DISTANCE_MAX), &c.job.clue.outlier_distance, "R", "clusters: how far outliers look (0.4)"},
         {"plain-euclid", CLI_FLAG, &c.plain_euclid, NULL, "clusters do not go across phi = pi, as upstream"},
-        {"crossings", CLI_COUNT, &c.input.crossings_max, "N", "crossings of a batch at most (1024)"},
-        {"device", CLI_TEXT, &c.job.device, "D", "host, cuda:N or hip:N (host)"},
-        {"threads", CLI_COUNT, &c.job.threads, "T", "threads that drive the streams (1)"},
-        {"streams", CLI_COUNT, &c.job.streams, "S", "batches in flight; results do not depend on T and S (1)"},
+        {"crossings", CLI_COUNT_OF(1, RECO_SCOUT_CROSSINGS_MAX), &c.input.crossings_max, "N", "crossings of a batch at most (1024)"},
+        {"device", CLI_TEXT_OF(cli_device_needed), &c.job.device, "D", "host, cuda:N or hip:N (host)"},
+        {"threads", CLI_COUNT_OF(1, UINT32_MAX), &c.job.threads, "T", "threads that drive the streams (1)"},
+        {"streams", CLI_COUNT_OF(1, SCOUT_STREAMS_MAX), &c.job.streams, "S", "batches in flight; results do not depend on T and S (1)"},
         {"features", CLI_TEXT, &c.features, "FILE", "also write the clusters' features, 183 float32 each (tools/train_scout.py)"},
         {"hdf5", CLI_FLAG, &c.hdf5, NULL, "write the tables as .h5 too"},
         {"no-tables", CLI_FLAG, &c.no_tables, NULL, "leave the tables out"},
@@ -418,12 +419,13 @@ int verb_scout(int argc, char **argv)
     if (!c.out) return cli_usage("scout", "no --out DIR given");
     if (c.format_name && reco_scout_format_find(c.format_name, &c.input.format, &err) != STOA_OK)
         return cli_usage("scout", "--format: %s", err.message);
-    if (c.job.threads < 1 || c.job.streams < 1) return cli_usage("scout", "--threads and --streams: 0 given, at least 1 needed");
     if (c.tau_model && c.tau_weights) return cli_usage("scout", "--tau-model and --tau-weights given, one of them possible");
+    if (is_live(argv[first]) && !cli_parse_count(argv[first] + 4, 65535, &c.port))
+        return cli_usage("scout", "'%s' given, tcp: with a port from 0 to 65535 needed", argv[first]);
     ranks group;
     if (ranks_open(&group, &err) != STOA_OK) return cli_fail(&err);
     const bool is_shared = argc - first > 1 || group.api;
-    if (is_shared && (c.features || !strncmp(argv[first], "tcp:", 4)))
+    if (is_shared && (c.features || is_live(argv[first])))
         code = cli_usage("scout", "--features and tcp: take one input and one process: %d and %u given", argc - first, group.count);
     else code = is_shared ? run_files(&c, &group, argc, argv, first) : run_file(&c, argv[first]);
     ranks_close(&group);

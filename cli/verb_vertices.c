@@ -233,10 +233,10 @@ int verb_vertices(int argc, char **argv)
 {
     vertices_options o = {.finder = RECO_VERTEX_OPTIONS_INIT, .pt_min = 0.5f};
     const cli_option options[] = {
-        {"errmax", CLI_REAL, &o.finder.error_max, "E", "largest z error of a track that can found a vertex, cm (0.01)"},
-        {"eps", CLI_REAL, &o.finder.eps, "E", "largest distance of neighbours, cm (0.07)"},
+        {"errmax", CLI_LENGTH, &o.finder.error_max, "E", "largest z error of a track that can found a vertex, cm (0.01)"},
+        {"eps", CLI_LENGTH, &o.finder.eps, "E", "largest distance of neighbours, cm (0.07)"},
         {"min-t", CLI_COUNT, &o.finder.neighbours_min, "N", "least neighbours of a vertex (2)"},
-        {"chi2max", CLI_REAL, &o.finder.chi2_max, "X", "largest dz^2 over the sum of squared errors (9)"},
+        {"chi2max", CLI_LENGTH, &o.finder.chi2_max, "X", "largest dz^2 over the sum of squared errors (9)"},
         {"pt-min", CLI_REAL, &o.pt_min, "P", "least pt of a track, GeV (0.5)"},
         {"out", CLI_TEXT, &o.out, "FILE.csv", "table of vertices (needed)"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},

@@ -15,7 +15,6 @@
 #define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_result_vertices.def"
 #include "stoa/layout_gen.h"
 
-enum { STREAMS_MAX = 256 };
 
 typedef struct worker {
     hlt_job *job;
@@ -35,9 +34,9 @@ const char *hlt_stage_name(uint32_t stage) { return stage < HLT_STAGE_COUNT ? st
 
 static stoa_status check_options(const hlt_options *options, stoa_error *err)
 {
-    if (options->threads < 1 || options->streams < 1 || options->streams > STREAMS_MAX)
+    if (options->threads < 1 || options->streams < 1 || options->streams > HLT_STREAMS_MAX)
         return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", options->threads,
-                         options->streams, STREAMS_MAX);
+                         options->streams, HLT_STREAMS_MAX);
     if (options->keep_legacy && options->vertexing != HLT_VERTEXING_DIVISIVE)
         return STOA_FAIL(err, STOA_EINVAL, "legacy tracks are made for the divisive vertex finder only, another one is asked for");
     return STOA_OK;
@@ -200,7 +199,7 @@ static void *drive(void *user)
 
 static stoa_status drive_all(hlt_job *job, stoa_error *err)
 {
-    worker workers[STREAMS_MAX];
+    worker workers[HLT_STREAMS_MAX];
     const uint32_t count = job->options.threads < job->stream_count ? job->options.threads : job->stream_count;
     uint32_t started = 1;
     int failed = 0;

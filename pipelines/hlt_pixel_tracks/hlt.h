@@ -27,6 +27,8 @@
 #include "reco/vertexing/divisive.h"
 #include "stoa/session.h"
 
+enum { HLT_STREAMS_MAX = 256 };
+
 /** What decides which preselected tracks stay. */
 typedef enum hlt_selector {
     HLT_SELECTOR_DNN,    /**< the model's score */

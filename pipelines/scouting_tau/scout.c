@@ -8,7 +8,6 @@
 #include "pipelines/scouting_tau/scout_stream.h"
 #include "stoa/memory.h"
 
-enum { STREAMS_MAX = 256 };
 
 /* Two locks: one is held while a batch is read, the other while one is handed over. */
 struct scout_job {
@@ -63,9 +62,9 @@ static stoa_status make_streams(scout_job *job, stoa_error *err)
 static stoa_status set_up(scout_job *job, stoa_error *err)
 {
     const scout_options *o = &job->options;
-    if (o->threads < 1 || o->streams < 1 || o->streams > STREAMS_MAX)
+    if (o->threads < 1 || o->streams < 1 || o->streams > SCOUT_STREAMS_MAX)
         return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", o->threads, o->streams,
-                         STREAMS_MAX);
+                         SCOUT_STREAMS_MAX);
     STOA_TRY(pipelines_kernels_register(err));
     STOA_TRY(stoa_device_open(o->device, &job->device, err));
     STOA_TRY(make_streams(job, err));
@@ -232,7 +231,7 @@ static void *drive(void *user)
 
 static stoa_status drive_all(scout_job *job, stoa_error *err)
 {
-    worker workers[STREAMS_MAX];
+    worker workers[SCOUT_STREAMS_MAX];
     const uint32_t wanted = job->options.threads < job->stream_count ? job->options.threads : job->stream_count;
     uint32_t started = 1;
     int failed = 0;

@@ -48,6 +48,8 @@ typedef enum scout_stage {
         SCOUT_STAGE_COUNT
 } scout_stage;
 
+enum { SCOUT_STREAMS_MAX = 256 };
+
 /** Bits of scout_selection.def's mask. */
 enum { SCOUT_BY_TAU = 1, SCOUT_BY_CLUSTER = 2, SCOUT_BY_W3PI = 4 };
 

@@ -49,26 +49,26 @@ size_t reco_clue_workspace_bytes(uint32_t point_capacity, uint32_t sample_capaci
 { return clue_space_bytes(point_capacity, sample_capacity, dimensions); }
 
 /* Squares of distances must not overflow. */
-#define CLUE_DISTANCE_MAX 1e18f
+#define RECO_CLUE_DISTANCE_MAX 1e18f
 
 static stoa_status check_options(const reco_clue_options *o, stoa_error *err)
 {
     const struct {
         const char *name;
         float value, max;
-    } values[] = {{"density_radius", o->density_radius, CLUE_DISTANCE_MAX},
+    } values[] = {{"density_radius", o->density_radius, RECO_CLUE_DISTANCE_MAX},
                   {"density_min", o->density_min, HUGE_VALF},
-                  {"outlier_distance", o->outlier_distance, CLUE_DISTANCE_MAX},
-                  {"seeding_distance", o->seeding_distance, CLUE_DISTANCE_MAX},
+                  {"outlier_distance", o->outlier_distance, RECO_CLUE_DISTANCE_MAX},
+                  {"seeding_distance", o->seeding_distance, RECO_CLUE_DISTANCE_MAX},
                   {"kernel_amplitude", o->kernel_amplitude, FLT_MAX}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (!(values[i].value >= 0.0f && values[i].value <= values[i].max))
             return STOA_FAIL(err, STOA_EINVAL, "clue: %s is %g, 0 to %g possible", values[i].name, (double)values[i].value,
                              (double)values[i].max);
     for (uint32_t k = 0; k < o->dimensions; k++)
-        if (!(o->period[k] >= 0.0f && o->period[k] <= CLUE_DISTANCE_MAX && o->scale[k] >= 0.0f && o->scale[k] <= CLUE_DISTANCE_MAX))
+        if (!(o->period[k] >= 0.0f && o->period[k] <= RECO_CLUE_DISTANCE_MAX && o->scale[k] >= 0.0f && o->scale[k] <= RECO_CLUE_DISTANCE_MAX))
             return STOA_FAIL(err, STOA_EINVAL, "clue: coordinate %u has period %g and scale %g, 0 to %g possible", k, (double)o->period[k],
-                             (double)o->scale[k], (double)CLUE_DISTANCE_MAX);
+                             (double)o->scale[k], (double)RECO_CLUE_DISTANCE_MAX);
     if (o->metric >= RECO_CLUE_METRIC_COUNT || o->kernel >= RECO_CLUE_KERNEL_COUNT)
         return STOA_FAIL(err, STOA_EINVAL, "clue: metric %u, kernel %u: below %d and %d possible", o->metric, o->kernel,
                          RECO_CLUE_METRIC_COUNT, RECO_CLUE_KERNEL_COUNT);

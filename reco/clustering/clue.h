@@ -30,6 +30,7 @@
 STOA_BEGIN_DECLS
 
 enum { RECO_CLUE_DIMENSIONS_MAX = 10 };
+#define RECO_CLUE_DISTANCE_MAX 1e18f /**< of radii, periods and scales: its square is finite */
 
 typedef enum reco_clue_metric {
     RECO_CLUE_EUCLID = 0,

@@ -74,7 +74,7 @@ static stoa_status make_reader(const reco_scout_options *options, reco_scout_rea
     if (options->crossings_max < 1 || options->candidates_max < RECO_SCOUT_COUNT_MAX)
         return STOA_FAIL(err, STOA_EINVAL, "scouting reader: batches of %u crossings and %u candidates, at least 1 and %u needed",
                          options->crossings_max, options->candidates_max, RECO_SCOUT_COUNT_MAX);
-    if (options->crossings_max > 1u << 24 || options->candidates_max > 1u << 28)
+    if (options->crossings_max > RECO_SCOUT_CROSSINGS_MAX || options->candidates_max > 1u << 28)
         return STOA_FAIL(err, STOA_ELIMIT, "scouting reader: batches of %u crossings and %u candidates, at most 2^24 and 2^28",
                          options->crossings_max, options->candidates_max);
     reco_scout_reader *made = stoa_calloc(1, sizeof *made);

@@ -22,6 +22,8 @@
 
 STOA_BEGIN_DECLS
 
+#define RECO_SCOUT_CROSSINGS_MAX (1u << 24) /**< of a batch */
+
 typedef enum reco_scout_format {
     RECO_SCOUT_ANY = 0, /**< by the first bytes */
     RECO_SCOUT_NATIVE64,

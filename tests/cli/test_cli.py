@@ -103,6 +103,62 @@ def write_csv(path, rows):
 CLUE_OPTIONS = ("--dc", "1", "--rhoc", "2", "--dm", "1")
 
 
+# What no file could make right, and what is told before one is read: none of those named here is there.
+WRONG_USAGE = [
+    "layout tracks --rows 1,x",
+    "layout tracks --rows 2147483648",
+    "layout tracks,vertices --rows 10,20,30",
+    "layout ,",
+    "layout tracks,,vertices",
+    "layout tracks,tracks",
+    "run m.onnx --in f.csv --runtime nope",
+    "run m.onnx --in f.csv --device toaster",
+    "run m.onnx --in f.csv --device cuda:x",
+    "run m.onnx --in f.csv --isa sse9",
+    "run m.onnx --in f.csv --precision float8",
+    "run m.onnx --in f.csv --columns a,,b",
+    "run m.onnx --in f.csv --columns ",
+    "run m.onnx --in f.csv --repeat 0",
+    "run m.onnx --in f.csv --batch 4294967296",
+    "inspect m.onnx --runtime nope",
+    "inspect m.onnx --bind f.csv --columns a,",
+    "hlt f.csv --out d --streams 99999",
+    "hlt f.csv --out d --streams 0",
+    "hlt f.csv --out d --threads 0",
+    "hlt f.csv --out d --device toaster",
+    "hlt f.csv --out d --runtime nope",
+    "hlt f.csv --out d --eps -1",
+    "hlt f.csv --out d --working-point best",
+    "hlt f.csv --out d --legacy l.csv",
+    "scout f.raw --out d --streams 257",
+    "scout f.raw --out d --crossings 0",
+    "scout f.raw --out d --crossings 16777217",
+    "scout f.raw --out d --dc -1",
+    "scout f.raw --out d --format utf8",
+    "scout f.raw --out d --tau-model m.onnx --tau-weights w.txt",
+    "scout tcp:65536 --out d",
+    "scout tcp:1 g.raw --out d",
+    "cluster f.csv --dc 1 --rhoc 2 --dm 1 --out o.csv --metric x",
+    "cluster f.csv --dc 1 --rhoc 2 --dm 1 --out o.csv --kernel x",
+    "cluster f.csv --dc -1 --rhoc 2 --dm 1 --out o.csv",
+    "cluster f.csv --dc 1 --rhoc 2 --dm 1e19 --out o.csv",
+    "cluster f.csv --dc 1 --rhoc 2 --dm 1 --out o.csv --width 0",
+    "cluster f.csv --dc 1 --rhoc 2 --dm 1 --out o.csv --period 1",
+    "cluster f.csv --dc 1 --rhoc 2 --dm 1 --out o.csv --period 10=1",
+    "vertices f.csv --out o.csv --eps -1",
+    "vertices f.csv --out o.csv --errmax -0.1",
+    "vertices f.csv --out o.csv --chi2max -1",
+    "generate hlt --out o.csv --events 0",
+    "generate hlt --out o.csv --events 1000001",
+    "generate hlt --out o.csv --pileup -1",
+    "generate scout --out o.raw --pileup 401",
+    "generate scout --out o.raw --format utf8",
+    "generate muons --out o.csv",
+    "bench nope --out d",
+    "bench --out",
+]
+
+
 def test_usage():
     for verb in VERBS:
         done = stoa(verb, "--help")
@@ -124,9 +180,9 @@ def test_usage():
     fails("unknown selector", 2, "STOA_EINVAL", "hlt", "f.csv", "--out", "d", "--selector", "magic")
     fails("no --in", 2, "STOA_EINVAL", "run", "m.onnx")
     fails("no --out", 2, "STOA_EINVAL", "vertices", "f.csv")
-    fails("rows that are none", 2, "STOA_EINVAL", "layout", "tracks", "--rows", "1,x")
     fails("no --dc", 2, "STOA_EINVAL", "cluster", "f.csv", "--rhoc", "1", "--dm", "1", "--out", "o.csv")
-    fails("unknown metric", 2, "STOA_EINVAL", "cluster", "f.csv", *CLUE_OPTIONS, "--metric", "x", "--out", "o.csv")
+    for line in WRONG_USAGE:
+        fails(f"'{line}'", 2, "STOA_EINVAL", *line.split(" "))
     fails("cluster: no file", 1, "STOA_EIO", "cluster", "/nonexistent.csv", *CLUE_OPTIONS, "--out", "o.csv")
     fails("file that is not there", 1, "STOA_EIO", "vertices", "/nonexistent.csv", "--out", "o.csv")
 
@@ -178,6 +234,9 @@ def test_layout(work):
             result and result["bytes"] == sum(sizes),
             result and result["bytes"],
         )
+    twice = stoa_json("layout", "tracks", "--rows", "100,10")
+    names = [block["name"] for block in twice["blocks"]] if twice else None
+    check("layout: several blocks of one layout differ in name", names == ["tracks", "tracks_1"], names)
     both = stoa_json("layout", "tracks,vertices", "--rows", "100,10")
     parts = [
         stoa_json("layout", name, "--rows", rows)["bytes"]
