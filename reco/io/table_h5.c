@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <hdf5.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -27,15 +29,25 @@ typedef struct quiet {
     void *user;
 } quiet;
 
+static void be_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+
 static quiet quiet_begin(void)
 {
     quiet saved = {NULL, NULL};
     H5Eget_auto2(H5E_DEFAULT, &saved.print, &saved.user);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    be_quiet();
     return saved;
 }
 
 static void quiet_end(quiet saved) { H5Eset_auto2(H5E_DEFAULT, saved.print, saved.user); }
+
+/* Of some damaged files the library keeps memory that it cannot take down when the process ends, and prints so ("infinite loop closing
+ * library") unless it is quiet. Its own last function was registered by its first call, so this one runs before it. */
+static void end_quietly(void)
+{
+    static atomic_flag registered = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&registered)) atexit(be_quiet);
+}
 
 /* The type in memory for a type of ours; 0 for those that HDF5 has no simple type for. */
 static hid_t memory_type(stoa_dtype dtype)
@@ -201,6 +213,7 @@ stoa_status recoi_h5_read(const char *path, reco_table **table, stoa_error *err)
         H5Fclose(file);
     }
     quiet_end(saved);
+    if (h.status != STOA_OK) end_quietly();
     if (h.status == STOA_ENAME || h.status == STOA_EINVAL) {
         h.status = STOA_EFORMAT; /* a name the table refuses is the file's fault */
         if (err) err->status = STOA_EFORMAT;

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import random
 import re
 import socket
 import subprocess
@@ -599,6 +600,26 @@ def test_hlt_chain(work, path, chain):
         check(f"{name}: tracks are in vertices of their event", used and set(used) <= known)
 
 
+def test_damaged_hdf5(work):
+    """The message is ours alone, also where HDF5's library cannot take down what it made of the file."""
+    path = work / "whole.h5"
+    if stoa("generate", "hlt", "--events", 1, "--pileup", 2, "--out", path).returncode:
+        return skip("damaged HDF5", "this build has no HDF5")
+    data = path.read_bytes()
+    said = set()
+    for seed in range(200):
+        random.seed(seed)
+        changed = bytearray(data)
+        for _ in range(4):
+            changed[random.randrange(1500)] = random.randrange(256)
+        (work / "damaged.h5").write_bytes(changed)
+        done = stoa("vertices", work / "damaged.h5", "--out", work / "damaged.csv")
+        said |= {line for line in done.stderr.splitlines() if not MESSAGE.match(line)}
+        if done.returncode not in (0, 1):
+            said.add(f"exit {done.returncode}")
+    return check("damaged HDF5: exit 0 or 1, no line but the command's", not said, said)
+
+
 def test_hlt(work, path):
     for chain in HLT_CHAINS:
         test_hlt_chain(work, path, chain)
@@ -725,8 +746,8 @@ def test_physlite(work):
     events = [e for e, z in primary.items() if usable.get(e, 0) >= 3]
     hits = sum(any(abs(z - primary[e]) <= 0.1 for z in found.get(e, [])) for e in events)
     check(
-        f"vertices on PHYSLITE: AMVF's primary within 1 mm in {hits} of {len(events)} events, 85 % needed",
-        hits >= 0.85 * len(events),
+        f"vertices on PHYSLITE: AMVF's primary within 1 mm in {hits} of {len(events)} events, 78 of 86 needed",
+        len(events) == 86 and hits >= 78,
     )
     result = stoa_json("hlt", tracks, "--no-pictures", "--out", work / "physlite_cuts")
     check("hlt on PHYSLITE: by cuts unless another selector is named",
@@ -773,6 +794,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         test_usage()
+        test_damaged_hdf5(work)
         test_layout(work)
         runtimes = test_devices()
         test_run(work, runtimes)
