@@ -34,9 +34,7 @@ static bool parse_value(const cli_option *option, const char *text)
     const cli_kind *kind = &option->kind;
     switch (kind->type) {
     case CLI_TYPE_FLAG: *(bool *)option->value = true; return true;
-    case CLI_TYPE_TEXT:
-        *(const char **)option->value = text;
-        return !kind->needed || !kind->needed(text);
+    case CLI_TYPE_TEXT: *(const char **)option->value = text; return !kind->needed || !kind->needed(text);
     case CLI_TYPE_COUNT:
         if (!cli_parse_count(text, (uint64_t)kind->most, &count) || (double)count < kind->least) return false;
         *(uint32_t *)option->value = (uint32_t)count;

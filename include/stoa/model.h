@@ -83,9 +83,12 @@ typedef struct stoa_model_options {
     const char *runtime;
     const char *isa; /**< native: "baseline", "avx2", "avx512"; NULL: the best that the machine has */
     /** What a file takes and gives that does not say so itself (a TorchScript file not written by stoa.export):
-     *  "pt:float32:3, image:float32:3x9x9:N -> score:float32:1", name:dtype:shape-of-a-row[:rows-name] in the file's order. */
+     *  "pt:float32:3, image:float32:3x9x9:N -> score:float32:1", name:dtype:shape-of-a-row[:rows-name] in the file's order.
+     *  EINVAL with a file that says so. */
     const char *signature;
-    uint32_t self_check; /**< 1: run the test vectors that the file carries, fail with ERUNTIME when they differ */
+    /** 1: run on the host the test vectors that the file carries, fail with ERUNTIME when they differ, with ENOTSUP where there are none
+     *  (files that stoa.export did not write) or the runtime reads none (native; packages for CUDA). */
+    uint32_t self_check;
     /** A stoa_precision. Other than FLOAT32, for sessions on CUDA: native all, onnxruntime TFLOAT32, tensorrt that and FLOAT16, by which
      *  it may compute whole layers. */
     uint32_t precision;

@@ -15,7 +15,6 @@
 #define STOA_LAYOUT_DEF "pipelines/hlt_pixel_tracks/hlt_result_vertices.def"
 #include "stoa/layout_gen.h"
 
-
 typedef struct worker {
     hlt_job *job;
     uint32_t first, step; /* its streams: first, first + step, ... */

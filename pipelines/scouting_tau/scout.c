@@ -8,7 +8,6 @@
 #include "pipelines/scouting_tau/scout_stream.h"
 #include "stoa/memory.h"
 
-
 /* Two locks: one is held while a batch is read, the other while one is handed over. */
 struct scout_job {
     scout_options options;

@@ -66,7 +66,8 @@ static stoa_status check_options(const reco_clue_options *o, stoa_error *err)
             return STOA_FAIL(err, STOA_EINVAL, "clue: %s is %g, 0 to %g possible", values[i].name, (double)values[i].value,
                              (double)values[i].max);
     for (uint32_t k = 0; k < o->dimensions; k++)
-        if (!(o->period[k] >= 0.0f && o->period[k] <= RECO_CLUE_DISTANCE_MAX && o->scale[k] >= 0.0f && o->scale[k] <= RECO_CLUE_DISTANCE_MAX))
+        if (!(o->period[k] >= 0.0f && o->period[k] <= RECO_CLUE_DISTANCE_MAX && o->scale[k] >= 0.0f &&
+              o->scale[k] <= RECO_CLUE_DISTANCE_MAX))
             return STOA_FAIL(err, STOA_EINVAL, "clue: coordinate %u has period %g and scale %g, 0 to %g possible", k, (double)o->period[k],
                              (double)o->scale[k], (double)RECO_CLUE_DISTANCE_MAX);
     if (o->metric >= RECO_CLUE_METRIC_COUNT || o->kernel >= RECO_CLUE_KERNEL_COUNT)

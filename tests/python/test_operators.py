@@ -6,6 +6,7 @@ The table is complete: an operator of the installed `onnx` that maps a float ten
 is neither in the table nor among the named exceptions, is a failure.
 """
 import itertools
+import pathlib
 import sys
 
 import numpy
@@ -166,10 +167,24 @@ def completeness():
     check(len(found) > 40 and not missing, f"{len(found)} operators of onnx {onnx.__version__} keep a shape or reduce; not tested: {sorted(missing)}")
 
 
+def limits():
+    """The two tables of docs/limits.md, of which the engine's test compares each word, name every operator of the standard once."""
+    told, table = [], False
+    for line in pathlib.Path(__file__).parents[2].joinpath("docs/limits.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        table = bool(cells) and (table or cells == ["run", "operators"] or cells == ["refused", "operators"])
+        if table and cells[1] not in ("operators", "---"):
+            told += cells[1].split()
+    standard = {s.name for s in onnx.defs.get_all_schemas() if s.domain == "" and not s.deprecated}
+    twice = {name for name in told if told.count(name) > 1}
+    check(standard <= set(told) and not twice, f"docs/limits.md does not name {sorted(standard - set(told))}, names twice {sorted(twice)}")
+
+
 if __name__ == "__main__":
     generator = numpy.random.default_rng(7)
     print("seed 7")
     completeness()
+    limits()
     maps(generator)
     reductions(generator)
     sys.exit(finish())

@@ -70,6 +70,7 @@ static void wrong_signatures(void **state)
         const char *says;
     } cases[] = {
         {"foreign_linear.pt", NULL, STOA_EINVAL, STOA_OK, "signature"},
+        {"selector.pt", LINEAR, STOA_EINVAL, STOA_OK, "the file says what it takes"},
         {"foreign_linear.pt", "x:float32:3", STOA_EINVAL, STOA_OK, "->"},
         {"foreign_linear.pt", "x:float99:3 -> y:float32", STOA_EINVAL, STOA_OK, "float99"},
         {"foreign_linear.pt", "x:float32:3, z:float32 -> y:float32:2", STOA_ESHAPE, STOA_OK, "2"},

@@ -243,12 +243,15 @@ static stoa_status load(const void *data, size_t bytes, const stoa_model_options
     uint32_t rows[PACKAGE_AXES_MAX];
     aoti_model *model;
     *handle = NULL;
+    STOA_TRY(stoai_package_need_no_signature(options, err));
     STOA_TRY(stoai_aoti_model_load(data, bytes, &model, err));
     stoa_status status = STOA_OK;
     model->tensor_count = SHIM_TENSORS_MAX;
     for (uint32_t i = 0; i < PACKAGE_AXES_MAX; i++) rows[i] = WARM_ROWS;
     describe(model);
     if (model->device_type == SHIM_CPU) status = load_on_host(model, rows, options, err);
+    else if (options && options->self_check)
+        status = STOA_FAIL(err, STOA_ENOTSUP, "self-check: test vectors are run on the host, the package is for %s", model->target);
     if (status == STOA_OK) *handle = model;
     else unload(model);
     return status;

@@ -60,11 +60,23 @@ static void unload(void *handle)
     stoa_free(model, sizeof *model);
 }
 
+/* What an option asks of other files is not passed over in silence. */
+static stoa_status check_options(const stoa_model_options *options, stoa_error *err)
+{
+    if (options && options->signature)
+        return STOA_FAIL(err, STOA_EINVAL, "model: an ONNX file says what it takes and gives, and the signature '%.200s' is given",
+                         options->signature);
+    if (options && options->self_check)
+        return STOA_FAIL(err, STOA_ENOTSUP, "self-check: the native engine reads no test vectors; runtime 'onnxruntime' does");
+    return STOA_OK;
+}
+
 static stoa_status load(const void *data, size_t bytes, const stoa_model_options *options, void **handle, stoa_error *err)
 {
     const native_kernels *kernels = NULL;
     onnx_model onnx;
     *handle = NULL;
+    STOA_TRY(check_options(options, err));
     STOA_TRY(stoai_native_choose(options ? options->isa : NULL, &kernels, err));
     native_model *model = stoa_calloc(1, sizeof *model);
     if (!model) return STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes", sizeof *model);

@@ -254,8 +254,9 @@ static stoa_status load_for(const ort_provider *provider, const void *data, size
 {
     ort_model *model;
     *handle = NULL;
+    STOA_TRY(stoai_package_need_no_signature(options, err));
     STOA_TRY(stoai_ort_model_load(data, bytes, provider, &model, err));
-    if (options && options->self_check && model->package.manifest) {
+    if (options && options->self_check) {
         const stoa_status status = stoai_package_self_check(&model->package, &stoai_onnxruntime_api, model, err);
         if (status != STOA_OK) {
             unload(model);

@@ -219,6 +219,13 @@ stoa_status stoai_package_of_signature(const char *signature, stoai_package *pac
     return status;
 }
 
+stoa_status stoai_package_need_no_signature(const stoa_model_options *options, stoa_error *err)
+{
+    if (!options || !options->signature) return STOA_OK;
+    return STOA_FAIL(err, STOA_EINVAL, "model: the file says what it takes and gives, and the signature '%.200s' is given",
+                     options->signature);
+}
+
 /* ---- both -------------------------------------------------------------------------------------------------------------- */
 
 void stoai_package_deinit(stoai_package *package)

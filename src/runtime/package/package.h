@@ -32,6 +32,9 @@ stoa_status stoai_package_read(const char *text, size_t bytes, stoai_package *pa
 /** Read a signature: "x:float32:17, h:float32:2:hits -> y:float32:1".  errors EINVAL, naming the part; ENOMEM */
 stoa_status stoai_package_of_signature(const char *signature, stoai_package *package, stoa_error *err);
 
+/** For files that tell their tensors themselves.  errors EINVAL a signature is given */
+stoa_status stoai_package_need_no_signature(const stoa_model_options *options, stoa_error *err);
+
 void stoai_package_deinit(stoai_package *package);
 
 /** A string or a number of the manifest; `otherwise` when there is none. */
@@ -47,8 +50,8 @@ int64_t stoai_package_pitch(const stoa_tensor_schema *schema, const stoa_bound *
 /** Extents of a bound block in memory order, outermost first: the schema's, the last two exchanged when column-major. */
 void stoai_package_memory_shape(const stoa_tensor_schema *schema, int64_t *shape);
 
-/** Run the test vectors that the file carries through a runtime's own slots and compare; STOA_OK when it carries none.
- *  errors ERUNTIME, naming output, row and both values; what the runtime gives */
+/** Run the test vectors that the file carries through a runtime's own slots and compare.
+ *  errors ENOTSUP it carries none; ERUNTIME, naming output, row and both values; what the runtime gives */
 stoa_status stoai_package_self_check(const stoai_package *package, const stoa_runtime_api *api, const void *model, stoa_error *err);
 
 /** Find a library of a Python package: the file or folder in environment variable `variable`, else `inside` (may hold a wildcard) below

@@ -160,7 +160,7 @@ static stoa_status run(trial *t, const json_t *check, const stoa_runtime_api *ap
 stoa_status stoai_package_self_check(const stoai_package *package, const stoa_runtime_api *api, const void *model, stoa_error *err)
 {
     const json_t *check = json_object_get(package->manifest, "check");
-    if (!json_is_object(check)) return STOA_OK;
+    if (!json_is_object(check)) return STOA_FAIL(err, STOA_ENOTSUP, "self-check: the file carries no test vectors");
     trial t = {.package = package, .row_major = api->capabilities(model)->inputs == STOA_RULE_ROW_MAJOR};
     const stoa_status status = run(&t, check, api, model, err);
     if (t.instance) api->close(t.instance);

@@ -49,7 +49,10 @@ bool has_directory(const void *data, size_t bytes)
 
 stoa_status read_description(const std::string &manifest, const stoa_model_options *options, script_model &model, stoa_error *err)
 {
-    if (!manifest.empty()) return stoai_package_read(manifest.data(), manifest.size(), &model.package, err);
+    if (!manifest.empty()) {
+        STOA_TRY(stoai_package_need_no_signature(options, err));
+        return stoai_package_read(manifest.data(), manifest.size(), &model.package, err);
+    }
     if (options && options->signature) return stoai_package_of_signature(options->signature, &model.package, err);
     return stoa_error_set(err, STOA_EINVAL, 0, STOA_HERE,
                           "model: the file has no manifest of stoa.export; options.signature must say what it takes and gives");

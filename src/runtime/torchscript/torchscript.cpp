@@ -78,8 +78,7 @@ stoa_status load_model(const void *data, size_t bytes, const stoa_model_options 
     } catch (...) {
         return caught(STOA_EFORMAT, "model", err);
     }
-    if (options && options->self_check && model->in_place)
-        STOA_TRY(stoai_package_self_check(&model->package, &stoai_torchscript_api, model.get(), err));
+    if (options && options->self_check) STOA_TRY(stoai_package_self_check(&model->package, &stoai_torchscript_api, model.get(), err));
     *handle = model.release();
     return STOA_OK;
 }
