@@ -16,7 +16,6 @@
 
 /* Registers of a block of rows: R * N sums, R inputs, one weight. */
 #define BIG_BLOCKS (VECTOR_BYTES == 64)
-#define WIDEST (BIG_BLOCKS ? 8u : 4u)
 
 /* Where the inputs are: neighbouring columns of the workspace; columns of a list; the caller's columns. Of the last a batch
  * leaves a copy in the workspace on its way through the first neurons, and the others read that: its lines do not compete for
@@ -68,22 +67,60 @@ INLINE size_t here(size_t x)
     return x;
 }
 
-/* R vectors of rows, N neurons, S sums of each. All but `b` are constants where this is expanded: all arrays are registers, and the
- * inner loops are straight code. */
-INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint32_t S, const gemm_source source)
+typedef vf micro_sums[CHAINS][3][BLOCK_MOST]; /* [sum][vector of rows][neuron]: registers, where all bounds are constants */
+
+/* By halves: 0 and 4, 1 and 5 ..., then 0 and 2, 1 and 3 of those, then these two. */
+INLINE void micro_fold(micro_sums sum, const uint32_t R, const uint32_t N, const uint32_t S)
+{
+#pragma GCC unroll 4
+    for (uint32_t half = S / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+        for (uint32_t c = 0; c < half; c++)
+#pragma GCC unroll 8
+            for (uint32_t n = 0; n < N; n++)
+#pragma GCC unroll 8
+                for (uint32_t r = 0; r < R; r++) sum[c][r][n] = sum[c][r][n] + sum[c + half][r][n];
+}
+
+INLINE void micro_park(micro_sums sum, float *out, size_t step, const uint32_t R, const uint32_t N)
+{
+#pragma GCC unroll 8
+    for (uint32_t n = 0; n < N; n++, out += step)
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++) v_store(out + r * LANES, sum[0][r][n]);
+}
+
+INLINE void micro_finish(micro_sums sum, float *out, size_t step, float least, const bool parked, const uint32_t R, const uint32_t N)
+{
+    const vf floor = v_splat(least); /* not before: no register is free there */
+#pragma GCC unroll 8
+    for (uint32_t n = 0; n < N; n++, out += step)
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++) {
+            const vf total = parked ? v_load(out + r * LANES) + sum[0][r][n] : sum[0][r][n];
+            v_store(out + r * LANES, v_at_least(floor, total));
+        }
+}
+
+/* R vectors of rows, N neurons, S sums of each in registers, P times one after the other: what an earlier time has summed waits in the
+ * neuron's column, which leaves the registers to more neurons. All but `b` are constants where this is expanded: all arrays are registers,
+ * and the inner loops are straight code. */
+INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint32_t S, const uint32_t P, const gemm_source source)
 {
     const uint32_t length = b->length, end = source == FROM_CALLER ? b->neuron + N : b->end, next = S == CHAINS ? 1 : NATIVE_GROUP;
     const size_t pitch = b->pitch;
     uint32_t o = b->neuron;
     for (; o + N <= end; o += N) {
-        const float *w = b->weights + stoai_native_weight_at(S == CHAINS ? 1 : NATIVE_GROUP, length, o, 0), *bias = b->bias + o;
-        float *column = b->in, *out = b->out + o * pitch;
-        const size_t step = here(pitch);
-        vf sum[CHAINS][3][BLOCK_MOST];
         fetch_some(b->fetch);
-        for (uint32_t c = 0; c < S; c++)
-            for (uint32_t n = 0; n < N; n++)
-                for (uint32_t r = 0; r < R; r++) sum[c][r][n] = c == 0 ? v_splat(bias[n]) : (vf){0};
+#pragma GCC unroll 1
+        for (uint32_t p = 0; p < P; p++) {
+            const float *w = b->weights + stoai_native_weight_at(S == CHAINS ? 1 : NATIVE_GROUP, length, o, p), *bias = b->bias + o;
+            float *column = b->in + p * pitch, *out = b->out + o * pitch;
+            const size_t step = here(pitch);
+            micro_sums sum;
+            for (uint32_t c = 0; c < S; c++)
+                for (uint32_t n = 0; n < N; n++)
+                    for (uint32_t r = 0; r < R; r++) sum[c][r][n] = c == 0 ? v_splat(p == 0 ? bias[n] : 0.0f) : (vf){0};
 #define MICRO_ADD(k, c) \
     do { \
         const float *x_ = block_input(b, (k), source, column); \
@@ -95,30 +132,21 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint3
         } \
         _Pragma("GCC unroll 8") for (uint32_t n = 0; n < N; n++) _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) sum[c][r][n] += \
             value_[r] * w[(c) * next + n]; \
-        column += pitch; \
+        column += P * pitch; \
     } while (0)
-        uint32_t k = 0;
+            uint32_t k = p;
 #pragma GCC unroll 2
-        for (; k + S <= length; k += S, w += S * next)
+            for (; k + S <= length; k += S * P, w += S * P * next)
 #pragma GCC unroll 8
-            for (uint32_t c = 0; c < S; c++) MICRO_ADD(k + c, c);
+                for (uint32_t c = 0; c < S; c++) MICRO_ADD(k + c, c);
 #pragma GCC unroll 8
-        for (uint32_t c = 0; c + 1 < S; c++)
-            if (k + c < length) MICRO_ADD(k + c, c);
+            for (uint32_t c = 0; c + 1 < S; c++)
+                if (k + c < length) MICRO_ADD(k + c, c);
 #undef MICRO_ADD
-#pragma GCC unroll 4
-        for (uint32_t half = S / 2; half > 0; half /= 2)
-#pragma GCC unroll 4
-            for (uint32_t c = 0; c < half; c++)
-#pragma GCC unroll 8
-                for (uint32_t n = 0; n < N; n++)
-#pragma GCC unroll 8
-                    for (uint32_t r = 0; r < R; r++) sum[c][r][n] = sum[c][r][n] + sum[c + half][r][n];
-        const vf floor = v_splat(b->floor); /* not before: no register is free there */
-#pragma GCC unroll 8
-        for (uint32_t n = 0; n < N; n++, out += step)
-#pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++) v_store(out + r * LANES, v_at_least(floor, sum[0][r][n]));
+            micro_fold(sum, R, N, S);
+            if (p + 1 < P) micro_park(sum, out, step, R, N);
+            else micro_finish(sum, out, step, b->floor, P > 1, R, N);
+        }
     }
     b->neuron = o;
 }
@@ -126,43 +154,46 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint3
 /* As many of a block's neurons as come in N; from the caller's columns only the first N. */
 typedef void (*micro_kernel)(gemm_block *block);
 
-/* Vectors of rows, neurons, sums: all that are used, as many as a level has registers for. One vector of rows needs many neurons to hide
- * the latency of the sums. */
-#define MICRO_MAP_BLOCKS(X, N, S, source) \
-    X(3, N, S, source) \
-    X(2, N, S, source) \
-    X(1, N, S, source)
+/* Vectors of rows, neurons, sums in registers, times: all that are used, as many as a level has registers for. One vector of rows needs
+ * many sums to hide their latency, several vectors many neurons to share what is read. */
+#define MICRO_MAP_BLOCKS(X, N, P, source) \
+    X(3, N, 1, P, source) \
+    X(2, N, 1, P, source)
 #define MICRO_MAP_ALL(X, source) \
     MICRO_MAP_BLOCKS(X, 4, 1, source) \
     MICRO_MAP_BLOCKS(X, 2, 1, source) \
     MICRO_MAP_BLOCKS(X, 1, 1, source) \
+    MICRO_MAP_BLOCKS(X, 4, 2, source) \
     MICRO_MAP_BLOCKS(X, 2, 2, source) \
     MICRO_MAP_BLOCKS(X, 1, 2, source) \
-    X(1, 8, 1, source) \
-    X(1, 4, 2, source) \
-    X(1, 1, 8, source)
+    X(1, 8, 1, 1, source) \
+    X(1, 4, 1, 1, source) \
+    X(1, 2, 1, 1, source) \
+    X(1, 1, 1, 1, source) \
+    X(1, 4, 2, 1, source) \
+    X(1, 2, 2, 1, source) \
+    X(1, 1, 2, 1, source) \
+    X(1, 1, 8, 1, source)
 #if VECTOR_BYTES == 64
 #define MICRO_MAP(X, source) \
     MICRO_MAP_ALL(X, source) \
-    X(3, 8, 1, source) \
-    X(2, 8, 1, source) \
-    X(3, 4, 2, source) \
-    X(2, 4, 2, source) \
-    X(1, 8, 2, source) \
-    X(3, 1, 8, source) \
-    X(2, 1, 8, source)
+    MICRO_MAP_BLOCKS(X, 8, 1, source) \
+    MICRO_MAP_BLOCKS(X, 8, 2, source) \
+    X(1, 8, 2, 1, source) \
+    X(3, 1, 8, 1, source) \
+    X(2, 1, 8, 1, source)
 #else
 #define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source)
 #endif
-#define MICRO_DEFINE(R, N, S, source) \
-    static void micro_##R##x##N##x##S##_##source(gemm_block *b) { micro(b, R, N, S, source); }
+#define MICRO_DEFINE(R, N, S, P, source) \
+    static void micro_##R##x##N##x##S##x##P##_##source(gemm_block *b) { micro(b, R, N, S, P, source); }
 MICRO_MAP(MICRO_DEFINE, FROM_COLUMNS)
 MICRO_MAP(MICRO_DEFINE, FROM_REFS)
 MICRO_MAP(MICRO_DEFINE, FROM_CALLER)
 #undef MICRO_DEFINE
 
 static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1][NATIVE_CHAINS + 1] = {
-#define MICRO_ENTRY(R, N, S, source) [source][R][N][S] = micro_##R##x##N##x##S##_##source,
+#define MICRO_ENTRY(R, N, S, P, source) [source][R][N][S * P] = micro_##R##x##N##x##S##x##P##_##source,
     MICRO_MAP(MICRO_ENTRY, FROM_COLUMNS) MICRO_MAP(MICRO_ENTRY, FROM_REFS) MICRO_MAP(MICRO_ENTRY, FROM_CALLER)
 #undef MICRO_ENTRY
 };
@@ -170,12 +201,16 @@ static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1][NATIVE_
 #undef MICRO_MAP_ALL
 #undef MICRO_MAP_BLOCKS
 
-/* Neurons of the largest block of `widest` sums. */
-INLINE uint32_t block_neurons(uint32_t widest, uint32_t sums)
-{ return sums == CHAINS || widest < sums ? 1 : widest / sums > BLOCK_MOST ? BLOCK_MOST : widest / sums; }
+/* Neurons of the largest block of R vectors of rows. */
+INLINE uint32_t block_neurons(uint32_t R, uint32_t sums)
+{
+    if (sums == CHAINS) return 1;
+    if (R > 1) return BIG_BLOCKS ? 8 : 4;
+    return sums == 1 || BIG_BLOCKS ? 8 : 4;
+}
 
-/* All neurons of the R vectors of rows that begin at lane `row`, in blocks of `widest` and then of ever fewer. */
-static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32_t R, uint32_t widest)
+/* All neurons of the R vectors of rows that begin at lane `row`, in the largest blocks and then in ever smaller ones. */
+static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32_t R)
 {
     const uint32_t sums = stoai_native_sums(s->count, s->length);
     gemm_source source = source_of(t, s);
@@ -191,7 +226,7 @@ static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32
                     .end = s->count,
                     .fetch = t->fetch};
     if (source == FROM_CALLER) b.values = tile_values(t, s);
-    for (uint32_t n = block_neurons(widest, sums); b.neuron < s->count;) {
+    for (uint32_t n = block_neurons(R, sums); b.neuron < s->count;) {
         while (n > s->count - b.neuron) n /= 2;
         micro_kernels[source][R][n][sums](&b);
         source = source == FROM_CALLER ? FROM_COLUMNS : source;
@@ -203,10 +238,9 @@ static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32
 static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step *s)
 {
     const bool single = !BIG_BLOCKS && s->count < NATIVE_CHAIN_BELOW;
-    const uint32_t widest = t->vectors > 1 ? WIDEST : BIG_BLOCKS ? 16 : 8;
     for (size_t v = 0; v < t->vectors;) {
         const size_t left = t->vectors - v, R = single ? 1 : left == 4 ? 2 : left < 3 ? left : 3;
-        gemm_vectors(t, s, v * LANES, (uint32_t)R, widest);
+        gemm_vectors(t, s, v * LANES, (uint32_t)R);
         v += R;
     }
 }

@@ -272,7 +272,7 @@ static uint32_t lines_per_block(const native_program *program)
         const native_step *s = &program->steps[i];
         if (s->kind == NATIVE_STEP_LOAD) lines += s->count * (program->tile_rows * type_bytes(s->type) / 64);
         else if (s->kind == NATIVE_STEP_GEMM) {
-            const uint32_t neurons = block_neurons(WIDEST, stoai_native_sums(s->count, s->length));
+            const uint32_t neurons = block_neurons(3, stoai_native_sums(s->count, s->length));
             blocks += row_blocks * ((s->count + neurons - 1) / neurons);
         }
     }
