@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A runtime for tests of the session: inputs a [N,3] and b [N,2,2], outputs sum [N,1] = all of a and b, and pair [N,2] =
- * (a0 - a1, b00). Its capabilities are set by the test. Values are float32; the runtime adds in float.
+ * (a0 - a1, b00). Its capabilities are set by the test. Values are float32; the runtime adds in float. `a` may be bound to float64 too,
+ * but not run.
  * A second model, of nodes and edges: inputs track [tracks,2], hit [hits,1], scale [1,1], output pooled [tracks,1] =
  * track0 + track1 + scale * sum of all hits. */
 #ifndef TESTS_FAKE_RUNTIME_H
@@ -12,7 +13,7 @@
 #include "stoa/runtime.h"
 
 #define FAKE_MASK (1ull << STOA_FLOAT32)
-static const stoa_tensor_schema fake_inputs[] = {{"a", STOA_FLOAT32, 1, {3}, 3, "N", FAKE_MASK, 0, 0},
+static const stoa_tensor_schema fake_inputs[] = {{"a", STOA_FLOAT32, 1, {3}, 3, "N", FAKE_MASK | 1ull << STOA_FLOAT64, 0, 0},
                                                  {"b", STOA_FLOAT32, 2, {2, 2}, 4, "N", FAKE_MASK, 0, 1}};
 static const stoa_tensor_schema fake_outputs[] = {{"sum", STOA_FLOAT32, 1, {1}, 1, "N", FAKE_MASK, 0, 0},
                                                   {"pair", STOA_FLOAT32, 1, {2}, 2, "N", FAKE_MASK, 0, 0}};
@@ -20,6 +21,7 @@ static const char *const fake_axes[] = {"N"};
 static const stoa_schema fake_schema = {fake_inputs, fake_outputs, 2, 2, fake_axes, 1, 0, 0, 8};
 static stoa_capabilities fake_can = {sizeof(stoa_capabilities), STOA_RULE_ANY, STOA_RULE_ANY, 1, 1, 1, 1, 0, 1};
 static uint32_t fake_calls, fake_largest_call, fake_failing_call; /* 0: none fails */
+static void (*fake_in_call)(void);                                /* NULL, or what each call does first */
 static const stoa_tensor_schema fake_graph_inputs[] = {{"track", STOA_FLOAT32, 1, {2}, 2, "tracks", FAKE_MASK, 0, 0},
                                                        {"hit", STOA_FLOAT32, 1, {1}, 1, "hits", FAKE_MASK, 1, 0},
                                                        {"scale", STOA_FLOAT32, 1, {1}, 1, "1", FAKE_MASK, STOA_AXIS_ONE, 0}};
@@ -79,6 +81,7 @@ static void fake_run_graph(const stoa_bound *in, const stoa_bound *out, const ui
 static stoa_status fake_run(void *instance, const stoa_bound *in, const stoa_bound *out, uint32_t first, const uint32_t *rows,
                             stoa_error *err)
 {
+    if (fake_in_call) fake_in_call();
     if (++fake_calls == fake_failing_call) return STOA_FAIL(err, STOA_ERUNTIME, "fake: call %u fails", fake_calls);
     if (instance == &fake_graph_token) {
         fake_run_graph(in, out, rows);

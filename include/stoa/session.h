@@ -47,7 +47,8 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_session_create(const stoa_model *model
                                                          const stoa_session_options *options, stoa_session **session, stoa_error *err);
 
 /** Destroy; the workspace is released in queue order. NULL is a no-op.
- *  owns takes `session`   sync none   threads one at a time   errors none   since 0.1 */
+ *  owns takes `session`   sync none; where a wrapped executor refuses the last task, waits for its queue when runs are left there
+ *  threads one at a time   errors none   since 0.1 */
 STOA_API void stoa_session_destroy(stoa_session *session);
 
 /** Bind a tensor to the input or output of that name; binding again replaces.

@@ -86,12 +86,12 @@ typedef struct stoa_strided {
 STOA_API STOA_MUST_CHECK stoa_status stoa_tensor_strided(stoa_tensor tensor, stoa_strided *strided, stoa_error *err);
 
 /** Check what every use needs: at least one column, known dtypes, equal extents, as many rows as
- *  the tensor has, non-null data (of columns with rows), element-aligned pointers, one place.
+ *  the tensor has, non-null data (of columns with rows), element-aligned pointers, strides that stay in the address space, one place.
  *  owns borrows   threads any   errors EINVAL; ESHAPE; EDTYPE; EALIGN; EPLACE, naming column and both values   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_tensor_check(stoa_tensor tensor, stoa_error *err);
 
-/** Whether any byte of the first `rows` rows of the two tensors is shared; exact for equal row strides, conservative (by range)
- *  otherwise, and for columns with more than 65536 pairs of components.
+/** Whether any byte of the first `rows` rows of the two tensors is shared; exact for equal row strides and for scalars, conservative
+ *  (by range) otherwise, and for columns with more than 65536 pairs of components.
  *  owns borrows   threads any   errors none   since 0.1 */
 STOA_API bool stoa_tensor_overlaps(stoa_tensor a, stoa_tensor b, uint32_t rows);
 

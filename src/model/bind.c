@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "tensor/span.h"
+
 static uint32_t column_width(const stoa_column *column) { return column->extent[0] * column->extent[1]; }
 
 static const char *direction(const bind_target *target) { return target->is_output ? "output" : "input"; }
@@ -44,8 +46,10 @@ static stoa_status check_width(const bind_target *target, stoa_tensor tensor, st
     return STOA_OK;
 }
 
-static stoa_status check_column(const bind_target *target, const stoa_column *column, uint32_t index, stoa_error *err)
+static stoa_status check_column(const bind_target *target, stoa_tensor tensor, uint32_t index, stoa_error *err)
 {
+    const stoa_column *column = &tensor.columns[index];
+    const uint32_t rows = tensor.rows == UINT32_MAX ? target->max_rows : target->reach_rows; /* scalars have as many as a run */
     const stoa_tensor_schema *schema = target->schema;
     if (!(schema->dtype_mask >> column->dtype & 1u))
         return STOA_FAIL(err, STOA_EDTYPE, "%s '%s': column %u is %s, the model has %s", direction(target), schema->name, index,
@@ -55,13 +59,18 @@ static stoa_status check_column(const bind_target *target, const stoa_column *co
                          index, column->place.type, column->place.index, target->place.type, target->place.index);
     if (!target->is_output) return STOA_OK;
     if (column->flags & STOA_COLUMN_CONST) return STOA_FAIL(err, STOA_ECONST, "output '%s': column %u is read-only", schema->name, index);
-    if (column->row_stride == 0 && target->max_rows > 1)
+    if (column->row_stride == 0 && rows > 1)
         return STOA_FAIL(err, STOA_ESHAPE, "output '%s': column %u has row stride 0, %u rows would share one element", schema->name, index,
-                         target->max_rows);
+                         rows);
+    if (stoai_column_meets_itself(column, target->reach_rows))
+        return STOA_FAIL(err, STOA_EOVERLAP,
+                         "output '%s': column %u of %u x %u has strides %lld and %lld and row stride %lld: values of %u rows share memory",
+                         schema->name, index, column->extent[0], column->extent[1], (long long)column->stride[0],
+                         (long long)column->stride[1], (long long)column->row_stride, target->reach_rows);
     return STOA_OK;
 }
 
-/* No two values of an output may share a byte. */
+/* No two values of an output may share a byte: those of one column do not (check_column), nor do those of two. */
 static stoa_status check_self_overlap(const bind_target *target, stoa_tensor tensor, stoa_error *err)
 {
     for (uint32_t i = 0; i < tensor.column_count; i++)
@@ -70,7 +79,7 @@ static stoa_status check_self_overlap(const bind_target *target, stoa_tensor ten
             a.columns += i;
             b.columns += j;
             a.column_count = b.column_count = 1;
-            if (stoa_tensor_overlaps(a, b, tensor.rows))
+            if (stoa_tensor_overlaps(a, b, target->reach_rows))
                 return STOA_FAIL(err, STOA_EOVERLAP, "output '%s': columns %u and %u share memory (%p and %p)", target->schema->name, j, i,
                                  tensor.columns[j].data, tensor.columns[i].data);
         }
@@ -87,7 +96,7 @@ stoa_status stoai_bind_check(const bind_target *target, stoa_tensor tensor, stoa
     const stoa_status status = stoa_tensor_check(tensor, &inner);
     if (status != STOA_OK) return stoa_error_set(err, status, 0, inner.where, "%s '%s': %s", direction(target), name, inner.message);
     STOA_TRY(check_width(target, tensor, err));
-    for (uint32_t i = 0; i < tensor.column_count; i++) STOA_TRY(check_column(target, &tensor.columns[i], i, err));
+    for (uint32_t i = 0; i < tensor.column_count; i++) STOA_TRY(check_column(target, tensor, i, err));
     return target->is_output ? check_self_overlap(target, tensor, err) : STOA_OK;
 }
 
@@ -117,20 +126,20 @@ stoa_column_rule stoai_bind_rule(const bind_target *target)
 /* The stride of each axis of the shape in elements, when the values have one; those of extent 1 are 0. */
 static bool strides_of(const stoa_tensor_schema *schema, const stoa_bound *values, int64_t *strides)
 {
-    const int64_t element = (int64_t)stoa_dtype_bytes((stoa_dtype)values[0].dtype);
+    const uint64_t element = stoa_dtype_bytes((stoa_dtype)values[0].dtype), base = (uint64_t)(uintptr_t)values[0].data;
     uint32_t step = schema->width;
     for (uint32_t axis = 0; axis < schema->rank; axis++) {
         step /= schema->shape[axis];
-        const int64_t bytes = schema->shape[axis] > 1 ? (int64_t)((intptr_t)values[step].data - (intptr_t)values[0].data) : 0;
-        strides[axis] = bytes / element;
-        if (bytes % element) return false;
+        const int64_t bytes = schema->shape[axis] > 1 ? (int64_t)((uint64_t)(uintptr_t)values[step].data - base) : 0;
+        strides[axis] = bytes / (int64_t)element;
+        if (bytes % (int64_t)element) return false;
     }
     for (uint32_t i = 0; i < schema->width; i++) {
-        int64_t offset = 0;
+        uint64_t offset = 0; /* wraps, as distances of addresses do */
         uint32_t rest = i;
         for (uint32_t axis = schema->rank; axis-- > 0; rest /= schema->shape[axis])
-            offset += strides[axis] * (int64_t)(rest % schema->shape[axis]);
-        if ((intptr_t)values[i].data - (intptr_t)values[0].data != offset * element) return false;
+            offset += (uint64_t)strides[axis] * (rest % schema->shape[axis]);
+        if ((uint64_t)(uintptr_t)values[i].data - base != offset * element) return false;
     }
     return true;
 }
@@ -145,13 +154,13 @@ static bool none_negative(const stoa_tensor_schema *schema, const int64_t *strid
 /* Whether the strides are those of values `pitch` apart in the order in which the schema says that they lie. */
 static bool has_pitch(const stoa_tensor_schema *schema, const int64_t *strides, int64_t *pitch)
 {
-    int64_t next = 0; /* unknown until the innermost axis that has an extent */
+    uint64_t next = 0; /* unknown until the innermost axis that has an extent */
     for (uint32_t place = 0; place < schema->rank; place++) {
         /* place 0 is the innermost axis in memory; column-major exchanges the last two */
         const uint32_t axis = schema->rank - 1 - (schema->column_major && schema->rank > 1 && place < 2 ? 1 - place : place);
         if (schema->shape[axis] == 1) continue;
-        if (next == 0) *pitch = next = strides[axis];
-        if (strides[axis] != next) return false;
+        if (next == 0) next = (uint64_t)(*pitch = strides[axis]);
+        if ((uint64_t)strides[axis] != next) return false;
         next *= schema->shape[axis];
     }
     return true;

@@ -12,6 +12,7 @@ typedef struct bind_target {
     const stoa_capabilities *capabilities;
     stoa_place place;     /* of the queue */
     uint32_t max_rows;    /* of a run */
+    uint32_t reach_rows;  /* of the tensor, that a run may touch, whichever it is */
     uint32_t call_rows;   /* of one call of the runtime: a tile */
     bool is_output;
 } bind_target;

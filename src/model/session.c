@@ -138,14 +138,25 @@ static void free_session(void *user)
     stoa_free(session, sizeof *session);
 }
 
+static bool runs_are_queued(const stoa_session *session)
+{
+    for (uint32_t i = 0; i < SESSION_GENERATIONS; i++)
+        if (!generation_is_free(&session->generations[i])) return true;
+    return false;
+}
+
 void stoa_session_destroy(stoa_session *session)
 {
     if (!session) return;
     stoa_buffer_release(session->workspace);
-    /* On the host runs may still be queued: the end of the session is one more task behind them. Other devices have been handed all
-     * that a run needs, runtimes release memory there in the order of the queue, and tasks of their queues may call no driver. */
-    const bool on_host = session->place.type == STOA_PLACE_HOST;
-    if (!on_host || stoa_queue_enqueue(session->queue, free_session, session, NULL) != STOA_OK) free_session(session);
+    /* On the host runs may still be queued: the end of the session is one more task behind them, or waits for them where an executor
+     * takes no more. Other devices have been handed all that a run needs, runtimes release memory there in the order of the queue, and
+     * tasks of their queues may call no driver. */
+    if (runs_are_queued(session)) {
+        if (stoa_queue_enqueue(session->queue, free_session, session, NULL) == STOA_OK) return;
+        if (stoa_queue_wait(session->queue, NULL) != STOA_OK) return; /* runs may still come: rather lost than freed under them */
+    }
+    free_session(session);
 }
 
 /* ---- bind ------------------------------------------------------------------------------------------------------------ */
@@ -162,19 +173,28 @@ static stoa_status find_tensor(const stoa_session *session, const char *name, ui
     return STOA_FAIL(err, STOA_ENAME, "tensor '%s': the model has none of that name; it has: %s", name, names);
 }
 
-/* Outputs share no byte with anything else that is bound. */
+/* Rows of a tensor that runs may touch: with one row axis a run may begin at any of them, with several it begins at row 0. */
+static uint32_t reach_rows(const stoa_session *session, uint32_t tensor, uint32_t rows)
+{
+    const uint32_t of_run = session_rows_of(session, tensor, session->axis_rows);
+    const bool anywhere = session->axis_count == 1 && session_schema(session, tensor)->axis != STOA_AXIS_ONE;
+    return anywhere || rows < of_run ? rows : of_run;
+}
+
+/* Outputs share no byte with anything else that is bound, wherever runs begin. */
 static stoa_status check_overlap(const stoa_session *session, uint32_t tensor, stoa_tensor columns, stoa_error *err)
 {
     const generation *g = &session->generations[session->current];
-    uint32_t most_rows = 1; /* of one axis, of a run */
-    for (uint32_t i = 0; i < session->axis_count; i++)
-        if (session->axis_rows[i] > most_rows) most_rows = session->axis_rows[i];
+    columns.rows = reach_rows(session, tensor, columns.rows);
     for (uint32_t i = 0; i < session->tensor_count; i++) {
         const bool harmless = !session_is_output(session, i) && !session_is_output(session, tensor);
         if (i == tensor || !g->tensors[i].bound || harmless) continue;
-        if (stoa_tensor_overlaps(columns, g->tensors[i].tensor, most_rows))
-            return STOA_FAIL(err, STOA_EOVERLAP, "tensor '%s' at %p shares memory with '%s' at %p", session_schema(session, tensor)->name,
-                             columns.columns[0].data, session_schema(session, i)->name, g->tensors[i].tensor.columns[0].data);
+        stoa_tensor other = g->tensors[i].tensor;
+        other.rows = reach_rows(session, i, other.rows);
+        if (stoa_tensor_overlaps(columns, other, UINT32_MAX))
+            return STOA_FAIL(err, STOA_EOVERLAP, "tensor '%s' of %u rows at %p shares memory with '%s' of %u rows at %p",
+                             session_schema(session, tensor)->name, columns.rows, columns.columns[0].data, session_schema(session, i)->name,
+                             other.rows, other.columns[0].data);
     }
     return STOA_OK;
 }
@@ -190,7 +210,7 @@ static stoa_status writable_generation(stoa_session *session, stoa_error *err)
         memcpy(to->tensors, from->tensors, session->tensor_count * sizeof *to->tensors);
         memcpy(to->columns, from->columns, session->value_count * sizeof *to->columns);
         memcpy(to->values, from->values, session->value_count * sizeof *to->values);
-        memcpy(to->staged, from->staged, session->value_count * sizeof *to->staged);
+        memcpy(to->staged, from->values, session->value_count * sizeof *to->staged); /* a run writes `staged`, and again before use */
         for (uint32_t t = 0; t < session->tensor_count; t++)
             if (to->tensors[t].bound) to->tensors[t].tensor.columns = to->columns + session->first_value[t];
         memcpy(to->rows, from->rows, sizeof to->rows);
@@ -218,6 +238,23 @@ static void sum_up(const stoa_session *session, generation *g)
     }
 }
 
+/* Copies that this binding needs must be allowed, and of one dtype where they are the session's: a tile has one size of element. */
+static stoa_status check_copies(const stoa_session *session, uint32_t index, stoa_tensor tensor, const char *staged, bool own_memory,
+                                stoa_error *err)
+{
+    const char *name = session_schema(session, index)->name, *runtime = session->model->api->name;
+    if (staged) STOA_TRY(stoai_staging_check(session, index, err));
+    if ((staged || own_memory) && !session->allow_copies)
+        return STOA_FAIL(err, STOA_ECOPY, "tensor '%s': %s (%s); bind other columns or set allow_copies", name,
+                         staged ? staged : "the runtime stores outputs in memory of its own", runtime);
+    const stoa_column *columns = tensor.columns;
+    for (uint32_t i = 1; staged && i < tensor.column_count; i++)
+        if (columns[i].dtype != columns[0].dtype)
+            return STOA_FAIL(err, STOA_ECOPY, "tensor '%s': %s (%s); copies take one dtype, column %u is %s, column 0 is %s", name, staged,
+                             runtime, i, stoa_dtype_name((stoa_dtype)columns[i].dtype), stoa_dtype_name((stoa_dtype)columns[0].dtype));
+    return STOA_OK;
+}
+
 stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tensor tensor, stoa_error *err)
 {
     if (!session || !name) return STOA_FAIL(err, STOA_EINVAL, "session bind: %s is NULL", session ? "name" : "session");
@@ -227,6 +264,7 @@ stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tens
                                 session->model->capabilities,
                                 session->place,
                                 session_rows_of(session, index, session->axis_rows),
+                                reach_rows(session, index, tensor.rows),
                                 session_rows_of(session, index, session->call_rows),
                                 session_is_output(session, index)};
     STOA_TRY(stoai_bind_check(&target, tensor, err));
@@ -239,11 +277,7 @@ stoa_status stoa_session_bind(stoa_session *session, const char *name, stoa_tens
     stoai_bind_values(&target, tensor, session->scratch);
     const char *staged = stoai_bind_staging_reason(&target, tensor, session->scratch);
     const bool own_memory = target.is_output && !target.capabilities->outputs_in_place;
-    const bool one_dtype = !staged || tensor.columns[0].dtype == tensor.columns[tensor.column_count - 1].dtype;
-    if (staged) STOA_TRY(stoai_staging_check(session, index, err));
-    if ((staged || own_memory) && !(session->allow_copies && one_dtype))
-        return STOA_FAIL(err, STOA_ECOPY, "tensor '%s': %s (%s); bind other columns or set allow_copies", name,
-                         staged ? staged : "the runtime stores outputs in memory of its own", session->model->api->name);
+    STOA_TRY(check_copies(session, index, tensor, staged, own_memory, err));
     memcpy(g->values + first, session->scratch, target.schema->width * sizeof *g->values);
     memcpy(g->staged + first, session->scratch, target.schema->width * sizeof *g->staged);
     memcpy(g->columns + first, tensor.columns, tensor.column_count * sizeof *tensor.columns);

@@ -39,6 +39,8 @@ static bool columns_overlap(const stoa_column *a, uint32_t a_first, uint32_t a_r
                             uint32_t b_rows)
 {
     stoai_span in_a, in_b;
+    if (a->row_stride == 0 && a_rows > 1) a_rows = 1; /* all rows are the same elements */
+    if (b->row_stride == 0 && b_rows > 1) b_rows = 1;
     if (!stoa_place_accessible(a->place, b->place)) return false;
     if (!stoai_column_span(a, a_first, a_rows, &in_a) || !stoai_column_span(b, b_first, b_rows, &in_b)) return true;
     if (in_a.low == in_a.high || in_b.low == in_b.high) return false;
@@ -55,6 +57,20 @@ static bool columns_overlap(const stoa_column *a, uint32_t a_first, uint32_t a_r
             lattice x = component(a, i, a_first, a_rows), y = component(b, j, b_first, b_rows);
             if (x.rows == 1) x.step = y.step;
             if (lattices_meet(x, y)) return true;
+        }
+    return false;
+}
+
+/* Values r, c components and i rows apart are one element when these steps cancel; of two opposite differences one is looked at. */
+bool stoai_column_meets_itself(const stoa_column *column, uint32_t rows)
+{
+    const int64_t lines = column->extent[0], width = column->extent[1], step = column->row_stride;
+    const int64_t last = rows > 1 && step ? (int64_t)rows - 1 : 0;
+    for (int64_t c = 0; rows && c < width; c++)
+        for (int64_t r = c ? 1 - lines : 1; r < lines; r++) {
+            const int64_t distance = r * column->stride[0] + c * column->stride[1];
+            if (distance == 0) return true;
+            if (last && distance % step == 0 && distance / step <= last && distance / step >= -last) return true;
         }
     return false;
 }

@@ -62,9 +62,17 @@ bool stoai_column_span(const stoa_column *column, uint32_t first, uint32_t rows,
     if (!span_axis(column->row_stride, rows, &low, &high) || !span_axis(column->stride[0], column->extent[0], &low, &high) ||
         !span_axis(column->stride[1], column->extent[1], &low, &high) || !span_shift(column->row_stride, first, &low, &high))
         return false;
-    if (high > INT64_MAX / size - 1 || low < -(INT64_MAX / size) || low > high) return false;
+    const int64_t below = low < 0 ? low : 0;
+    if (high > INT64_MAX / size - 1 || low < -(INT64_MAX / size) || low > high || high > INT64_MAX / size - 1 + below) return false;
     *span = (stoai_span){low * size, (high + 1) * size};
     return true;
+}
+
+static bool has_addresses(const stoa_column *column, stoai_span span)
+{
+    const uint64_t data = (uint64_t)(uintptr_t)column->data;
+    if (!data) return true; /* nor rows */
+    return (span.low >= 0 || (uint64_t)-span.low <= data) && (span.high <= 0 || (uint64_t)span.high <= UINTPTR_MAX - data);
 }
 
 /* What a column must be by itself, for rows [first, first + rows). */
@@ -84,8 +92,7 @@ static stoa_status check_column(const stoa_column *column, unsigned index, uint3
     if ((uintptr_t)column->data % stoai_dtype_align(dtype))
         return STOA_FAIL(err, STOA_EALIGN, "tensor: column %u at %p, %s needs alignment %zu", index, column->data, stoa_dtype_name(dtype),
                          stoai_dtype_align(dtype));
-    if (!stoai_column_span(column, first, rows, &span) || (span.low < 0 && (uint64_t)-span.low > (uint64_t)(uintptr_t)column->data) ||
-        (span.high > 0 && (uint64_t)span.high > UINTPTR_MAX - (uint64_t)(uintptr_t)column->data))
+    if (!stoai_column_span(column, first, rows ? rows : 1, &span) || !has_addresses(column, span)) /* row 0 has one without rows too */
         return STOA_FAIL(err, STOA_ESHAPE, "tensor: column %u of %u rows with row stride %lld exceeds the address space", index,
                          (unsigned)rows, (long long)column->row_stride);
     return STOA_OK;

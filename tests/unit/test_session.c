@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -161,6 +162,23 @@ SPOIL(zero_extent)
     UNUSED;
     for (int i = 0; i < 3; i++) scratch[i].extent[0] = 0;
 }
+SPOIL(too_many_rows)
+{
+    UNUSED;
+    tensor->rows = ROWS + 1;
+}
+SPOIL(far_rows)
+{
+    UNUSED;
+    scratch[2].row_stride = INT64_MAX;
+}
+SPOIL(matrix_of_one_line)
+{
+    UNUSED;
+    scratch[0].extent[1] = 3;
+    scratch[0].stride[1] = ROWS;
+    tensor->column_count = 1;
+}
 SPOIL(matrix_is_vectors)
 {
     UNUSED;
@@ -189,6 +207,31 @@ SPOIL(stride_zero)
 {
     UNUSED;
     scratch[0].row_stride = 0;
+}
+/* A vector of 2 whose components are one, those of neighbouring rows, or a row's of an array of rows. */
+static void make_vector(stoa_tensor *tensor, stoa_column *scratch, int64_t row_stride, int64_t stride)
+{
+    scratch[0].extent[0] = 2;
+    scratch[0].row_stride = row_stride;
+    scratch[0].stride[0] = stride;
+    *tensor = stoa_tensor_of(scratch, 1);
+    tensor->rows = 2;
+}
+SPOIL(components_are_one)
+{
+    UNUSED;
+    make_vector(tensor, scratch, 1, 0);
+}
+SPOIL(components_are_rows)
+{
+    UNUSED;
+    make_vector(tensor, scratch, 1, 1);
+}
+SPOIL(components_are_rows_back)
+{
+    UNUSED;
+    make_vector(tensor, scratch, 3, -3);
+    scratch[0].data = &f->pair[0][3];
 }
 SPOIL(same_twice)
 {
@@ -222,29 +265,35 @@ SPOIL(input_on_output)
 
 static const wrong_case wrong_cases[] = {
     {"unknown name", "c", STOA_ENAME, {"'c'", "a, b, sum, pair"}, nothing},
-    {"empty name", "", STOA_ENAME, {"''", "sum"}, nothing},
-    {"no columns", "a", STOA_EINVAL, {"'a'", "3"}, no_columns},
-    {"null columns", "a", STOA_EINVAL, {"'a'", "3"}, null_columns},
-    {"too few columns", "a", STOA_ESHAPE, {"'a'", "2", "3"}, too_few},
-    {"too many columns", "a", STOA_ESHAPE, {"'a'", "4", "3"}, too_many},
-    {"matrix for columns", "a", STOA_ESHAPE, {"'a'", "4", "3"}, too_wide},
-    {"other dtype", "a", STOA_EDTYPE, {"'a'", "int32", "float32"}, wrong_dtype},
-    {"dtype outside the table", "a", STOA_EDTYPE, {"'a'", "77"}, unknown_dtype},
-    {"null data", "a", STOA_EINVAL, {"'a'"}, null_data},
-    {"misaligned", "a", STOA_EALIGN, {"'a'", "4"}, misaligned},
-    {"one column elsewhere", "a", STOA_EPLACE, {"'a'"}, other_device},
-    {"all columns elsewhere", "a", STOA_EPLACE, {"'a'", "2:0", "1:0"}, all_other_device},
-    {"unequal extents", "a", STOA_ESHAPE, {"'a'"}, unequal_extent},
-    {"zero extent", "a", STOA_ESHAPE, {"'a'"}, zero_extent},
-    {"vector of 4 for 2 x 2", "b", STOA_ESHAPE, {"'b'", "4 x 1", "2, 2"}, matrix_is_vectors},
-    {"rank too high", "pair", STOA_ESHAPE, {"'pair'", "2 x 2", "2"}, matrix_for_pair},
-    {"read-only output", "sum", STOA_ECONST, {"'sum'", "read-only"}, read_only},
-    {"output with stride 0", "sum", STOA_ESHAPE, {"'sum'", "stride 0"}, stride_zero},
-    {"output column twice", "pair", STOA_EOVERLAP, {"'pair'", "0 and 1"}, same_twice},
-    {"output on an input", "sum", STOA_EOVERLAP, {"'sum'", "'a'"}, on_input},
-    {"output inside an input", "sum", STOA_EOVERLAP, {"'sum'", "'a'"}, on_input_shifted},
-    {"output on another output", "sum", STOA_EOVERLAP, {"'sum'", "'pair'"}, on_other_output},
-    {"input on an output", "a", STOA_EOVERLAP, {"'a'", "'sum'"}, input_on_output},
+    {"empty name", "", STOA_ENAME, {"''", "a, b, sum, pair"}, nothing},
+    {"no columns", "a", STOA_EINVAL, {"'a'", "no columns", "3 values a row needed"}, no_columns},
+    {"null columns", "a", STOA_EINVAL, {"'a'", "no columns", "3 values a row needed"}, null_columns},
+    {"too few columns", "a", STOA_ESHAPE, {"'a'", "2 columns of 1 x 1 give 2 values", "[N, 3] has 3"}, too_few},
+    {"too many columns", "a", STOA_ESHAPE, {"'a'", "4 columns of 1 x 1 give 4 values", "[N, 3] has 3"}, too_many},
+    {"matrix for columns", "a", STOA_ESHAPE, {"'a'", "1 columns of 2 x 2 give 4 values", "[N, 3] has 3"}, too_wide},
+    {"other dtype", "a", STOA_EDTYPE, {"'a'", "column 1 is int32", "the model has float32"}, wrong_dtype},
+    {"dtype outside the table", "a", STOA_EDTYPE, {"'a'", "column 2", "(77)"}, unknown_dtype},
+    {"null data", "a", STOA_EINVAL, {"'a'", "column 0 is NULL"}, null_data},
+    {"misaligned", "a", STOA_EALIGN, {"'a'", "column 1 at 0x", "float32 needs alignment 4"}, misaligned},
+    {"one column elsewhere", "a", STOA_EPLACE, {"'a'", "column 1 at place 1:0", "column 0 at 2:0"}, other_device},
+    {"all columns elsewhere", "a", STOA_EPLACE, {"'a'", "column 0 lies on device 2:0", "the queue on 1:0"}, all_other_device},
+    {"unequal extents", "a", STOA_ESHAPE, {"'a'", "column 1 has extents 2 x 1", "column 0 has 1 x 1"}, unequal_extent},
+    {"zero extent", "a", STOA_ESHAPE, {"'a'", "column 0 has extents 0 x 1"}, zero_extent},
+    {"more rows than the columns have", "a", STOA_ESHAPE, {"'a'", "rows 0 to 1501 asked for", "column 0 has 1500"}, too_many_rows},
+    {"rows outside the address space", "a", STOA_ESHAPE, {"'a'", "column 2 of 1500 rows", "row stride 9223372036854775807"}, far_rows},
+    {"vector of 4 for 2 x 2", "b", STOA_ESHAPE, {"'b'", "columns of 4 x 1", "[N, 2, 2]"}, matrix_is_vectors},
+    {"matrix for 2 columns", "pair", STOA_ESHAPE, {"'pair'", "1 columns of 2 x 2 give 4 values", "[N, 2] has 2"}, matrix_for_pair},
+    {"rank too high", "a", STOA_ESHAPE, {"'a'", "columns of 1 x 3 (rank 3)", "[N, 3] has rank 2"}, matrix_of_one_line},
+    {"read-only output", "sum", STOA_ECONST, {"'sum'", "column 0 is read-only"}, read_only},
+    {"output with stride 0", "sum", STOA_ESHAPE, {"'sum'", "column 0 has row stride 0", "1500 rows"}, stride_zero},
+    {"output vector of stride 0", "pair", STOA_EOVERLAP, {"'pair'", "strides 0 and", "row stride 1"}, components_are_one},
+    {"output vector along rows", "pair", STOA_EOVERLAP, {"'pair'", "strides 1 and", "row stride 1"}, components_are_rows},
+    {"output vector against rows", "pair", STOA_EOVERLAP, {"'pair'", "strides -3 and", "row stride 3"}, components_are_rows_back},
+    {"output column twice", "pair", STOA_EOVERLAP, {"'pair'", "columns 0 and 1 share memory (0x"}, same_twice},
+    {"output on an input", "sum", STOA_EOVERLAP, {"'sum' of 1500 rows at 0x", "'a' of 1500 rows at 0x"}, on_input},
+    {"output inside an input", "sum", STOA_EOVERLAP, {"'sum' of 10 rows at 0x", "'a' of 1500 rows at 0x"}, on_input_shifted},
+    {"output on another output", "sum", STOA_EOVERLAP, {"'sum' of 1500 rows at 0x", "'pair' of 1500 rows at 0x"}, on_other_output},
+    {"input on an output", "a", STOA_EOVERLAP, {"'a' of 1500 rows at 0x", "'sum' of 1500 rows at 0x"}, input_on_output},
 };
 
 static void wrong_bindings(void **state)
@@ -333,6 +382,64 @@ static void bindings_are_let_go(void **state)
     bind_all(f);
     assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_OK);
     check_rows(f, 0, ROWS);
+    close_session(f);
+    free(f);
+}
+
+/* A run of few rows may begin at any row that is bound: no output may lie on what any of them reads or writes. */
+static void rows_behind_a_run(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fixture *f = malloc(sizeof *f);
+    stoa_error err = {0};
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, 100);
+    bind_all(f);
+    stoa_column late = stoa_column_over(&f->a[1][200], STOA_FLOAT32, ROWS - 200, 1, host);
+    assert_int_equal(stoa_session_bind(f->session, "sum", stoa_tensor_of(&late, 1), &err), STOA_EOVERLAP);
+    assert_non_null(strstr(err.message, "'sum' of 1300 rows"));
+    assert_non_null(strstr(err.message, "'a' of 1500 rows"));
+    const stoa_column shifted[2] = {late, stoa_column_over(&f->a[1][400], STOA_FLOAT32, ROWS - 400, 1, host)};
+    assert_int_equal(stoa_session_bind(f->session, "pair", stoa_tensor_of(shifted, 2), &err), STOA_EOVERLAP);
+    /* Once no row of an input lies there: the slice alone is bound. */
+    f->columns_a[1].rows = 200;
+    assert_int_equal(stoa_session_bind(f->session, "a", stoa_tensor_of(f->columns_a, 3), &err), STOA_OK);
+    assert_int_equal(stoa_session_bind(f->session, "sum", stoa_tensor_of(&late, 1), &err), STOA_OK);
+    close_session(f);
+
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, 1);
+    bind_all(f);
+    stoa_column one = stoa_column_over(f->sum, STOA_FLOAT32, 8, 0, host);
+    assert_int_equal(stoa_session_bind(f->session, "sum", stoa_tensor_of(&one, 1), &err), STOA_ESHAPE);
+    assert_non_null(strstr(err.message, "stride 0, 8 rows"));
+    one.rows = UINT32_MAX; /* a scalar has the row of any run */
+    one.flags = STOA_COLUMN_SCALAR;
+    assert_int_equal(stoa_session_bind(f->session, "sum", stoa_tensor_of(&one, 1), &err), STOA_OK);
+    assert_int_equal(stoa_session_run_rows(f->session, 5, 1, &err), STOA_OK);
+    assert_true(f->sum[0] == expected_sum(5));
+    close_session(f);
+    free(f);
+}
+
+/* Strides that nobody vouches for, of a matrix without rows. */
+static void strides_without_rows(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fixture *f = malloc(sizeof *f);
+    stoa_error err = {0};
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+    bind_all(f);
+    stoa_column empty = f->column_b;
+    empty.rows = 0;
+    empty.row_stride = INT64_MIN;
+    assert_int_equal(stoa_session_bind(f->session, "b", stoa_tensor_of(&empty, 1), &err), STOA_OK);
+    empty.data = NULL;
+    assert_int_equal(stoa_session_bind(f->session, "b", stoa_tensor_of(&empty, 1), &err), STOA_OK);
+    assert_int_equal(stoa_session_run(f->session, 0, &err), STOA_OK);
+    empty.stride[0] = empty.stride[1] = INT64_MAX / 2;
+    assert_int_equal(stoa_session_bind(f->session, "b", stoa_tensor_of(&empty, 1), &err), STOA_ESHAPE);
+    assert_non_null(strstr(err.message, "address space"));
     close_session(f);
     free(f);
 }
@@ -453,6 +560,27 @@ static void copies_are_refused_or_counted(void **state)
         close_session(f);
         free(f);
     }
+}
+
+/* A tile has one size of element: a column of another dtype is found wherever it stands. */
+static void copies_take_one_dtype(void **state)
+{
+    (void)state;
+    static double wide[ROWS];
+    const stoa_session_options allow = {.struct_size = sizeof allow, .allow_copies = 1};
+    fixture *f = malloc(sizeof *f);
+    fake_can = can_all;
+    fake_can.const_inputs = 0;
+    for (int k = 0; k < 3; k++) {
+        stoa_error err = {0};
+        open_session(f, STOA_QUEUE_BLOCKING, &allow, ROWS);
+        f->columns_a[0].flags |= STOA_COLUMN_CONST;
+        f->columns_a[k] = stoa_column_over_const(wide, STOA_FLOAT64, ROWS, 1, host);
+        assert_int_equal(stoa_session_bind(f->session, "a", stoa_tensor_of(f->columns_a, 3), &err), STOA_ECOPY);
+        assert_non_null(strstr(err.message, k == 1 ? "column 1 is float64, column 0 is float32" : "copies take one dtype"));
+        close_session(f);
+    }
+    free(f);
 }
 
 static void nothing_is_copied_when_it_fits(void **state)
@@ -658,6 +786,106 @@ static void generations_hold(void **state)
     free(f);
 }
 
+/* Bound again while a run is inside the runtime, which has its tiles pointed at: for ThreadSanitizer, which must see no order between
+ * the two threads but the library's. */
+static atomic_int run_is_inside, run_may_end;
+static void stay_inside(void)
+{
+    atomic_store_explicit(&run_is_inside, 1, memory_order_relaxed);
+    while (!atomic_load_explicit(&run_may_end, memory_order_relaxed)) usleep(100);
+}
+
+static void generations_of_copies(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fake_can.inputs = fake_can.outputs = STOA_RULE_ROW_MAJOR;
+    const stoa_session_options allow = {.struct_size = sizeof allow, .allow_copies = 1};
+    static float second[ROWS];
+    fixture *f = malloc(sizeof *f);
+    stoa_error err = {0};
+    open_session(f, STOA_QUEUE_ASYNC, &allow, ROWS);
+    bind_all(f);
+    atomic_store(&run_is_inside, 0);
+    atomic_store(&run_may_end, 0);
+    fake_in_call = stay_inside;
+    assert_int_equal(stoa_session_run(f->session, ROWS, &err), STOA_OK);
+    while (!atomic_load_explicit(&run_is_inside, memory_order_relaxed)) usleep(100);
+    const stoa_column out = column(second);
+    assert_int_equal(stoa_session_bind(f->session, "sum", stoa_tensor_of(&out, 1), &err), STOA_OK);
+    assert_int_equal(stoa_session_run_rows(f->session, 7, 600, &err), STOA_OK);
+    atomic_store_explicit(&run_may_end, 1, memory_order_relaxed);
+    assert_int_equal(stoa_queue_wait(f->queue, &err), STOA_OK);
+    fake_in_call = NULL;
+    assert_int_equal(stoa_session_check(f->session, &err), STOA_OK);
+    check_rows(f, 0, ROWS);
+    for (int i = 0; i < ROWS; i++) assert_true(second[i] == (i >= 7 && i < 607 ? expected_sum(i) : 0.0f));
+    close_session(f);
+    free(f);
+}
+
+/* An application's executor that takes tasks until it is full, and gets to them late. */
+typedef struct late_executor {
+    struct {
+        stoa_host_task run;
+        void *user;
+    } task[8];
+    int taken, full;
+    atomic_int done;
+} late_executor;
+
+static stoa_status take_task(void *user, stoa_host_task task, void *task_user, stoa_error *err)
+{
+    late_executor *self = user;
+    if (self->taken == self->full) return STOA_FAIL(err, STOA_EDEVICE, "the executor is full");
+    self->task[self->taken].run = task;
+    self->task[self->taken++].user = task_user;
+    return STOA_OK;
+}
+
+static void *run_tasks(void *user)
+{
+    late_executor *self = user;
+    usleep(20000);
+    for (int i = 0; i < self->taken; i++) {
+        self->task[i].run(self->task[i].user);
+        atomic_fetch_add(&self->done, 1);
+    }
+    return NULL;
+}
+
+/* The end of a session is a task behind its runs; an executor that refuses that one is waited for, if there are runs. */
+static void executors_refuse_the_end(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    for (int runs = 0; runs < 3; runs++)
+        for (int room = 0; room < 2; room++) {
+            late_executor late = {.full = runs + room};
+            stoa_host_executor executor = {sizeof executor, take_task, &late};
+            fixture *f = malloc(sizeof *f);
+            stoa_error err = {0};
+            pthread_t thread;
+            open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+            stoa_session_destroy(f->session);
+            stoa_queue_destroy(f->queue);
+            assert_int_equal(stoa_queue_wrap(f->device, &executor, &f->queue, &err), STOA_OK);
+            assert_int_equal(stoa_session_create(f->model, f->queue, ROWS, NULL, &f->session, &err), STOA_OK);
+            bind_all(f);
+            for (int i = 0; i < runs; i++) assert_int_equal(stoa_session_run_rows(f->session, 0, ROWS / 2, &err), STOA_OK);
+            assert_int_equal(late.taken, runs);
+            if (!room) assert_int_equal(pthread_create(&thread, NULL, run_tasks, &late), 0);
+            stoa_session_destroy(f->session);
+            f->session = NULL;
+            if (!room) assert_int_equal(atomic_load(&late.done), runs); /* waited for */
+            else assert_int_equal(pthread_create(&thread, NULL, run_tasks, &late), 0);
+            pthread_join(thread, NULL);
+            check_rows(f, 0, runs ? ROWS / 2 : 0);
+            close_session(f);
+            free(f);
+        }
+}
+
 static void registry_refuses(void **state)
 {
     (void)state;
@@ -708,6 +936,11 @@ int main(void)
         cmocka_unit_test(nothing_is_copied_when_it_fits),
         cmocka_unit_test(tiles_of_the_runtime),
         cmocka_unit_test(generations_hold),
+        cmocka_unit_test(generations_of_copies),
+        cmocka_unit_test(executors_refuse_the_end),
+        cmocka_unit_test(rows_behind_a_run),
+        cmocka_unit_test(strides_without_rows),
+        cmocka_unit_test(copies_take_one_dtype),
         cmocka_unit_test(rules_take_what_they_say),
         cmocka_unit_test(failures_are_kept),
         cmocka_unit_test(several_row_axes),

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "stoa/tensor.h"
+#include "tensor/span.h"
 
 #define STOA_LAYOUT datatypes
 #define STOA_LAYOUT_DEF "data/datatypes.def"
@@ -300,6 +301,12 @@ static void test_hostile_strides(void **state)
     column.extent[0] = UINT32_MAX;
     column.stride[0] = INT64_MAX / 16;
     assert_error(stoa_tensor_check(stoa_tensor_of(&column, 1), &err), STOA_ESHAPE, &err, "address space");
+    assert_error(stoa_tensor_check(stoa_tensor_slice(stoa_tensor_of(&column, 1), 0, 0), &err), STOA_ESHAPE, &err, "address space");
+    stoa_column both = stoa_column_over(&value, STOA_UINT8, 2, INT64_MAX / 2 + 1, HOST); /* ends farther apart than an int64_t says */
+    both.data = (void *)(uintptr_t)INT64_MAX;
+    both.extent[0] = 2;
+    both.stride[0] = -(INT64_MAX / 2 + 2);
+    assert_error(stoa_tensor_check(stoa_tensor_of(&both, 1), &err), STOA_ESHAPE, &err, "address space");
     stoa_tensor late = stoa_tensor_slice(stoa_tensor_of(&column, 1), 999, 1);
     assert_int_equal(stoa_tensor_check(late, &err), STOA_ESHAPE);
 }
@@ -347,6 +354,9 @@ static void test_overlaps(void **state)
     assert_true(overlaps(even, stoa_column_over(m + 30, STOA_FLOAT32, 5, 3, HOST), 11));
     assert_true(overlaps(even, stoa_column_over(m + 59, STOA_FLOAT32, 20, -3, HOST), 20)); /* by range */
     assert_false(overlaps(even, stoa_column_over(m, STOA_FLOAT32, 20, 3, CUDA), 20));    /* another device */
+    assert_false(overlaps(even, stoa_column_over(m + 1, STOA_FLOAT32, UINT32_MAX, 0, HOST), 20)); /* a scalar between the rows */
+    assert_true(overlaps(even, stoa_column_over(m + 57, STOA_FLOAT32, UINT32_MAX, 0, HOST), 20));
+    assert_false(overlaps(even, stoa_column_over(m + 57, STOA_FLOAT32, UINT32_MAX, 0, HOST), 19));
     assert_true(overlaps(even, stoa_column_over(m + 1, STOA_FLOAT32, 20, 2, HOST), 20)); /* too */
     const stoa_column wide = stoa_column_over(m + 1, STOA_COMPLEX64, 10, 3, HOST);       /* 24 bytes a step */
     assert_true(overlaps(wide, stoa_column_over(m + 2, STOA_FLOAT32, 10, 6, HOST), 10));
@@ -366,6 +376,39 @@ static void test_overlaps(void **state)
     vectors[1].data = m + 7;
     assert_false(overlaps(vectors[0], vectors[1], 8));
     assert_false(stoa_tensor_overlaps(stoa_tensor_of(NULL, 0), stoa_tensor_of(vectors, 1), 8));
+}
+
+/* Against counting: strides of both signs around the extents, so that a third of them meet. */
+static void test_column_meets_itself(void **state)
+{
+    (void)state;
+    static uint8_t hit[4001];
+    float origin = 0;
+    uint32_t seed = 12345, meet = 0;
+    enum { TRIES = 20000 };
+    for (int i = 0; i < TRIES; i++) {
+        stoa_column c = stoa_column_over(&origin, STOA_FLOAT32, 0, 0, HOST);
+#define DRAW(n) ((int32_t)((seed = seed * 1664525u + 1013904223u) >> 8) % (n))
+        const uint32_t rows = c.rows = (uint32_t)DRAW(7);
+        for (int axis = 0; axis < 2; axis++) {
+            c.extent[axis] = 1 + (uint32_t)DRAW(4);
+            c.stride[axis] = DRAW(25) - 12;
+        }
+        c.row_stride = DRAW(61) - 30;
+        bool meets = false;
+        memset(hit, 0, sizeof hit);
+        const uint32_t lie = c.row_stride ? rows : rows > 0;
+        for (uint32_t row = 0; row < lie; row++)
+            for (uint32_t r = 0; r < c.extent[0]; r++)
+                for (uint32_t k = 0; k < c.extent[1]; k++)
+                    meets |= hit[2000 + row * c.row_stride + r * c.stride[0] + k * c.stride[1]]++ > 0;
+        if (stoai_column_meets_itself(&c, rows) != meets)
+            fail_msg("%u rows %lld apart of %u x %u, strides %lld and %lld: %s expected", rows, (long long)c.row_stride, c.extent[0],
+                     c.extent[1], (long long)c.stride[0], (long long)c.stride[1], meets ? "meets" : "does not meet");
+        meet += meets;
+    }
+    print_message("%u of %u columns meet themselves\n", meet, TRIES);
+    assert_true(meet > TRIES / 5 && meet < TRIES - TRIES / 5);
 }
 
 /* The counting macros at their ends. */
@@ -391,7 +434,7 @@ int main(void)
         cmocka_unit_test(test_cmssw_shapes), cmocka_unit_test(test_images),          cmocka_unit_test(test_columns),
         cmocka_unit_test(test_join),         cmocka_unit_test(test_reverse),         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_refused),      cmocka_unit_test(test_hostile_strides), cmocka_unit_test(test_plain_memory),
-        cmocka_unit_test(test_overlaps),     cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_overlaps),     cmocka_unit_test(test_counts),          cmocka_unit_test(test_column_meets_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
