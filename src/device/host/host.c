@@ -6,6 +6,8 @@
 #include "stoa/buffer.h"
 #include "stoa/memory.h"
 
+#include <sys/mman.h>
+
 static stoa_status device_count(uint32_t *count, stoa_error *err)
 {
     (void)err;
@@ -43,11 +45,26 @@ static stoa_status device_wait(void *ctx, stoa_error *err)
     return STOA_OK;
 }
 
+/* Columns of an event that has just come are read once, a piece of each at a time: with small pages a page's address is looked up for a
+ * few lines of memory. The kernel is asked for large ones where a block holds some; without them all goes on as before. */
+static void *alloc_block(size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t large_page_bytes = (size_t)2 << 20;
+    if (bytes >= large_page_bytes) {
+        void *block = stoa_alloc(bytes, large_page_bytes);
+        if (block) (void)madvise(block, bytes - bytes % large_page_bytes, MADV_HUGEPAGE);
+        return block;
+    }
+#endif
+    return stoa_alloc(bytes, STOA_BUFFER_ALIGN_BYTES);
+}
+
 static stoa_status memory_alloc(void *ctx, stoa_memory_kind kind, size_t bytes, void **out, stoa_error *err)
 {
     (void)ctx;
     (void)kind; /* all memory of the host is plain */
-    *out = stoa_alloc(bytes, STOA_BUFFER_ALIGN_BYTES);
+    *out = alloc_block(bytes);
     if (!*out) return STOA_FAIL(err, STOA_ENOMEM, "%zu bytes of host memory wanted, not available", bytes);
     return STOA_OK;
 }
