@@ -65,16 +65,16 @@ typedef struct stoa_sort {
 } stoa_sort;
 
 /** Enqueue a compaction.
- *  shape see the struct   owns borrows all until the queue passes   sync asynchronous   alloc none   threads one at a time per queue   errors EINVAL null pointer with capacity > 0   since 0.1 */
+ *  shape see the struct   owns borrows all until the queue passes   sync asynchronous   alloc none   threads one at a time per queue   errors EINVAL null pointer with capacity > 0; ELIMIT capacity above STOA_LAYOUT_ROWS_MAX   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_compact(stoa_queue *queue, const stoa_compact *args, stoa_error *err);
 /** Enqueue a prefix sum.   owns, sync, alloc, threads, errors as stoa_algo_compact   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_scan(stoa_queue *queue, const stoa_scan *args, stoa_error *err);
 /** Words of scratch for a compaction or a scan: never more than `capacity`, but for a capacity of 0.
  *  owns nothing   threads any   errors none   since 0.1 */
 STOA_API uint32_t stoa_algo_scratch_words(uint32_t capacity);
-/** Enqueue a gather.   owns, sync, alloc, threads as stoa_algo_compact   errors EINVAL element_bytes too   since 0.1 */
+/** Enqueue a gather.   owns, sync, alloc, threads as stoa_algo_compact   errors EINVAL element_bytes too, else as there   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_gather(stoa_queue *queue, const stoa_gather *args, stoa_error *err);
-/** Enqueue a histogram.   owns, sync, alloc, threads as stoa_algo_compact   errors EINVAL bins 0, or high <= low   since 0.1 */
+/** Enqueue a histogram.   owns, sync, alloc, threads as stoa_algo_compact   errors EINVAL bins 0, or high <= low, else as there   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_histogram(stoa_queue *queue, const stoa_histogram *args, stoa_error *err);
 /** Enqueue a sort.   owns, sync, alloc, threads, errors as stoa_algo_compact   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_algo_sort(stoa_queue *queue, const stoa_sort *args, stoa_error *err);

@@ -42,7 +42,7 @@ typedef struct stoa_session_stats {
  *
  *  owns     caller destroys; model and queue must outlive it
  *  alloc    the workspace, here only       threads any; the session then belongs to its queue
- *  errors   EINVAL; ENOTSUP the runtime has no code for the queue's device; ENOMEM; ELIMIT       since 0.1 */
+ *  errors   EINVAL; ENOTSUP the runtime has no code for the queue's device; ENOMEM; ELIMIT more than STOA_LAYOUT_ROWS_MAX rows; ESTATE the queue is captured       since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint32_t max_rows,
                                                          const stoa_session_options *options, stoa_session **session, stoa_error *err);
 

@@ -4,6 +4,7 @@
 #define STOA_ALGO_ROWS_H
 
 #include "stoa/algo.h"
+#include "stoa/layout.h"
 
 /* A count comes from other kernels, so it is clipped, not trusted; it is not read at all when there is no
  * room. */
@@ -38,6 +39,14 @@ static inline int algo_is_wide(const stoa_queue *queue, uint32_t capacity, const
 #define ALGO_NEED(err, what, pointer) \
     do { \
         if (!(pointer)) return STOA_FAIL((err), STOA_EINVAL, "%s: '%s' is NULL", (what), #pointer); \
+    } while (0)
+
+/* Row numbers of a grid's last steps go beyond the last row: with no more rows than a layout has they still fit into 32 bits. */
+#define ALGO_FITS(err, what, capacity) \
+    do { \
+        if ((capacity) > STOA_LAYOUT_ROWS_MAX) \
+            return STOA_FAIL((err), STOA_ELIMIT, "%s: a capacity of %u rows, at most %u", (what), (unsigned)(capacity), \
+                             (unsigned)STOA_LAYOUT_ROWS_MAX); \
     } while (0)
 #endif
 

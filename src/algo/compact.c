@@ -67,6 +67,7 @@ stoa_status stoa_algo_compact(stoa_queue *queue, const stoa_compact *args, stoa_
 {
     ALGO_NEED(err, "compact", queue);
     ALGO_NEED(err, "compact", args);
+    ALGO_FITS(err, "compact", args->capacity);
     if (args->capacity > 0) {
         ALGO_NEED(err, "compact", args->mask);
         ALGO_NEED(err, "compact", args->count);

@@ -27,6 +27,7 @@ stoa_status stoa_algo_gather(stoa_queue *queue, const stoa_gather *args, stoa_er
 {
     ALGO_NEED(err, "gather", queue);
     ALGO_NEED(err, "gather", args);
+    ALGO_FITS(err, "gather", args->capacity);
     const uint32_t bytes = args->element_bytes;
     if (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8)
         return STOA_FAIL(err, STOA_EINVAL, "gather: elements of %u bytes, not 1, 2, 4 or 8", bytes);

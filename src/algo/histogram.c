@@ -24,6 +24,7 @@ stoa_status stoa_algo_histogram(stoa_queue *queue, const stoa_histogram *args, s
 {
     ALGO_NEED(err, "histogram", queue);
     ALGO_NEED(err, "histogram", args);
+    ALGO_FITS(err, "histogram", args->capacity);
     if (args->bins == 0) return STOA_FAIL(err, STOA_EINVAL, "histogram: 0 bins");
     if (args->clamp > 1) return STOA_FAIL(err, STOA_EINVAL, "histogram: clamp is %u, not 0 or 1", args->clamp);
     const float width = args->high - args->low;

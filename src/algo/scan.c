@@ -47,6 +47,7 @@ stoa_status stoa_algo_scan(stoa_queue *queue, const stoa_scan *args, stoa_error 
 {
     ALGO_NEED(err, "scan", queue);
     ALGO_NEED(err, "scan", args);
+    ALGO_FITS(err, "scan", args->capacity);
     if (args->exclusive > 1) return STOA_FAIL(err, STOA_EINVAL, "scan: exclusive is %u, not 0 or 1", args->exclusive);
     if (args->capacity > 0) {
         ALGO_NEED(err, "scan", args->in);

@@ -286,6 +286,7 @@ stoa_status stoa_algo_sort(stoa_queue *queue, const stoa_sort *args, stoa_error 
 {
     ALGO_NEED(err, "sort", queue);
     ALGO_NEED(err, "sort", args);
+    ALGO_FITS(err, "sort", args->capacity);
     if (args->capacity > 0) {
         ALGO_NEED(err, "sort", args->key);
         ALGO_NEED(err, "sort", args->count);

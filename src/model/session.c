@@ -96,6 +96,9 @@ static stoa_status set_axes(stoa_session *session, uint32_t max_rows, const stoa
     const uint32_t tile = tile_rows(session);
     for (uint32_t i = 0; i < session->axis_count; i++) {
         session->axis_rows[i] = options && options->axis_rows ? options->axis_rows[i] : max_rows;
+        if (session->axis_rows[i] > STOA_LAYOUT_ROWS_MAX)
+            return STOA_FAIL(err, STOA_ELIMIT, "session: %u rows a run at most given, at most %u", (unsigned)session->axis_rows[i],
+                             (unsigned)STOA_LAYOUT_ROWS_MAX);
         session->call_rows[i] = session->axis_rows[i] < tile ? session->axis_rows[i] : tile;
     }
     return STOA_OK;

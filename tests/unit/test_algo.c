@@ -10,6 +10,7 @@
 #include "device_under_test.h"
 #include "algo/compact_host.h"
 #include "stoa/algo.h"
+#include "stoa/layout.h"
 
 #include <math.h>
 
@@ -246,6 +247,28 @@ static void test_errors(void **state)
     assert_int_equal(stoa_algo_sort(f->on.queue, &sort, &err), STOA_EINVAL);
 }
 
+/* Row numbers of 32 bits would begin anew behind more rows than a layout can have. */
+static void test_too_many_rows(void **state)
+{
+    fixture *f = *state;
+    stoa_error err;
+    const uint32_t most = STOA_LAYOUT_ROWS_MAX;
+    f->rows = 3;
+    stoa_scan scan = {f->a, &f->rows, most, 0, f->b, NULL};
+    assert_int_equal(stoa_algo_scan(f->on.queue, &scan, &err), STOA_OK);
+    scan.capacity = most + 1;
+    assert_int_equal(stoa_algo_scan(f->on.queue, &scan, &err), STOA_ELIMIT);
+    assert_non_null(strstr(err.message, "2147483648 rows, at most 2147483647"));
+    const stoa_compact compact = {f->mask, &f->rows, UINT32_MAX, f->a, &f->found, f->scratch};
+    const stoa_gather gather = {f->a, f->b, 4, f->c, &f->rows, UINT32_MAX};
+    const stoa_histogram histogram = {f->key, &f->rows, UINT32_MAX, 4, 0, 0.0f, 1.0f, f->a};
+    const stoa_sort sort = {f->key, &f->rows, UINT32_MAX, f->a, f->scratch};
+    assert_int_equal(stoa_algo_compact(f->on.queue, &compact, &err), STOA_ELIMIT);
+    assert_int_equal(stoa_algo_gather(f->on.queue, &gather, &err), STOA_ELIMIT);
+    assert_int_equal(stoa_algo_histogram(f->on.queue, &histogram, &err), STOA_ELIMIT);
+    assert_int_equal(stoa_algo_sort(f->on.queue, &sort, &err), STOA_ELIMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +280,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_histogram, set_up, close_fixture),
         cmocka_unit_test_setup_teardown(test_sort, set_up, close_fixture),
         cmocka_unit_test_setup_teardown(test_errors, set_up, close_fixture),
+        cmocka_unit_test_setup_teardown(test_too_many_rows, set_up, close_fixture),
     };
     require_device();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -733,6 +733,21 @@ static void several_row_axes(void **state)
     fake_can = can_all;
 }
 
+static void more_rows_than_a_layout_has(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    fixture *f = malloc(sizeof *f);
+    stoa_session *session;
+    stoa_error err;
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+    assert_int_equal(stoa_session_create(f->model, f->queue, STOA_LAYOUT_ROWS_MAX + 1, NULL, &session, &err), STOA_ELIMIT);
+    assert_null(session);
+    assert_non_null(strstr(err.message, "2147483648 rows"));
+    close_session(f);
+    free(f);
+}
+
 static void tiles_of_the_runtime(void **state)
 {
     (void)state;
@@ -934,6 +949,7 @@ int main(void)
         cmocka_unit_test(counts_on_the_device),
         cmocka_unit_test(copies_are_refused_or_counted),
         cmocka_unit_test(nothing_is_copied_when_it_fits),
+        cmocka_unit_test(more_rows_than_a_layout_has),
         cmocka_unit_test(tiles_of_the_runtime),
         cmocka_unit_test(generations_hold),
         cmocka_unit_test(generations_of_copies),
