@@ -2,9 +2,12 @@
 """tools/gpu-check: on the fake driver it goes through; a test that fails, is skipped for no known reason or is missing makes it fail, as
 do a missing device, a sanitizer's finding and a missing program that nothing works without."""
 import csv
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,10 +25,15 @@ def check(name, good, text=""):
     print(f"{'ok' if good else 'FAILED'}  {name}{'' if good else ': ' + text}", flush=True)
 
 
-def gpu_check(folder, *options, build=BUILD, fake=True, path=None, summary="summary"):
-    """Its exit code, its steps by name, its output."""
-    environment = {**os.environ, "STOA_PACKAGES": str(SOURCE / "build/packages"), "LD_LIBRARY_PATH": str(FAKE_DRIVER) if fake else "", "PATH": path or os.environ["PATH"]}
-    if fake and FAKE_ORT.exists(): # around the library that it was built for
+def gpu_check(folder, *options, build=BUILD, devices=2, path=None, summary="summary", data=None):
+    """Its exit code, its steps by name, its output. The fake driver comes before a real one."""
+    libraries = os.pathsep.join(filter(None, [str(FAKE_DRIVER), os.environ.get("LD_LIBRARY_PATH")]))
+    environment = {**os.environ, "STOA_PACKAGES": str(SOURCE / "build/packages"), "LD_LIBRARY_PATH": libraries,
+                   "FAKE_CUDA_DEVICES": str(devices), "PATH": path or os.environ["PATH"]}
+    environment.pop("STOA_DATA", None)
+    if data:
+        environment["STOA_DATA"] = str(data)
+    if FAKE_ORT.exists(): # around the library that it was built for
         library, = SOURCE.glob(".venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*")
         environment |= {"STOA_ONNXRUNTIME": str(FAKE_ORT), "FAKE_ORT_LIBRARY": str(library)}
     ran = subprocess.run([sys.executable, SOURCE / "tools/gpu-check", "--out", folder / "out", "--build", build, "--quick", *options],
@@ -43,11 +51,12 @@ def tests_are_judged(folder):
     """A build folder of tests that do what they are called."""
     script = folder / "do"
     write_program(script, "#!/bin/sh\necho it says $1\ncase $1 in pass) exit 0;; skip) exit 77;; esac\nexit 1\n")
-    cases = {"passes": "pass", "fails": "fail", "skips": "skip", "test_alpaka": "skip"}
+    cases = {"passes": "pass", "fails": "fail", "skips": "skip", "test_alpaka": "skip", "rocm_skips": "skip"}
     lines = [f'add_test({name} "{script}" {what})\nset_tests_properties({name} PROPERTIES SKIP_RETURN_CODE 77)' for name, what in cases.items()]
+    lines.append('set_tests_properties(rocm_skips PROPERTIES LABELS rocm)')
     (folder / "CTestTestfile.cmake").write_text("\n".join([*lines, f'add_test(is_missing "{folder}/no_such_program")']) + "\n")
     os.environ.pop("STOA_ALPAKA", None)
-    for tests, good in (("passes", True), ("passes|test_alpaka", True), ("passes|fails", False), ("passes|skips", False),
+    for tests, good in (("passes", True), ("passes|test_alpaka", True), ("passes|rocm_skips", True), ("passes|fails", False), ("passes|skips", False),
                         ("passes|is_missing", False), ("there_is_none", False)):
         code, steps, output = gpu_check(folder, "--steps", "tests", "--tests", f"^({tests})$", build=folder)
         check(f"tests {tests}: {'good' if good else 'a failure'}", (code == 0) == good, output)
@@ -65,8 +74,8 @@ def sanitizers_are_heard(folder):
 
 
 def devices_are_needed(folder):
-    code, steps, output = gpu_check(folder, "--steps", "machine", fake=False)
-    check("no device is a failure with its reason", code == 1 and "no driver" in steps["device"]["text"], output)
+    code, steps, output = gpu_check(folder, "--steps", "machine", devices=0)
+    check("no device is a failure with its reason", code == 1 and "CUDA_ERROR_NO_DEVICE" in steps["device"]["text"], output)
     code, steps, output = gpu_check(folder, "--steps", "machine")
     machine = json.loads((folder / "out/machine.json").read_text())
     check("the machine line names the device", code == 0 and any(d["name"] == "cuda:0" for d in machine["devices"]), output)
@@ -82,10 +91,15 @@ def programs_are_needed(folder):
 
 def it_goes_through(folder):
     """All steps but configuring and compiling, which this build has behind it."""
-    code, steps, output = gpu_check(folder, "--steps", "machine,tests_gpu,packages,bench,streams", "--tests", "^gpu_test_(queue|algo)$")
+    words = folder / "data/puppi/puppi_w3pi_pu200.dump"
+    words.parent.mkdir(parents=True)
+    subprocess.run([BUILD / "cli/stoa", "generate", "scout", "--events", "50", "--seed", "3", "--out", words], check=True)
+    code, steps, output = gpu_check(folder, "--steps", "machine,tests_gpu,packages,bench,scout,streams", "--tests", "^gpu_test_(queue|algo)$",
+                                    data=folder / "data")
     check("goes through on the fake driver", code == 0 and steps["tests_gpu"]["text"] == "2 passed", output)
-    for name in ("machine.json", "summary.csv", "tests_gpu.xml", "streams.csv", "bench/device.csv", "bench/device_copy.csv",
-                 "bench/device_models.csv", "bench/device_sessions.csv", "bench/device_crossover.csv"):
+    check("scouts on host and device", {"scout real host", "scout real cuda:0", "scout"} <= steps.keys(), output)
+    for name in ("machine.json", "summary.csv", "tests_gpu.xml", "streams.csv", "bench/device/device.csv",
+                 "bench/device_copy/device_copy.csv", "bench/device_models_selector/device_models.csv", "bench/device_models.csv", "bench/device_sessions.csv", "bench/device_crossover.csv"):
         check(f"leaves {name}", (folder / "out" / name).exists(), output)
     models_are_measured(folder / "out")
 
@@ -94,7 +108,7 @@ def models_are_measured(out):
     """Times mean nothing here; which contenders there are, and what they differ by, do. Who is left out has a reason in the log."""
     with (out / "bench/device_models.csv").open() as file:
         lines = list(csv.DictReader(file))
-    log = (out / "bench.log").read_text()
+    log = (out / "bench_device_models_selector.log").read_text()
     native = {"native", "native_graph", "native_tfloat32", "native_bfloat16", "native_float16"}
     ort = {"onnxruntime", "tensorrt"} if FAKE_ORT.exists() else set()
     wanted = {"hlt_high_purity": native | ort, "scout_taus": native | ort, "selector": native | ort | {"torchscript"}}
@@ -119,14 +133,43 @@ def parts_go_on(folder):
     code, _, output = gpu_check(folder, "gpu", "--tests", "^gpu_test_queue$", summary="summary_gpu")
     check("a part alone", code == 0, output)
     code, steps, output = gpu_check(folder, "--steps", "bench", "--limit", "0.01")
-    check("a limit ends a command", code == 1 and "0.01 s" in steps["bench"]["text"], output)
+    check("a limit ends a command, and the next one begins", code == 1 and
+          all("0.01 s" in steps[name]["text"] for name in ("bench device", "bench device_models_selector")), output)
+
+
+def listed_tests():
+    """What this build's tests may do: {name: properties}."""
+    listed = subprocess.run(["ctest", "--test-dir", BUILD, "--show-only=json-v1"], capture_output=True, text=True, check=True).stdout
+    tests = json.loads(listed[listed.find("{"):])["tests"]
+    return {test["name"]: {p["name"]: p["value"] for p in test["properties"]} for test in tests}
+
+
+def skips_are_known(_):
+    """Each test that can skip is in a row of gpu-check's table, each row is of such a test, and each program that can skip is one to ctest.
+    A test on the GPU skips where there is none, which no row excuses; HIP's are not run."""
+    loader = importlib.machinery.SourceFileLoader("gpu_check", str(SOURCE / "tools/gpu-check"))
+    tool = importlib.util.module_from_spec(importlib.util.spec_from_loader("gpu_check", loader))
+    loader.exec_module(tool)
+    rows = [tests for _, _, _, tests in tool.DEPENDENCIES if tests]
+    tests = listed_tests()
+    can_skip = {name for name, properties in tests.items() if {"SKIP_RETURN_CODE", "SKIP_REGULAR_EXPRESSION"} & properties.keys()}
+    judged = {name for name in can_skip if not {"gpu", "rocm"} & set(tests[name].get("LABELS", []))}
+    unknown = sorted(name for name in judged if not any(re.fullmatch(row, name) for row in rows))
+    check("each test that can skip has its row", len(judged) > 10 and not unknown, str(unknown))
+    stale = [row for row in rows if not any(re.fullmatch(row, name) for name in can_skip)]
+    check("each row has its test", not stale or "STOA_ALPAKA" in os.environ, str(stale))
+    sources = [path for pattern in ("*.c", "*.py") for path in (SOURCE / "tests").rglob(pattern)]
+    skipping = [path for path in sources if re.search(r"(return|exit\() ?77|SKIPPED;|fixture_skip\(\)", path.read_text())]
+    names = {path: f"py_{path.stem}" if path.suffix == ".py" else path.stem for path in skipping}
+    missed = [name for name in names.values() if name in tests and name not in can_skip]
+    check("each program that can skip is one to ctest", len(skipping) > 8 and not missed, str(missed))
 
 
 def main():
     if not FAKE_DRIVER.exists():
         print("skip: this build has no CUDA back end")
         return 77
-    for part in (tests_are_judged, sanitizers_are_heard, devices_are_needed, programs_are_needed, it_goes_through, parts_go_on):
+    for part in (skips_are_known, tests_are_judged, sanitizers_are_heard, devices_are_needed, programs_are_needed, it_goes_through, parts_go_on):
         with tempfile.TemporaryDirectory() as folder:
             part(pathlib.Path(folder))
     return 1 if failures else 0

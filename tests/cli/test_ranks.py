@@ -197,6 +197,9 @@ def main():
         work = pathlib.Path(folder)
         events = work / "events.h5"
         made = stoa("generate", "hlt", "--events", 150, "--seed", 6, "--pileup", 140, "--out", events)
+        if "STOA_ENOTSUP" in made.stderr:
+            print(f"skip  ranks: {made.stderr}")
+            return 77
         check("events", made.returncode == 0, made.stderr)
         test_failures(work, events)
         test_job(work, "hlt", [events], ["tracks.csv", "vertices.csv"], ["roc.dat", "score.dat", "event_tracks.dat"], "--selector", "forest")

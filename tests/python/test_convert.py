@@ -17,7 +17,8 @@ try:
     import h5py  # noqa: F401
     import uproot  # noqa: F401
 except ImportError as missing:
-    sys.exit(print(f"skip: {missing.name} is not in this Python") or 0)
+    print(f"skip: {missing.name} is not in this Python")
+    sys.exit(77)
 from stoa import convert  # noqa: E402
 
 failures = 0

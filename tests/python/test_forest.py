@@ -17,7 +17,8 @@ try:
     import onnxruntime
     import xgboost
 except ImportError as missing:
-    sys.exit(print(f"skip: {missing.name} is not in this Python") or 0)
+    print(f"skip: {missing.name} is not in this Python")
+    sys.exit(77)
 from stoa import forest  # noqa: E402
 
 failures = 0

@@ -223,7 +223,7 @@ void stoai_aoti_model_unload(aoti_model *model)
 {
     if (!model) return;
     stoai_aoti_weights_unload(model);
-    if (model->library) dlclose(model->library);
+    if (model->library) dlclose(model->library); /* a model's code, no plugin: nothing of it outlives the model and its sessions */
     stoa_free(model->blob.data, model->blob.bytes);
     pthread_mutex_destroy(&model->lock);
     stoai_package_deinit(&model->package);
