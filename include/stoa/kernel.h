@@ -25,7 +25,8 @@ typedef struct stoa_grid {
 } stoa_grid;
 
 /** The one table of work division: shape, blocks for each multiprocessor (0: one block in all), threads in a block, memory that a
- *  launch may give to a block. The compiled form of kernel `name` is the symbol `name_shape`. */
+ *  launch may give to a block: less where a device has not as much beside what the kernel itself declares. The compiled form of
+ *  kernel `name` is the symbol `name_shape`. */
 #define STOA_SHAPE_MAP(X) \
     X(grid, 8, 256, 0) \
     X(block, 0, STOA_BLOCK_THREADS_MAX, 0) \

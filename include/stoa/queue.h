@@ -47,7 +47,7 @@ typedef struct stoa_kernel {
     uint32_t blocks_max;            /**< no more blocks than this; 0: as many as fill the device */
 } stoa_kernel;
 #define STOA_KERNEL_ARGS_MAX_BYTES 3968 /**< of the 4 KiB that every CUDA takes; a host queue copies what there is */
-#define STOA_KERNEL_SHARED_MAX_BYTES (96 << 10) /**< every GPU of CUDA since 2020 has it */
+#define STOA_KERNEL_SHARED_MAX_BYTES (96 << 10) /**< a GPU of CUDA since 2020 has it, less what a kernel itself declares beyond 3 KiB */
 
 /** What a block of STOA_KERNEL_TILES can have on a device: STOA_KERNEL_SHARED_MAX_BYTES, but 64 KiB on GPUs of AMD.
  *  owns nothing   threads any   errors none   since 0.1 */
@@ -99,7 +99,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_queue_enqueue(stoa_queue *queue, stoa_
  *
  *  owns     borrows what the arguments point to until the queue passes
  *  sync     as stoa_queue_enqueue      alloc none      threads one at a time per queue
- *  errors   EINVAL null, args_bytes or shared_bytes over the maximum; ENOTSUP the back end has no kernel of that name       since 0.1 */
+ *  errors   EINVAL null, args_bytes or shared_bytes over the maximum; ENOTSUP the back end has no kernel of that name, or the device less memory beside the kernel's own for a block       since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_launch(stoa_queue *queue, const stoa_kernel *kernel, const void *args, stoa_error *err);
 
 /** Copy `bytes` bytes, ordered on `queue`, between any places that the queue's device reaches.

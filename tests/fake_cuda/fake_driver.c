@@ -224,6 +224,14 @@ CUresult cuDeviceGetName(char *name, int bytes, CUdevice device)
     return CUDA_SUCCESS;
 }
 
+#define FAKE_BLOCK_BYTES CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+
+static int shared_most(void)
+{
+    const char *text = getenv("FAKE_CUDA_BLOCK_BYTES");
+    return text ? atoi(text) : 227 << 10;
+}
+
 /* One multiprocessor: a launch of a grid is then a few blocks. */
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice device)
 {
@@ -232,6 +240,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     *value = attribute == CU_DEVICE_ATTRIBUTE_WARP_SIZE                  ? 32
              : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? 9
              : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? 0
+             : attribute == FAKE_BLOCK_BYTES                             ? shared_most()
                                                                          : 1;
     return CUDA_SUCCESS;
 }
@@ -323,32 +332,49 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
     return CUDA_ERROR_NOT_FOUND;
 }
 
-/* Kernels whose blocks may have more memory than every launch gets. One limit for all of them is enough here. */
-#define SHARED_PLAIN ((size_t)48 << 10)
-#define SHARED_MOST (227 << 10)
-static const fake_kernel *larger[64];
-static size_t larger_bytes;
+/* Kernels whose blocks may have more memory than every launch gets. A kernel's own counts towards either limit. */
+#define SHARED_PLAIN (48 << 10)
+static struct {
+    const fake_kernel *kernel;
+    int bytes;
+} larger[64];
+
+/* Under the lock: the kernel's entry, or the first free one. */
+static size_t larger_of(const fake_kernel *kernel)
+{
+    size_t at = 0;
+    while (larger[at].kernel && larger[at].kernel != kernel)
+        if (++at == sizeof larger / sizeof *larger) abort();
+    return at;
+}
+
+CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction function)
+{
+    FAKE_ENTER(cuFuncGetAttribute, FAKE_CURRENT | FAKE_LOSSLESS);
+    if (attribute != CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES) return CUDA_ERROR_INVALID_VALUE;
+    *value = fake_own_bytes((const fake_kernel *)(void *)function);
+    return CUDA_SUCCESS;
+}
 
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value)
 {
     FAKE_ENTER(cuFuncSetAttribute, FAKE_CURRENT | FAKE_UNSAFE | FAKE_LOSSLESS);
     const fake_kernel *kernel = (const fake_kernel *)(void *)function;
-    if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || value > SHARED_MOST) return CUDA_ERROR_INVALID_VALUE;
+    if (attribute != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || value + fake_own_bytes(kernel) > shared_most())
+        return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&lock);
-    size_t at = 0;
-    while (at + 1 < sizeof larger / sizeof *larger && larger[at] && larger[at] != kernel) at++;
-    larger[at] = kernel;
-    larger_bytes = (size_t)value;
+    const size_t at = larger_of(kernel);
+    larger[at].kernel = kernel;
+    larger[at].bytes = value;
     pthread_mutex_unlock(&lock);
     return CUDA_SUCCESS;
 }
 
 size_t fake_shared_limit(const fake_kernel *kernel)
 {
-    size_t limit = SHARED_PLAIN;
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < sizeof larger / sizeof *larger && larger[i]; i++)
-        if (larger[i] == kernel && larger_bytes > limit) limit = larger_bytes;
+    const size_t at = larger_of(kernel);
+    const int set = larger[at].kernel ? larger[at].bytes : 0, plain = SHARED_PLAIN - fake_own_bytes(kernel);
     pthread_mutex_unlock(&lock);
-    return limit;
+    return (size_t)(set > plain ? set : plain > 0 ? plain : 0);
 }

@@ -95,6 +95,7 @@ hipError_t hipDeviceGetAttribute(int *value, hipDeviceAttribute_t attribute, int
 {
     const CUresult result = cuDeviceGetAttribute(value, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device);
     if (attribute == hipDeviceAttributeWarpSize) *value = FAKE_WARP_THREADS;
+    if (attribute == hipDeviceAttributeMaxSharedMemoryPerBlock) *value = SHARED_BYTES;
     if (attribute == hipDeviceAttributeComputeCapabilityMajor) *value = 9;
     if (attribute == hipDeviceAttributeComputeCapabilityMinor) *value = 0;
     return result_of(result);
@@ -121,10 +122,14 @@ hipError_t hipModuleGetFunction(hipFunction_t *function, hipModule_t module, con
 {
     CUfunction found;
     CUresult result = cuModuleGetFunction(&found, MODULE, symbol);
-    if (result == CUDA_SUCCESS) result = cuFuncSetAttribute(found, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, SHARED_BYTES);
+    const int left = result == CUDA_SUCCESS ? SHARED_BYTES - fake_own_bytes((const fake_kernel *)(void *)found) : 0;
+    if (result == CUDA_SUCCESS) result = cuFuncSetAttribute(found, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, left);
     if (result == CUDA_SUCCESS) *function = (hipFunction_t)(void *)found;
     return result_of(result);
 }
+
+hipError_t hipFuncGetAttribute(int *value, hipFunction_attribute attribute, hipFunction_t function)
+{ return result_of(cuFuncGetAttribute(value, (CUfunction_attribute)attribute, (CUfunction)(void *)function)); }
 
 hipError_t hipStreamGetDevice(hipStream_t stream, hipDevice_t *device)
 {

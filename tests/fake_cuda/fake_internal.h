@@ -30,6 +30,8 @@ typedef struct fake_launch {
 
 /** Made from the .cu files; ends with a NULL symbol. */
 extern const fake_kernel fake_kernels[];
+/** What a kernel declares itself, by ptxas's word. */
+int fake_own_bytes(const fake_kernel *kernel);
 /** Bytes that a launch may ask for, as cuFuncSetAttribute set them. */
 size_t fake_shared_limit(const fake_kernel *kernel);
 /** Run a whole launch: a thread of the block after the other, or in turn where they wait for each other. */

@@ -240,6 +240,27 @@ static void a_kernel_that_no_image_has(void **state)
     assert_non_null(strstr(err.message, "'test_iot'"));
 }
 
+/* A block's memory is what the device has, less what the kernel itself declares: 32,832 bytes of this one, that sorts no rows here. */
+static void memory_of_a_block(void **state)
+{
+    fixture *self = *state;
+    static const uint8_t no_rows[256];
+    const char *text = getenv("FAKE_CUDA_BLOCK_BYTES");
+    const uint32_t offered = stoa_kernel_shared_max_bytes(stoa_device_place(self->device));
+    const uint32_t left = (is_hip() ? 64u << 10 : text ? (uint32_t)atoi(text) : 227u << 10) - 32832;
+    const uint32_t most = left < offered ? left : offered;
+    stoa_kernel kernel = {sizeof kernel, sizeof no_rows, "stoa_algo_sort_tiles", NULL, most, 0};
+    stoa_error err;
+    OK(stoa_queue_launch(self->queue, &kernel, no_rows, &err));
+    OK(stoa_queue_wait(self->queue, &err));
+    kernel.shared_bytes++;
+    assert_int_equal(stoa_queue_launch(self->queue, &kernel, no_rows, &err), most < offered ? STOA_ENOTSUP : STOA_EINVAL);
+    assert_non_null(strstr(err.message, "bytes of memory for a block"));
+    kernel = (stoa_kernel){sizeof kernel, sizeof(iota_args), "test_iota", NULL, 1, 0}; /* no shape of tiles has any */
+    assert_int_equal(stoa_queue_launch(self->queue, &kernel, no_rows, &err), STOA_ENOTSUP);
+    assert_int_equal(fake_cuda_violations(), 0);
+}
+
 static void memory_that_runs_out(void **state)
 {
     fixture *self = *state;
@@ -376,6 +397,7 @@ int main(void)
         CASE(a_capture_breaks_nothing),
         CASE(algorithms_chain_on_the_device),
         CASE(a_kernel_that_no_image_has),
+        CASE(memory_of_a_block),
         CASE(memory_that_runs_out),
         CASE(faults_are_statuses_and_leak_nothing),
         cmocka_unit_test(memory_of_another_device),

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "driver.h"
-
 #include <dlfcn.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "driver.h"
 
 stoai_gpu_driver stoai_gpu;
 
@@ -25,7 +26,7 @@ static struct {
     pthread_once_t once;
     bool found;
     int32_t native;
-    char reason[256];
+    char reason[512];
 } loaded = {.once = PTHREAD_ONCE_INIT};
 
 static const char *name_of(gpu_result result)
@@ -54,12 +55,21 @@ static void *open_library(const char **name)
     return library;
 }
 
+/* Where it was found may tell that it is not the vendor's at all. */
+static void say_missing(void *library, const char *name, const char *symbol)
+{
+    const struct link_map *map = NULL;
+    const bool known = dlinfo(library, RTLD_DI_LINKMAP, &map) == 0;
+    snprintf(loaded.reason, sizeof loaded.reason, "%s has no %s: an older driver than is needed, or another library of that name",
+             known ? map->l_name : name, symbol);
+}
+
 static bool find_symbols(void *library, const char *name)
 {
     for (size_t i = 0; i < GPU_SLOTS; i++) {
         void *symbol = dlsym(library, stoai_gpu_symbols[i]);
         if (!symbol) {
-            snprintf(loaded.reason, sizeof loaded.reason, "%s has no %s: the driver is too old", name, stoai_gpu_symbols[i]);
+            say_missing(library, name, stoai_gpu_symbols[i]);
             return false;
         }
         memcpy((char *)&stoai_gpu + offsets[i], &symbol, sizeof symbol);

@@ -12,6 +12,7 @@ typedef struct stoai_gpu_kernel {
     size_t name_length;
     gpu_function function;
     unsigned blocks, threads;
+    uint32_t shared_bytes_max; /* that a launch may give to a block */
 } stoai_gpu_kernel;
 
 /** An opened device. */
@@ -40,7 +41,7 @@ gpu_result stoai_gpu_leave(stoai_gpu_mode mode, gpu_result result);
 
 /** Whether a stream that the application made is of this device. Defined for each vendor, as is the next. */
 stoa_status stoai_gpu_stream_is_of(const stoai_gpu_device *device, gpu_stream stream, bool *same, stoa_error *err);
-/** Let launches of a kernel give this much memory to a block. */
+/** Let launches of a kernel give this much memory to a block, which with the kernel's own is not more than a block can have. */
 stoa_status stoai_gpu_allow_shared(const stoai_gpu_device *device, gpu_function function, int bytes, stoa_error *err);
 
 /** Load all images of this back end: the plugin's own and those that libraries registered. */

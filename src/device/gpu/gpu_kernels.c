@@ -43,21 +43,37 @@ static const kernel_shape *shape_of(const char *symbol, size_t *name_length)
     return NULL;
 }
 
-static stoa_status find_kernel(stoai_gpu_device *device, const stoa_kernel_image *image, const char *symbol, int units, stoa_error *err)
+/* What of a device decides how kernels are launched there. */
+typedef struct device_limits {
+    int units, block_bytes;
+} device_limits;
+
+/* What kernels declare themselves is a block's too, and comes first. */
+static stoa_status allow_shared(const stoai_gpu_device *device, stoai_gpu_kernel *kernel, int wanted, int block_bytes, stoa_error *err)
+{
+    int own = 0;
+    STOA_TRY(GPU_CALL(err, device, GPU_RELAXED, function_about, &own, GPU_FUNCTION_BYTES, kernel->function));
+    const int left = block_bytes > own ? block_bytes - own : 0, bytes = wanted < left ? wanted : left;
+    kernel->shared_bytes_max = (uint32_t)bytes;
+    return stoai_gpu_allow_shared(device, kernel->function, bytes, err);
+}
+
+static stoa_status find_kernel(stoai_gpu_device *device, const stoa_kernel_image *image, const char *symbol, device_limits limits,
+                               stoa_error *err)
 {
     stoai_gpu_kernel *kernel = &device->kernels[device->kernel_count];
     const kernel_shape *shape = shape_of(symbol, &kernel->name_length);
     if (!shape) return STOA_FAIL(err, STOA_EABI, "kernel image '%s': symbol '%s' names no shape", image->name, symbol);
     kernel->symbol = symbol;
-    kernel->blocks = shape->blocks_per_unit ? shape->blocks_per_unit * (unsigned)units : 1;
+    kernel->blocks = shape->blocks_per_unit ? shape->blocks_per_unit * (unsigned)limits.units : 1;
     kernel->threads = shape->threads;
     device->kernel_count++;
     STOA_TRY(GPU_CALL(err, device, GPU_RELAXED, module_function, &kernel->function, device->modules[device->module_count - 1], symbol));
     if (!shape->shared_bytes_max) return STOA_OK;
-    return stoai_gpu_allow_shared(device, kernel->function, shape->shared_bytes_max, err);
+    return allow_shared(device, kernel, shape->shared_bytes_max, limits.block_bytes, err);
 }
 
-static stoa_status load_image(stoai_gpu_device *device, const stoa_kernel_image *image, int units, stoa_error *err)
+static stoa_status load_image(stoai_gpu_device *device, const stoa_kernel_image *image, device_limits limits, stoa_error *err)
 {
     stoa_error inner = {0};
     const stoa_status status = GPU_CALL(&inner, device, GPU_RELAXED, module_load, &device->modules[device->module_count], image->data);
@@ -65,7 +81,7 @@ static stoa_status load_image(stoai_gpu_device *device, const stoa_kernel_image 
         return stoa_error_set(err, status, inner.native, inner.where, "device '" GPU_NAME ":%u': kernel image '%s': %s",
                               (unsigned)device->ordinal, image->name, inner.message);
     device->module_count++;
-    for (uint32_t i = 0; i < image->kernel_count; i++) STOA_TRY(find_kernel(device, image, image->kernels[i], units, err));
+    for (uint32_t i = 0; i < image->kernel_count; i++) STOA_TRY(find_kernel(device, image, image->kernels[i], limits, err));
     return STOA_OK;
 }
 
@@ -81,8 +97,9 @@ stoa_status stoai_gpu_kernels_load(stoai_gpu_device *device, stoa_error *err)
         images++;
         kernels += image->kernel_count;
     }
-    int units = 1;
-    STOA_TRY(GPU_CALL(err, device, GPU_RELAXED, device_attribute, &units, GPU_UNITS, device->claim.device));
+    device_limits limits = {1, 0};
+    STOA_TRY(GPU_CALL(err, device, GPU_RELAXED, device_attribute, &limits.units, GPU_UNITS, device->claim.device));
+    STOA_TRY(GPU_CALL(err, device, GPU_RELAXED, device_attribute, &limits.block_bytes, GPU_BLOCK_BYTES, device->claim.device));
     device->modules = stoa_calloc(images, sizeof *device->modules);
     device->kernels = stoa_calloc(kernels, sizeof *device->kernels);
     device->module_room = images;
@@ -91,7 +108,7 @@ stoa_status stoai_gpu_kernels_load(stoai_gpu_device *device, stoa_error *err)
         return STOA_FAIL(err, STOA_ENOMEM, "device '" GPU_NAME ":%u': a table of %zu bytes for its kernels wanted, none left",
                          (unsigned)device->ordinal, kernels * sizeof *device->kernels);
     index = 0;
-    for (uint32_t i = 0; i < images; i++) STOA_TRY(load_image(device, next_image(&index), units, err));
+    for (uint32_t i = 0; i < images; i++) STOA_TRY(load_image(device, next_image(&index), limits, err));
     qsort(device->kernels, device->kernel_count, sizeof *device->kernels, compare_kernels);
     return STOA_OK;
 }

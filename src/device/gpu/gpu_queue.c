@@ -98,6 +98,10 @@ stoa_status stoai_gpu_queue_launch(void *queue, const stoa_kernel *kernel, const
                          ":%u' loaded when it was opened%s; those of a library are registered before (stoa_kernel_image_register)",
                          kernel->name, (unsigned)self->device->module_count, (unsigned)self->device->ordinal,
                          stoai_gpu_own_image_count ? "" : ", as back end '" GPU_NAME "' was built without any");
+    if (kernel->shared_bytes > compiled->shared_bytes_max)
+        return STOA_FAIL(err, STOA_ENOTSUP, "kernel '%s': %u bytes of memory for a block, device '" GPU_NAME ":%u' has %u for this kernel",
+                         kernel->name, (unsigned)kernel->shared_bytes, (unsigned)self->device->ordinal,
+                         (unsigned)compiled->shared_bytes_max);
     void *parameters[] = {(void *)(uintptr_t)args};
     const unsigned blocks = kernel->blocks_max && kernel->blocks_max < compiled->blocks ? kernel->blocks_max : compiled->blocks;
     return finish(self,

@@ -27,7 +27,9 @@
     X(hipDeviceAttributeComputeCapabilityMajor, 23) \
     X(hipDeviceAttributeComputeCapabilityMinor, 61) \
     X(hipDeviceAttributeMultiprocessorCount, 63) \
-    X(hipDeviceAttributeWarpSize, 87)
+    X(hipDeviceAttributeMaxSharedMemoryPerBlock, 74) \
+    X(hipDeviceAttributeWarpSize, 87) \
+    X(HIP_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, 1)
 
 #if defined(STOA_HIP_HEADER)
 #include <hip/hip_runtime_api.h>
@@ -35,8 +37,9 @@
 HIP_CONSTANT_MAP(HIP_CONSTANT)
 _Static_assert(sizeof(hipError_t) == sizeof(int) && sizeof(hipMemcpyKind) == sizeof(int), "enums are passed as int");
 _Static_assert(sizeof(hipDeviceAttribute_t) == sizeof(int) && sizeof(hipStreamCaptureMode) == sizeof(int), "enums are passed as int");
+_Static_assert(sizeof(hipFunction_attribute) == sizeof(int), "enums are passed as int");
 #else
-typedef int hipError_t, hipMemcpyKind, hipDeviceAttribute_t, hipStreamCaptureMode;
+typedef int hipError_t, hipMemcpyKind, hipDeviceAttribute_t, hipStreamCaptureMode, hipFunction_attribute;
 enum {
 #define HIP_CONSTANT(name, value) name = (value),
     HIP_CONSTANT_MAP(HIP_CONSTANT)
@@ -68,6 +71,7 @@ hipError_t hipThreadExchangeStreamCaptureMode(hipStreamCaptureMode *mode);
 hipError_t hipModuleLoadData(hipModule_t *module, const void *image);
 hipError_t hipModuleUnload(hipModule_t module);
 hipError_t hipModuleGetFunction(hipFunction_t *function, hipModule_t module, const char *symbol);
+hipError_t hipFuncGetAttribute(int *value, hipFunction_attribute attribute, hipFunction_t function);
 hipError_t hipMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 hipError_t hipMalloc(void **pointer, size_t bytes);
 hipError_t hipFree(void *pointer);
@@ -124,5 +128,7 @@ typedef struct gpu_claim {
 #define GPU_WARP_THREADS hipDeviceAttributeWarpSize
 #define GPU_MAJOR hipDeviceAttributeComputeCapabilityMajor
 #define GPU_MINOR hipDeviceAttributeComputeCapabilityMinor
+#define GPU_BLOCK_BYTES hipDeviceAttributeMaxSharedMemoryPerBlock
+#define GPU_FUNCTION_BYTES HIP_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
 
 #endif
