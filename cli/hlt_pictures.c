@@ -13,34 +13,32 @@ enum { TRUE_TRACK, DUPLICATE_TRACK, FAKE_TRACK, CLASSES };
 
 /* ---- Scores. ---- */
 
-typedef struct scored {
+typedef struct hlt_scored {
     float score;
     int class;
 } scored;
 
-typedef struct score_list {
-    scored *items;
-    size_t count;
-    size_t of_class[CLASSES];
-} score_list;
-
-static stoa_status collect_scores(score_list *list, const hlt_input *input, const hlt_job *job, stoa_error *err)
+static stoa_status make_room(hlt_pictures *list, size_t more, stoa_error *err)
 {
-    *list = (score_list){0};
-    size_t capacity = 1;
-    for (uint32_t e = 0; e < input->count; e++) capacity += hlt_job_result(job, e)->preselected;
-    list->items = calloc(capacity, sizeof *list->items);
-    if (!list->items) return STOA_FAIL(err, STOA_ENOMEM, "pictures: no memory for %zu scores", capacity);
-    for (uint32_t e = 0; e < input->count; e++) {
-        const hlt_result *result = hlt_job_result(job, e);
-        const track_truth_soa_const truth = input->events[e].truth;
-        for (uint32_t i = 0; i < result->preselected; i++) {
-            const uint32_t row = result->index[i];
-            const int class = truth.is_true[row] ? TRUE_TRACK : truth.is_duplicate[row] ? DUPLICATE_TRACK : FAKE_TRACK;
-            if (isnan(result->score[i])) continue;
-            list->items[list->count++] = (scored){result->score[i], class};
-            list->of_class[class]++;
-        }
+    if (list->count + more <= list->capacity) return STOA_OK;
+    const size_t capacity = 2 * list->capacity > list->count + more ? 2 * list->capacity : list->count + more;
+    scored *scores = realloc(list->scores, capacity * sizeof *scores);
+    if (!scores) return STOA_FAIL(err, STOA_ENOMEM, "pictures: no memory for %zu scores", capacity);
+    list->scores = scores;
+    list->capacity = capacity;
+    return STOA_OK;
+}
+
+static stoa_status collect_scores(hlt_pictures *list, const hlt_event *event, const hlt_result *result, stoa_error *err)
+{
+    const track_truth_soa_const truth = event->truth;
+    STOA_TRY(make_room(list, result->preselected, err));
+    for (uint32_t i = 0; i < result->preselected; i++) {
+        const uint32_t row = result->index[i];
+        const int class = truth.is_true[row] ? TRUE_TRACK : truth.is_duplicate[row] ? DUPLICATE_TRACK : FAKE_TRACK;
+        if (isnan(result->score[i])) continue;
+        list->scores[list->count++] = (scored){result->score[i], class};
+        list->of_class[class]++;
     }
     return STOA_OK;
 }
@@ -51,12 +49,14 @@ static int compare_scores(const void *a, const void *b) /* descending */
     return (x < y) - (x > y);
 }
 
-static stoa_status picture_scores(const char *dir, const score_list *list, float threshold, stoa_error *err)
+static stoa_status picture_scores(const hlt_pictures *list, stoa_error *err)
 {
+    const char *dir = list->dir;
+    const float threshold = list->threshold;
     uint64_t bins[BINS][CLASSES] = {{0}};
     for (size_t i = 0; i < list->count; i++) {
-        const int bin = (int)(fminf(fmaxf(list->items[i].score, 0.0f), 1.0f) * BINS);
-        bins[bin < BINS ? bin : BINS - 1][list->items[i].class]++;
+        const int bin = (int)(fminf(fmaxf(list->scores[i].score, 0.0f), 1.0f) * BINS);
+        bins[bin < BINS ? bin : BINS - 1][list->scores[i].class]++;
     }
     FILE *file = output_open(dir, "score.dat", err);
     if (!file) return STOA_EIO;
@@ -79,8 +79,10 @@ static stoa_status picture_scores(const char *dir, const score_list *list, float
 }
 
 /* The curve over all thresholds, thinned; area by the trapezoid rule, with equal scores taken together. */
-static stoa_status picture_roc(const char *dir, const score_list *list, float threshold, stoa_error *err)
+static stoa_status picture_roc(const hlt_pictures *list, stoa_error *err)
 {
+    const char *dir = list->dir;
+    const float threshold = list->threshold;
     const double trues = (double)list->of_class[TRUE_TRACK], fakes = (double)list->of_class[FAKE_TRACK];
     double t = 0, f = 0, area = 0, last_t = 0, last_f = 0, cut_t = 0, cut_f = 0;
     const size_t step = list->count / ROC_POINTS + 1;
@@ -89,16 +91,16 @@ static stoa_status picture_roc(const char *dir, const score_list *list, float th
     if (!file) return STOA_EIO;
     fprintf(file, "# fakes_kept true_kept threshold\n0 0 inf\n");
     for (size_t i = 0; i < list->count; i++) {
-        t += list->items[i].class == TRUE_TRACK;
-        f += list->items[i].class == FAKE_TRACK;
+        t += list->scores[i].class == TRUE_TRACK;
+        f += list->scores[i].class == FAKE_TRACK;
         const bool last = i + 1 == list->count;
-        if (list->items[i].score >= threshold) cut_t = t, cut_f = f;
-        if (!last && list->items[i + 1].score == list->items[i].score) continue;
+        if (list->scores[i].score >= threshold) cut_t = t, cut_f = f;
+        if (!last && list->scores[i + 1].score == list->scores[i].score) continue;
         area += (f - last_f) * (t + last_t) / 2;
         last_t = t;
         last_f = f;
         if (last || i >= next_point) {
-            fprintf(file, "%g %g %g\n", f / fakes, t / trues, (double)list->items[i].score);
+            fprintf(file, "%g %g %g\n", f / fakes, t / trues, (double)list->scores[i].score);
             next_point = i + step;
         }
     }
@@ -173,39 +175,35 @@ static stoa_status picture_event(const char *dir, const hlt_event *event, const 
                          is_known ? "known vertex (dashed)" : "hardest vertex", zoom - 1, zoom + 1);
 }
 
-static stoa_status write_truth_pictures(const char *dir, const hlt_input *input, const hlt_job *job, float threshold, bool *written,
-                                        stoa_error *err)
+/* The first event that shows something. */
+stoa_status hlt_pictures_add(hlt_pictures *pictures, const hlt_input *input, const hlt_job *job, stoa_error *err)
 {
-    score_list list;
-    stoa_status status = collect_scores(&list, input, job, err);
-    *written = status == STOA_OK && list.of_class[TRUE_TRACK] && list.of_class[FAKE_TRACK];
-    if (*written) {
-        qsort(list.items, list.count, sizeof *list.items, compare_scores);
-        status = picture_scores(dir, &list, threshold, err);
-        if (status == STOA_OK) status = picture_roc(dir, &list, threshold, err);
-    }
-    free(list.items);
-    return status;
-}
-
-stoa_status hlt_write_pictures(const char *dir, const hlt_input *input, const hlt_job *job, hlt_selector selector, float threshold,
-                               bool *drawn, stoa_error *err)
-{
-    const char *pictures[3];
-    uint32_t count = 0;
-    bool truth = false;
-    *drawn = false;
-    if (input->has_truth && selector != HLT_SELECTOR_NONE) STOA_TRY(write_truth_pictures(dir, input, job, threshold, &truth, err));
-    if (truth && selector != HLT_SELECTOR_CUTS) pictures[count++] = "score"; /* cuts know four values only */
-    if (truth) pictures[count++] = "roc";
     for (uint32_t e = 0; e < input->count; e++) {
         const hlt_result *result = hlt_job_result(job, e);
-        if (result->status != STOA_OK || result->vertices == 0) continue;
-        STOA_TRY(picture_event(dir, &input->events[e], result, err));
-        pictures[count++] = "event";
-        break;
+        if (input->has_truth && pictures->selector != HLT_SELECTOR_NONE) STOA_TRY(collect_scores(pictures, &input->events[e], result, err));
+        if (pictures->has_event || result->status != STOA_OK || result->vertices == 0) continue;
+        STOA_TRY(picture_event(pictures->dir, &input->events[e], result, err));
+        pictures->has_event = true;
     }
-    for (uint32_t i = 0; i < count; i++) STOA_TRY(output_draw(dir, pictures[i], err));
+    return STOA_OK;
+}
+
+stoa_status hlt_pictures_draw(hlt_pictures *pictures, bool *drawn, stoa_error *err)
+{
+    const char *names[3];
+    uint32_t count = 0;
+    *drawn = false;
+    if (pictures->of_class[TRUE_TRACK] && pictures->of_class[FAKE_TRACK]) {
+        qsort(pictures->scores, pictures->count, sizeof *pictures->scores, compare_scores);
+        STOA_TRY(picture_scores(pictures, err));
+        STOA_TRY(picture_roc(pictures, err));
+        if (pictures->selector != HLT_SELECTOR_CUTS) names[count++] = "score"; /* cuts know four values only */
+        names[count++] = "roc";
+    }
+    if (pictures->has_event) names[count++] = "event";
+    for (uint32_t i = 0; i < count; i++) STOA_TRY(output_draw(pictures->dir, names[i], err));
     *drawn = count > 0;
     return STOA_OK;
 }
+
+void hlt_pictures_deinit(hlt_pictures *pictures) { free(pictures->scores); }

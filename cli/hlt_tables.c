@@ -13,10 +13,6 @@ typedef struct column_of {
     stoa_dtype dtype;
 } column_of;
 
-typedef struct event_range {
-    uint32_t first, end;
-} event_range;
-
 static stoa_status make_table(reco_table **table, size_t rows, const column_of *columns, size_t count, void **data, stoa_error *err)
 {
     STOA_TRY(reco_table_create(rows, table, err));
@@ -24,11 +20,11 @@ static stoa_status make_table(reco_table **table, size_t rows, const column_of *
     return STOA_OK;
 }
 
-static stoa_status write_table(const char *dir, const char *name, const reco_table *table, stoa_error *err)
+static stoa_status write_table(const char *dir, const char *name, const reco_table *table, bool append, stoa_error *err)
 {
     char *path = output_path(dir, name);
     if (!path) return STOA_FAIL(err, STOA_ENOMEM, "%s/%s: no memory", dir, name);
-    const stoa_status status = reco_table_write(path, table, err);
+    const stoa_status status = append ? reco_table_append(path, table, err) : reco_table_write(path, table, err);
     free(path);
     return status;
 }
@@ -71,19 +67,18 @@ static void fill_tracks(void **data, size_t at, const hlt_event *event, const hl
     }
 }
 
-static stoa_status write_tracks(const char *dir, const hlt_input *input, const hlt_job *job, event_range range, size_t rows,
-                                stoa_error *err)
+static stoa_status write_tracks(const char *dir, const hlt_input *input, const hlt_job *job, size_t rows, bool append, stoa_error *err)
 {
     void *data[T_COUNT] = {NULL};
     reco_table *table = NULL;
     size_t at = 0;
     stoa_status status = make_table(&table, rows, track_columns, input->has_truth ? T_COUNT : (size_t)T_TRUE, data, err);
-    for (uint32_t e = range.first; status == STOA_OK && e < range.end; e++) {
+    for (uint32_t e = 0; status == STOA_OK && e < input->count; e++) {
         const hlt_result *result = hlt_job_result(job, e);
         fill_tracks(data, at, &input->events[e], result, input->has_truth);
         at += result->selected;
     }
-    if (status == STOA_OK) status = write_table(dir, "tracks.csv", table, err);
+    if (status == STOA_OK) status = write_table(dir, "tracks.csv", table, append, err);
     reco_table_destroy(table);
     return status;
 }
@@ -115,8 +110,7 @@ static void fill_vertices(void **data, size_t at, const hlt_event *event, const 
     }
 }
 
-static stoa_status write_vertices(const char *dir, const hlt_input *input, const hlt_job *job, event_range range, size_t rows,
-                                  stoa_error *err)
+static stoa_status write_vertices(const char *dir, const hlt_input *input, const hlt_job *job, size_t rows, bool append, stoa_error *err)
 {
     void *data[V_COUNT] = {NULL};
     reco_table *table = NULL;
@@ -124,25 +118,24 @@ static stoa_status write_vertices(const char *dir, const hlt_input *input, const
     uint32_t *place = calloc(rows + 1, sizeof *place);
     stoa_status status = place ? make_table(&table, rows, vertex_columns, V_COUNT, data, err)
                                : STOA_FAIL(err, STOA_ENOMEM, "vertices.csv: no memory for %zu rows", rows);
-    for (uint32_t e = range.first; status == STOA_OK && e < range.end; e++) {
+    for (uint32_t e = 0; status == STOA_OK && e < input->count; e++) {
         const hlt_result *result = hlt_job_result(job, e);
         fill_vertices(data, at, &input->events[e], result, place);
         at += result->vertices;
     }
     free(place);
-    if (status == STOA_OK) status = write_table(dir, "vertices.csv", table, err);
+    if (status == STOA_OK) status = write_table(dir, "vertices.csv", table, append, err);
     reco_table_destroy(table);
     return status;
 }
 
-stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, uint32_t first, uint32_t count, stoa_error *err)
+stoa_status hlt_write_tables(const char *dir, const hlt_input *input, const hlt_job *job, bool append, stoa_error *err)
 {
-    const event_range range = {first, first + count};
     size_t tracks = 0, vertices = 0;
-    for (uint32_t e = range.first; e < range.end; e++) {
+    for (uint32_t e = 0; e < input->count; e++) {
         tracks += hlt_job_result(job, e)->selected;
         vertices += hlt_job_result(job, e)->vertices;
     }
-    STOA_TRY(write_tracks(dir, input, job, range, tracks, err));
-    return write_vertices(dir, input, job, range, vertices, err);
+    STOA_TRY(write_tracks(dir, input, job, tracks, append, err));
+    return write_vertices(dir, input, job, vertices, append, err);
 }

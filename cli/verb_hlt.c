@@ -27,10 +27,11 @@ typedef struct hlt_state {
     char model_path[2 * PATH_MAX]; /* "": none */
     stoa_model *model;
     reco_forest *forest;
-    hlt_job *job;
+    hlt_job *job; /* NULL before the first events */
     hlt_summary summary;
     hlt_quality quality;
-    bool drawn;
+    hlt_pictures pictures;
+    bool without_pictures, drawn; /* not wanted, or they failed */
 } hlt_state;
 
 enum { SELECTORS = 5 };
@@ -55,9 +56,7 @@ static void choose_selector(hlt_command *command, reco_events_source source)
 static stoa_status check_hits(const hlt_command *command, const hlt_input *input, stoa_error *err)
 {
     char beside[PATH_MAX];
-    if (command->job.selector != HLT_SELECTOR_CATRACK || input->count == 0) return STOA_OK;
-    for (uint32_t e = 0; e < input->count; e++)
-        if (input->events[e].rec_hits.head.rows > 0) return STOA_OK;
+    if (command->job.selector != HLT_SELECTOR_CATRACK || input->total == 0 || hlt_input_has_hits(input)) return STOA_OK;
     (void)reco_hits_path(command->in, beside, sizeof beside);
     return STOA_FAIL(err, STOA_ENAME,
                      "'%s': selector catrack needs the hits' columns xGlobal, yGlobal, zGlobal, dPhiDr, dPhiDrError, flags: %s%s",
@@ -103,35 +102,73 @@ static void choose_scales(hlt_command *command, reco_events_source source)
 
 static void progress(void *user, uint32_t done, uint32_t total)
 {
-    (void)user;
-    cli_progress("events", done, total);
-}
-
-static void report_failures(const hlt_state *state)
-{
-    for (uint32_t e = 0; e < state->input.count; e++) {
-        const hlt_result *result = hlt_job_result(state->job, e);
-        if (result->status != STOA_OK) fprintf(stderr, "stoa: %s: skipped: %s\n", stoa_status_name(result->status), result->reason);
-    }
+    const hlt_state *state = user;
+    (void)total; /* of the events at hand */
+    cli_progress("events", state->input.first + done, state->input.total);
 }
 
 static stoa_status set_up(hlt_command *command, hlt_state *state, stoa_error *err)
 {
-    STOA_TRY(hlt_input_read(&state->input, command->in, command->job.device, err));
+    STOA_TRY(hlt_input_open(&state->input, command->in, command->job.device, err));
     choose_selector(command, state->input.source);
     STOA_TRY(check_hits(command, &state->input, err));
     command->job.score_min = isnan(command->score_min) ? scores_min[command->job.selector] : command->score_min;
     command->job.keep_legacy = command->legacy != NULL;
+    command->job.progress_user = state;
     STOA_TRY(load_model(command, state, err));
     choose_scales(command, state->input.source);
-    STOA_TRY(output_make_dir(command->out, err));
-    return hlt_job_create(&command->job, state->input.events, state->input.count, &state->job, err);
+    state->pictures = (hlt_pictures){.dir = command->out, .selector = command->job.selector, .threshold = command->job.score_min};
+    state->without_pictures = command->no_pictures;
+    return output_make_dir(command->out, err);
+}
+
+/* Have these events at hand, and the job's memory for them. */
+static stoa_status take_events(const hlt_command *command, hlt_state *state, uint32_t first, uint32_t count, stoa_error *err)
+{
+    if (state->job) hlt_job_drop(state->job);
+    STOA_TRY(hlt_input_take(&state->input, first, count, err));
+    return state->job ? hlt_job_take(state->job, state->input.events, count, err)
+                      : hlt_job_create(&command->job, state->input.events, count, &state->job, err);
+}
+
+/* What is to be seen of the results at hand, before others take their place. */
+static void review(hlt_state *state)
+{
+    stoa_error picture_err;
+    for (uint32_t e = 0; e < state->input.count; e++) {
+        const hlt_result *result = hlt_job_result(state->job, e);
+        if (result->status != STOA_OK) fprintf(stderr, "stoa: %s: skipped: %s\n", stoa_status_name(result->status), result->reason);
+    }
+    if (state->without_pictures || hlt_pictures_add(&state->pictures, &state->input, state->job, &picture_err) == STOA_OK) return;
+    (void)cli_fail(&picture_err); /* said, but the physics goes on: no failure of the job */
+    state->without_pictures = true;
+}
+
+/* ---- Alone: a window of events after the other, so that memory does not grow with the file. ---- */
+
+enum { WINDOW_EVENTS = 64, WINDOW_EVENTS_A_STREAM = 4 }; /* enough that no stream waits long for the others at a window's end */
+
+/* Legacy tracks are one table of all events, whatever its format. */
+static uint32_t window_of(const hlt_command *command, const hlt_state *state)
+{
+    const uint32_t wanted = WINDOW_EVENTS_A_STREAM * command->job.streams;
+    if (command->legacy) return state->input.total;
+    return wanted > WINDOW_EVENTS ? wanted : WINDOW_EVENTS;
 }
 
 static stoa_status run_alone(const hlt_command *command, hlt_state *state, stoa_error *err)
 {
-    STOA_TRY(hlt_job_run(state->job, 0, state->input.count, err));
-    return hlt_write_tables(command->out, &state->input, state->job, 0, state->input.count, err);
+    const uint32_t total = state->input.total, window = window_of(command, state);
+    uint32_t first = 0;
+    do {
+        const uint32_t count = total - first < window ? total - first : window;
+        STOA_TRY(take_events(command, state, first, count, err));
+        STOA_TRY(hlt_job_run(state->job, 0, count, err));
+        STOA_TRY(hlt_write_tables(command->out, &state->input, state->job, first > 0, err));
+        review(state);
+        first += count;
+    } while (first < total);
+    return STOA_OK;
 }
 
 /* ---- Under mpirun: parts of the events, as ranks are free. ---- */
@@ -141,49 +178,67 @@ enum { PARTS_A_RANK = 8 }; /* small enough that ranks end together, large enough
 
 static uint32_t part_events(const parts *shared, const hlt_state *state, uint64_t number)
 {
-    const uint64_t left = state->input.count - number * shared->size;
+    const uint64_t left = state->input.total - number * shared->size;
     return (uint32_t)(left < shared->size ? left : shared->size);
 }
 
-static stoa_status load_part(parts *shared, hlt_state *state, uint64_t number, stoa_error *err)
+/* Results of a part to those of the events at hand from `at` on. */
+static stoa_status load_part(parts *shared, hlt_state *state, uint64_t number, uint32_t at, stoa_error *err)
 {
     char *path = output_path(parts_path(shared, number), PART_RESULTS);
     if (!path) return STOA_FAIL(err, STOA_ENOMEM, "part %llu: no memory", (unsigned long long)number);
-    const stoa_status status = hlt_job_load(state->job, (uint32_t)(number * shared->size), part_events(shared, state, number), path, err);
+    const stoa_status status = hlt_job_load(state->job, at, part_events(shared, state, number), path, err);
     free(path);
     return status;
 }
 
-static stoa_status make_part(parts *shared, hlt_state *state, uint64_t number, stoa_error *err)
+static stoa_status make_part(const hlt_command *command, parts *shared, hlt_state *state, uint64_t number, stoa_error *err)
 {
-    const uint32_t first = (uint32_t)(number * shared->size), count = part_events(shared, state, number);
+    const uint32_t count = part_events(shared, state, number);
     const char *folder;
-    STOA_TRY(hlt_job_run(state->job, first, count, err));
+    STOA_TRY(take_events(command, state, (uint32_t)(number * shared->size), count, err));
+    STOA_TRY(hlt_job_run(state->job, 0, count, err));
     STOA_TRY(parts_begin(shared, number, &folder, err));
-    STOA_TRY(hlt_write_tables(folder, &state->input, state->job, first, count, err));
+    STOA_TRY(hlt_write_tables(folder, &state->input, state->job, false, err));
     char *path = output_path(folder, PART_RESULTS);
     if (!path) return STOA_FAIL(err, STOA_ENOMEM, "part %llu: no memory", (unsigned long long)number);
-    const stoa_status status = hlt_job_save(state->job, first, count, path, err);
+    const stoa_status status = hlt_job_save(state->job, 0, count, path, err);
     free(path);
     return status == STOA_OK ? parts_finish(shared, number, err) : status;
 }
 
-static stoa_status make_parts(parts *shared, hlt_state *state, uint64_t count, stoa_error *err)
+static stoa_status make_parts(const hlt_command *command, parts *shared, hlt_state *state, uint64_t count, stoa_error *err)
 {
     uint64_t number;
     STOA_TRY(parts_take(shared, count, &number, err));
     while (number < count) {
-        STOA_TRY(make_part(shared, state, number, err));
+        STOA_TRY(make_part(command, shared, state, number, err));
         STOA_TRY(parts_take(shared, count, &number, err));
     }
     return STOA_OK;
 }
 
-/* The first rank takes the results of all. */
-static stoa_status merge_parts(parts *shared, hlt_state *state, uint64_t count, stoa_error *err)
+/* Part by part, or for legacy tracks all at once. */
+static stoa_status load_parts(const hlt_command *command, parts *shared, hlt_state *state, uint64_t count, stoa_error *err)
+{
+    if (command->legacy) STOA_TRY(take_events(command, state, 0, state->input.total, err));
+    for (uint64_t k = 0; k < count; k++) {
+        const uint32_t first = (uint32_t)(k * shared->size);
+        if (!command->legacy) STOA_TRY(take_events(command, state, first, part_events(shared, state, k), err));
+        STOA_TRY(load_part(shared, state, k, command->legacy ? first : 0, err));
+        if (!command->legacy) review(state);
+    }
+    if (command->legacy) review(state);
+    return STOA_OK;
+}
+
+/* The first rank takes the results of all, by a job whose sums are not of its own parts. */
+static stoa_status merge_parts(const hlt_command *command, parts *shared, hlt_state *state, uint64_t count, stoa_error *err)
 {
     if (!ranks_is_first(&state->ranks)) return STOA_OK;
-    for (uint64_t k = 0; k < count; k++) STOA_TRY(load_part(shared, state, k, err));
+    hlt_job_destroy(state->job);
+    state->job = NULL;
+    STOA_TRY(load_parts(command, shared, state, count, err));
     STOA_TRY(parts_merge_table(shared, count, "tracks.csv", err));
     STOA_TRY(parts_merge_table(shared, count, "vertices.csv", err));
     parts_remove(shared);
@@ -198,15 +253,15 @@ static stoa_status run_shared(const hlt_command *command, hlt_state *state, stoa
     const parts_command job = {command->argc, command->argv, files, sizeof files / sizeof *files};
     (void)reco_hits_path(command->in, hits, sizeof hits);
     (void)reco_vertices_beside(command->in, vertices, sizeof vertices);
-    const uint64_t wanted = (uint64_t)state->ranks.count * PARTS_A_RANK, events = state->input.count;
+    const uint64_t wanted = (uint64_t)state->ranks.count * PARTS_A_RANK, events = state->input.total;
     stoa_status status = parts_open(&shared, &state->ranks, command->out, &job, (events + wanted - 1) / wanted, err);
     if (status == STOA_OK) {
         const uint64_t count = (events + shared.size - 1) / shared.size;
         if (shared.found)
             cli_note("%llu of %llu parts are there from an earlier run of this command", (unsigned long long)shared.found,
                      (unsigned long long)count);
-        status = ranks_agree(&state->ranks, make_parts(&shared, state, count, err), err);
-        if (status == STOA_OK) status = merge_parts(&shared, state, count, err);
+        status = ranks_agree(&state->ranks, make_parts(command, &shared, state, count, err), err);
+        if (status == STOA_OK) status = merge_parts(command, &shared, state, count, err);
     }
     parts_close(&shared);
     return status;
@@ -218,15 +273,16 @@ static stoa_status run(hlt_command *command, hlt_state *state, stoa_error *err)
     hlt_summary *summary = &state->summary;
     STOA_TRY(ranks_agree(&state->ranks, set_up(command, state, err), err));
     const double begin_us = cli_now_us();
-    STOA_TRY(state->ranks.api ? run_shared(command, state, err) : run_alone(command, state, err));
+    const bool is_shared = state->ranks.api && state->input.total > 0;
+    if (is_shared) STOA_TRY(run_shared(command, state, err));
     if (!ranks_is_first(&state->ranks)) return STOA_OK;
+    if (!is_shared) STOA_TRY(run_alone(command, state, err));
     hlt_job_sum(state->job, summary);
     if (state->ranks.api && summary->events > summary->failed)
         summary->wall_us_per_event = (cli_now_us() - begin_us) / (summary->events - summary->failed);
     hlt_job_quality(state->job, &state->quality);
-    report_failures(state);
-    if (state->input.count && summary->failed == state->input.count)
-        return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %u events could be run", command->in, state->input.count);
+    if (state->input.total && summary->failed == state->input.total)
+        return STOA_FAIL(err, STOA_EFORMAT, "'%s': none of %u events could be run", command->in, state->input.total);
     return STOA_OK;
 }
 
@@ -321,11 +377,8 @@ static stoa_status write_files(const hlt_command *command, hlt_state *state, sto
     STOA_TRY(status);
     if (command->legacy)
         STOA_TRY(hlt_write_legacy(command->out, command->legacy, &state->input, state->job, command->job.vertices_first, err));
-    if (command->no_pictures) return STOA_OK;
-    const float threshold = command->job.score_min;
     stoa_error picture_err;
-    if (hlt_write_pictures(command->out, &state->input, state->job, command->job.selector, threshold, &state->drawn, &picture_err) !=
-        STOA_OK)
+    if (!state->without_pictures && hlt_pictures_draw(&state->pictures, &state->drawn, &picture_err) != STOA_OK)
         (void)cli_fail(&picture_err); /* said, but the physics is done: no failure of the job */
     return STOA_OK;
 }
@@ -400,6 +453,7 @@ int verb_hlt(int argc, char **argv)
     else print_table(&c, &state), code = CLI_DONE;
     ranks_close(&state.ranks);
     hlt_job_destroy(state.job);
+    hlt_pictures_deinit(&state.pictures);
     hlt_input_deinit(&state.input);
     stoa_model_destroy(state.model);
     reco_forest_destroy(state.forest);

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "pipelines/kernels.h"
 #include "stoa/memory.h"
@@ -91,10 +92,9 @@ static stoa_status make_results(hlt_job *job, uint64_t rows, stoa_error *err)
     return STOA_OK;
 }
 
-/* The most that one event has of each. */
-static hlt_capacity capacity_of(const hlt_event *events, uint32_t count)
+/* The most that one event has of each, and not less than `most`. */
+static hlt_capacity capacity_of(const hlt_event *events, uint32_t count, hlt_capacity most)
 {
-    hlt_capacity most = {1, 0, 0};
     for (uint32_t e = 0; e < count; e++) {
         const uint32_t tracks = events[e].tracks.head.rows, hits = events[e].hits.head.rows;
         if (tracks > most.tracks) most.tracks = tracks;
@@ -107,12 +107,11 @@ static hlt_capacity capacity_of(const hlt_event *events, uint32_t count)
 
 static stoa_status make_streams(hlt_job *job, stoa_error *err)
 {
-    const hlt_capacity capacity = capacity_of(job->events, job->event_count);
-    job->streams = stoa_calloc(job->options.streams, sizeof *job->streams);
+    if (!job->streams) job->streams = stoa_calloc(job->options.streams, sizeof *job->streams);
     if (!job->streams) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u streams", job->options.streams);
     for (; job->stream_count < job->options.streams; job->stream_count++) {
         hlt_stream *stream = &job->streams[job->stream_count];
-        const stoa_status status = hlt_stream_init(stream, &job->options, job->device, capacity, err);
+        const stoa_status status = hlt_stream_init(stream, &job->options, job->device, job->capacity, err);
         if (status == STOA_OK) continue;
         hlt_stream_deinit(stream);
         return status;
@@ -134,19 +133,52 @@ static stoa_status warm_up(hlt_job *job, stoa_error *err)
     return STOA_OK;
 }
 
-static stoa_status set_up(hlt_job *job, stoa_error *err)
+/* Released in the order of the first stream's queue, so before the streams. */
+static void drop_results(hlt_job *job)
 {
+    stoa_collection_destroy(job->memory);
+    stoa_buffer_release(job->counts);
+    stoa_free(job->slots, (job->event_count + 1u) * sizeof *job->slots);
+    stoa_free(job->results, (job->event_count + 1u) * sizeof *job->results);
+    job->memory = NULL;
+    job->counts = NULL;
+    job->slots = NULL;
+    job->results = NULL;
+    job->event_count = 0;
+}
+
+static void drop_streams(hlt_job *job)
+{
+    for (uint32_t s = 0; s < job->stream_count; s++) hlt_stream_deinit(&job->streams[s]);
+    job->stream_count = 0;
+}
+
+/* Streams stay as long as each event fits. */
+static stoa_status set_up(hlt_job *job, const hlt_event *events, uint32_t count, stoa_error *err)
+{
+    const hlt_capacity needed = capacity_of(events, count, job->capacity);
+    const bool fits = job->stream_count > 0 && !memcmp(&needed, &job->capacity, sizeof needed);
     uint64_t rows = 0;
-    STOA_TRY(check_options(&job->options, err));
-    job->slots = stoa_calloc(job->event_count + 1u, sizeof *job->slots);
-    job->results = stoa_calloc(job->event_count + 1u, sizeof *job->results);
-    if (!job->slots || !job->results) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", job->event_count);
-    for (uint32_t e = 0; e < job->event_count; e++) rows += job->events[e].tracks.head.rows;
-    STOA_TRY(pipelines_kernels_register(err));
-    STOA_TRY(stoa_device_open(job->options.device, &job->device, err));
-    STOA_TRY(make_streams(job, err));
+    job->events = events;
+    job->slots = stoa_calloc(count + 1u, sizeof *job->slots);
+    job->results = stoa_calloc(count + 1u, sizeof *job->results);
+    job->event_count = count;
+    if (!job->slots || !job->results) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", count);
+    for (uint32_t e = 0; e < count; e++) rows += events[e].tracks.head.rows;
+    if (!fits) {
+        drop_streams(job);
+        job->capacity = needed;
+        STOA_TRY(make_streams(job, err));
+    }
     STOA_TRY(make_results(job, rows, err));
-    return warm_up(job, err);
+    return fits ? STOA_OK : warm_up(job, err);
+}
+
+static stoa_status open_device(hlt_job *job, stoa_error *err)
+{
+    STOA_TRY(check_options(&job->options, err));
+    STOA_TRY(pipelines_kernels_register(err));
+    return stoa_device_open(job->options.device, &job->device, err);
 }
 
 stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count, hlt_job **job, stoa_error *err)
@@ -155,24 +187,34 @@ stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, 
     hlt_job *made = stoa_calloc(1, sizeof *made);
     if (!made) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the job");
     made->options = *options;
-    made->events = events;
-    made->event_count = event_count;
-    const stoa_status status = set_up(made, err);
+    made->capacity.tracks = 1;
+    stoa_status status = open_device(made, err);
+    if (status == STOA_OK) status = set_up(made, events, event_count, err);
     if (status == STOA_OK) *job = made;
     else hlt_job_destroy(made);
     return status;
 }
 
+void hlt_job_drop(hlt_job *job)
+{
+    hlt_job_count(job, &job->past);
+    hlt_job_compare(job, &job->past_quality);
+    drop_results(job);
+}
+
+stoa_status hlt_job_take(hlt_job *job, const hlt_event *events, uint32_t event_count, stoa_error *err)
+{
+    hlt_job_drop(job);
+    return set_up(job, events, event_count, err);
+}
+
 void hlt_job_destroy(hlt_job *job)
 {
     if (!job) return;
-    stoa_collection_destroy(job->memory); /* released in the order of the first stream's queue, so before the streams */
-    stoa_buffer_release(job->counts);
-    for (uint32_t s = 0; s < job->stream_count; s++) hlt_stream_deinit(&job->streams[s]);
+    drop_results(job);
+    drop_streams(job);
     stoa_free(job->streams, job->options.streams * sizeof *job->streams);
     stoa_device_close(job->device);
-    stoa_free(job->slots, (job->event_count + 1u) * sizeof *job->slots);
-    stoa_free(job->results, (job->event_count + 1u) * sizeof *job->results);
     stoa_free(job, sizeof *job);
 }
 
@@ -313,13 +355,9 @@ void hlt_job_add(hlt_job *job, const hlt_totals *more)
     job->totals.wall_us += more->wall_us;
 }
 
-void hlt_job_sum(const hlt_job *job, hlt_summary *summary)
+void hlt_job_count(const hlt_job *job, hlt_summary *summary)
 {
-    *summary = (hlt_summary){.events = job->event_count,
-                             .copy_calls = job->totals.copy_calls,
-                             .copy_bytes = job->totals.copy_bytes,
-                             .allocations = job->totals.allocations,
-                             .wall_us_per_event = job->totals.wall_us};
+    summary->events += job->event_count;
     for (uint32_t e = 0; e < job->event_count; e++) {
         const hlt_result *result = &job->results[e];
         summary->tracks += result->tracks;
@@ -330,7 +368,17 @@ void hlt_job_sum(const hlt_job *job, hlt_summary *summary)
         summary->vertices += result->vertices;
         for (int k = 0; k < HLT_STAGE_COUNT; k++) summary->us_per_event[k] += result->us[k];
     }
-    const uint32_t ran = job->event_count - summary->failed;
+}
+
+void hlt_job_sum(const hlt_job *job, hlt_summary *summary)
+{
+    *summary = job->past;
+    hlt_job_count(job, summary);
+    summary->copy_calls = job->totals.copy_calls;
+    summary->copy_bytes = job->totals.copy_bytes;
+    summary->allocations = job->totals.allocations;
+    summary->wall_us_per_event = job->totals.wall_us;
+    const uint32_t ran = summary->events - summary->failed;
     for (int k = 0; k < HLT_STAGE_COUNT && ran; k++) summary->us_per_event[k] /= ran;
     if (ran) summary->wall_us_per_event /= ran;
 }

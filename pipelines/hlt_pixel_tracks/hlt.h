@@ -16,6 +16,7 @@
  *      hlt_job_run(job, 0, event_count, &err);
  *      hlt_job_sum(job, &summary);
  *      const hlt_result *r = hlt_job_result(job, 0);     // r->score[i] of track r->index[i]
+ *      hlt_job_take(job, more, more_count, &err);         // and so on, in the same memory
  *      hlt_job_destroy(job);
  */
 #ifndef HLT_PIXEL_TRACKS_H
@@ -43,7 +44,7 @@ typedef enum hlt_vertexing {
     HLT_VERTEXING_DIVISIVE /**< on legacy tracks, converted before */
 } hlt_vertexing;
 
-/** One event on the host. Views are borrowed as long as the job lives. */
+/** One event on the host. Views are borrowed until the job takes others or is destroyed. */
 typedef struct hlt_event {
     int64_t number;
     tracks_soa_const tracks;
@@ -154,12 +155,20 @@ const char *hlt_stage_name(uint32_t stage);
  * stoa_session_bind; ENOMEM since    0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, uint32_t event_count, hlt_job **job,
                                            stoa_error *err);
+/** Let go of the events, before their memory is used for others: results are gone, but stay in sum and quality.
+ *  owns ends the borrow of the events   threads one at a time   errors none   since 0.1 */
+void hlt_job_drop(hlt_job *job);
+/** Take other events in place of those before, which are dropped as by hlt_job_drop: a file of any length goes through a job window by
+ * window. The streams are kept, and made anew only where an event is larger than all before.
+ *  owns borrows events   alloc results, rarely streams   threads one at a time   errors as hlt_job_create; the job then has no
+ *  events, and destroy is all that is left   since 0.1 */
+STOA_MUST_CHECK stoa_status hlt_job_take(hlt_job *job, const hlt_event *events, uint32_t event_count, stoa_error *err);
 /** Run `count` events from `first` on, in any number of calls. An event that fails is marked in its result and skipped; of one that
  * runs again the last result stays.
  *  sync blocks until all are done   alloc none but threads   threads one at a time   errors EINVAL range; EDEVICE; ERUNTIME
  *  since 0.1 */
 STOA_MUST_CHECK stoa_status hlt_job_run(hlt_job *job, uint32_t first, uint32_t count, stoa_error *err);
-/** Sum up what ran or was loaded.   owns fills caller's summary   threads one at a time   errors none   since 0.1 */
+/** Sum up what ran or was loaded, with the events of all takes.   owns fills caller's summary   threads one at a time   errors none   since 0.1 */
 void hlt_job_sum(const hlt_job *job, hlt_summary *summary);
 /** Write the results of `count` events from `first` on to a file for hlt_job_load of the same build.
  *  owns nothing   threads one at a time   errors EIO   since 0.1 */
@@ -187,7 +196,7 @@ typedef struct hlt_quality {
     uint64_t vertex_found;  /**< of these, with a vertex within 1 mm */
 } hlt_quality;
 
-/** Compare all results with the truth.   owns fills caller's struct   threads any   errors none   since 0.1
+/** Compare all results with the truth, with the events of all takes.   owns fills caller's struct   threads any   errors none   since 0.1
  */
 void hlt_job_quality(const hlt_job *job, hlt_quality *quality);
 

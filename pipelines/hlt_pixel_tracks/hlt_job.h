@@ -17,6 +17,9 @@ struct hlt_job {
     hlt_options options;
     const hlt_event *events;
     uint32_t event_count;
+    hlt_capacity capacity;   /* of the streams */
+    hlt_summary past;        /* of events that others took the place of: counts, and sums of their times */
+    hlt_quality past_quality; /* counts */
     stoa_device *device;
     hlt_stream *streams;
     uint32_t stream_count;
@@ -36,6 +39,9 @@ uint32_t hlt_track_count(const hlt_event *event);
 /* What makes an event fail as a whole: absurd counts, numbers that are not finite, missing hits where the selector needs them. */
 STOA_MUST_CHECK stoa_status hlt_check_event(const hlt_options *options, const hlt_event *event, stoa_error *err);
 STOA_MUST_CHECK stoa_status hlt_job_check_range(const hlt_job *job, uint32_t first, uint32_t count, stoa_error *err);
+/* Add the events of now: counts, and sums of their times. */
+void hlt_job_count(const hlt_job *job, hlt_summary *summary);
+void hlt_job_compare(const hlt_job *job, hlt_quality *quality);
 void hlt_job_add(hlt_job *job, const hlt_totals *more);
 /* The result's arrays are those of its slot. */
 void hlt_job_point(hlt_job *job, uint32_t index);

@@ -8,10 +8,11 @@
 
 typedef struct save_header {
     char magic[8];
-    uint32_t result_bytes, first, count, padding;
+    int64_t first_number; /* of the first event, wherever it stands in a job */
+    uint32_t result_bytes, count;
     hlt_totals totals;
 } save_header;
-static const char magic[8] = "HLTSAVE2";
+static const char magic[8] = "HLTSAVE3";
 
 typedef struct save_part {
     void *data;
@@ -43,15 +44,18 @@ static bool part_of(const hlt_job *job, uint32_t index, const hlt_result *result
     return true;
 }
 
+static int64_t first_number(const hlt_job *job, uint32_t first, uint32_t count) { return count > 0 ? job->events[first].number : 0; }
+
 static stoa_status fail_file(const char *path, stoa_error *err)
 { return stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, errno ? strerror(errno) : "ends too early"); }
 
 stoa_status hlt_job_save(const hlt_job *job, uint32_t first, uint32_t count, const char *path, stoa_error *err)
 {
-    save_header header = {.result_bytes = sizeof(hlt_result), .first = first, .count = count, .totals = job->last};
+    save_header header = {.result_bytes = sizeof(hlt_result), .count = count, .totals = job->last};
     save_part part;
     memcpy(header.magic, magic, sizeof magic);
     STOA_TRY(hlt_job_check_range(job, first, count, err));
+    header.first_number = first_number(job, first, count);
     FILE *file = fopen(path, "wb");
     if (!file) return fail_file(path, err);
     fwrite(&header, sizeof header, 1, file);
@@ -90,9 +94,9 @@ static stoa_status load_file(hlt_job *job, uint32_t first, uint32_t count, FILE 
     if (fread(&header, sizeof header, 1, file) != 1) return fail_file(path, err);
     if (memcmp(header.magic, magic, sizeof magic) != 0 || header.result_bytes != sizeof(hlt_result))
         return STOA_FAIL(err, STOA_EFORMAT, "'%s': no results of this build", path);
-    if (header.first != first || header.count != count)
-        return STOA_FAIL(err, STOA_EFORMAT, "'%s': %u events from %u on, %u from %u needed", path, header.count, header.first, count,
-                         first);
+    if (header.first_number != first_number(job, first, count) || header.count != count)
+        return STOA_FAIL(err, STOA_EFORMAT, "'%s': %u events from event %lld on, %u from %lld needed", path, header.count,
+                         (long long)header.first_number, count, (long long)first_number(job, first, count));
     for (uint32_t e = first; e < first + count; e++) STOA_TRY(load_event(job, e, file, path, err));
     hlt_job_add(job, &header.totals);
     return STOA_OK;

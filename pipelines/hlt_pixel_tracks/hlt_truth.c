@@ -2,7 +2,7 @@
 /* Results against the truth. */
 #include <math.h>
 
-#include "pipelines/hlt_pixel_tracks/hlt.h"
+#include "pipelines/hlt_pixel_tracks/hlt_job.h"
 
 static const float found_within_cm = 0.1f;
 enum { USABLE_MIN = 3 }; /* below that no finder has a fair chance, and the event says nothing about this one */
@@ -29,15 +29,20 @@ static void count_vertex(const hlt_event *event, const hlt_result *result, hlt_q
     quality->vertex_found += found;
 }
 
-void hlt_job_quality(const hlt_job *job, hlt_quality *quality)
+void hlt_job_compare(const hlt_job *job, hlt_quality *quality)
 {
-    *quality = (hlt_quality){0};
     const hlt_result *result;
     for (uint32_t e = 0; (result = hlt_job_result(job, e)) != NULL; e++) {
         if (result->status != STOA_OK) continue;
         count_tracks(hlt_job_event(job, e), result, quality);
         count_vertex(hlt_job_event(job, e), result, quality);
     }
+}
+
+void hlt_job_quality(const hlt_job *job, hlt_quality *quality)
+{
+    *quality = job->past_quality;
+    hlt_job_compare(job, quality);
     const double selected = (double)(quality->selected_true + quality->selected_duplicate + quality->selected_fake);
     quality->efficiency = quality->true_tracks ? (double)quality->selected_true / (double)quality->true_tracks : NAN;
     quality->fake_rate = selected > 0 ? (double)quality->selected_fake / selected : NAN;

@@ -330,11 +330,15 @@ typedef struct format {
     const char *extension;
     stoa_status (*read)(const char *, reco_table **, stoa_error *);
     stoa_status (*write)(const char *, const reco_table *, stoa_error *);
+    stoa_status (*read_rows)(const char *, const char *, uint64_t, uint64_t, reco_table **, stoa_error *); /* or NULL */
 } format;
 
 static const format formats[] = {
-    {".csv", recoi_csv_read, recoi_csv_write}, {".npy", recoi_npy_read, recoi_npy_write}, {".npz", recoi_npz_read, recoi_npz_write},
-    {".h5", recoi_h5_read, recoi_h5_write},    {".hdf5", recoi_h5_read, recoi_h5_write},
+    {".csv", recoi_csv_read, recoi_csv_write, NULL},
+    {".npy", recoi_npy_read, recoi_npy_write, NULL},
+    {".npz", recoi_npz_read, recoi_npz_write, NULL},
+    {".h5", recoi_h5_read, recoi_h5_write, recoi_h5_read_rows},
+    {".hdf5", recoi_h5_read, recoi_h5_write, recoi_h5_read_rows},
 };
 
 static stoa_status find_format(const char *path, const format **found, stoa_error *err)
@@ -358,10 +362,34 @@ stoa_status reco_table_read(const char *path, reco_table **table, stoa_error *er
     return found->read(path, table, err);
 }
 
+int recoi_reads_rows(const char *path)
+{
+    const format *found = NULL;
+    return find_format(path, &found, NULL) == STOA_OK && found->read_rows;
+}
+
+stoa_status recoi_read_rows(const char *path, const char *only, uint64_t first, uint64_t count, reco_table **table, stoa_error *err)
+{
+    const format *found = NULL;
+    *table = NULL;
+    STOA_TRY(find_format(path, &found, err));
+    if (!found->read_rows) return STOA_FAIL(err, STOA_ENOTSUP, "%s: files of this kind are read whole", path);
+    return found->read_rows(path, only, first, count, table, err);
+}
+
 stoa_status reco_table_write(const char *path, const reco_table *table, stoa_error *err)
 {
     const format *found = NULL;
     STOA_TRY(find_format(path, &found, err));
     if (!table || table->count == 0) return STOA_FAIL(err, STOA_EINVAL, "%s: a table without columns cannot be written", path);
     return found->write(path, table, err);
+}
+
+stoa_status reco_table_append(const char *path, const reco_table *table, stoa_error *err)
+{
+    const format *found = NULL;
+    STOA_TRY(find_format(path, &found, err));
+    if (!table || table->count == 0) return STOA_FAIL(err, STOA_EINVAL, "%s: a table without columns cannot be written", path);
+    if (found->write != recoi_csv_write) return STOA_FAIL(err, STOA_ENOTSUP, "%s: only .csv files take rows behind those they have", path);
+    return recoi_csv_append(path, table, err);
 }

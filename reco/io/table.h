@@ -106,5 +106,9 @@ RECO_API STOA_MUST_CHECK stoa_status reco_table_read(const char *path, reco_tabl
  *  errors EIO; EINVAL no column; EDTYPE a type the format lacks; ENOTSUP   since 0.1 */
 RECO_API STOA_MUST_CHECK stoa_status reco_table_write(const char *path, const reco_table *table, stoa_error *err);
 
+/** Write the rows of a table behind those of a .csv file, which has the same columns. A failed write leaves the file as far as it came.
+ *  owns borrows   threads any   errors EIO; EINVAL no column; EDTYPE; ENOTSUP another format   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_table_append(const char *path, const reco_table *table, stoa_error *err);
+
 STOA_END_DECLS
 #endif

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <locale.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,14 +291,18 @@ static int put_value(FILE *out, const reco_column *column, uint32_t row)
     return -1;
 }
 
-static int write_all(FILE *out, const reco_table *table)
+static void write_header(FILE *out, const reco_table *table)
 {
-    uint32_t columns = reco_table_column_count(table), rows = reco_table_rows(table);
-    for (uint32_t c = 0; c < columns; ++c) {
+    for (uint32_t c = 0; c < reco_table_column_count(table); ++c) {
         if (c) putc_unlocked(',', out);
         fputs(reco_table_column(table, c)->name, out);
     }
     putc_unlocked('\n', out);
+}
+
+static int write_rows(FILE *out, const reco_table *table)
+{
+    uint32_t columns = reco_table_column_count(table), rows = reco_table_rows(table);
     for (uint32_t row = 0; row < rows; ++row) {
         for (uint32_t c = 0; c < columns; ++c) {
             if (c) putc_unlocked(',', out);
@@ -321,19 +326,25 @@ static stoa_status check_writable(const char *path, const reco_table *table, sto
     return STOA_OK;
 }
 
-stoa_status recoi_csv_write(const char *path, const reco_table *table, stoa_error *err)
+/* What is left of a failed write is removed, unless rows of others are in it. */
+static stoa_status write_file(const char *path, const reco_table *table, bool append, stoa_error *err)
 {
     STOA_TRY(check_writable(path, table, err));
-    FILE *out = fopen(path, "we");
-    if (!out) return recoi_io_error(path, "create", err);
+    FILE *out = fopen(path, append ? "ae" : "we");
+    if (!out) return recoi_io_error(path, append ? "open" : "create", err);
     (void)setvbuf(out, NULL, _IOFBF, 1 << 18);
     c_locale saved = c_locale_begin();
-    int failed = write_all(out, table) != 0, code = errno;
+    if (!append) write_header(out, table);
+    int failed = write_rows(out, table) != 0, code = errno;
     c_locale_end(saved);
     if (fclose(out) != 0 && !failed) failed = 1, code = errno;
     if (!failed) return STOA_OK;
     errno = code;
     stoa_status status = recoi_io_error(path, "write", err);
-    recoi_remove(path);
+    if (!append) recoi_remove(path);
     return status;
 }
+
+stoa_status recoi_csv_write(const char *path, const reco_table *table, stoa_error *err) { return write_file(path, table, false, err); }
+
+stoa_status recoi_csv_append(const char *path, const reco_table *table, stoa_error *err) { return write_file(path, table, true, err); }

@@ -16,6 +16,9 @@
 typedef struct h5 {
     const char *path;
     uint64_t file_bytes;
+    const char *only;      /* the one data set wanted, or NULL */
+    uint64_t first, count; /* the rows wanted, */
+    uint64_t rows;         /* of the whole file, once a data set told */
     reco_table *table;
     hid_t only_group; /* set when the root holds one group and no data set */
     uint32_t groups, sets;
@@ -106,6 +109,22 @@ static stoa_status set_shape(const h5 *h, const char *name, hid_t set, uint64_t 
     return STOA_OK;
 }
 
+/* The wanted rows of a data set into `values`, which are as many rows as the table has. */
+static int read_wanted(const h5 *h, hid_t set, hid_t type, void *values)
+{
+    hsize_t from[H5S_MAX_RANK] = {h->first}, count[H5S_MAX_RANK];
+    if (reco_table_rows(h->table) == h->rows) return H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0;
+    hid_t file = H5Dget_space(set);
+    const int rank = H5Sget_simple_extent_dims(file, count, NULL);
+    count[0] = reco_table_rows(h->table);
+    hid_t memory = H5Screate_simple(rank, count, NULL);
+    const int failed = memory < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, from, NULL, count, NULL) < 0 ||
+                       H5Dread(set, type, memory, file, H5P_DEFAULT, values) < 0;
+    if (memory >= 0) H5Sclose(memory);
+    if (file >= 0) H5Sclose(file);
+    return failed;
+}
+
 static stoa_status read_values(const h5 *h, const char *name, hid_t set, hid_t file_type, int rank, uint64_t columns)
 {
     stoa_dtype dtype = dtype_of(file_type);
@@ -120,7 +139,7 @@ static stoa_status read_values(const h5 *h, const char *name, hid_t set, hid_t f
     hid_t type = dtype == STOA_BOOL ? file_type : memory_type(dtype);
     char *values = rank == 1 ? data : stoa_alloc(bytes, 64);
     if (!values) return STOA_FAIL(h->err, STOA_ENOMEM, "%s: no memory for %zu bytes of '%s'", h->path, bytes, name);
-    int failed = H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0;
+    int failed = read_wanted(h, set, type, values);
     for (uint64_t c = 0; rank > 1 && !failed && c < columns; ++c)
         recoi_copy_strided((char *)data + c * stride * item, item, values + c * item, columns * item, item, item, rows, 0);
     if (rank > 1) stoa_free(values, bytes);
@@ -141,10 +160,14 @@ static stoa_status read_set(h5 *h, const char *name, hid_t set, hid_t type)
                          RECO_TABLE_NAME_BYTES - 1);
     STOA_TRY(set_shape(h, name, set, &rows, &columns, &rank));
     STOA_TRY(recoi_check_size(h->path, name, rows, columns, stoa_dtype_bytes(dtype), h->file_bytes, RECO_TABLE_EXPANSION_MAX, h->err));
-    if (!h->table) STOA_TRY(reco_table_create((size_t)rows, &h->table, h->err));
-    if (rows != reco_table_rows(h->table))
-        return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s' has %llu rows, those before it have %u", h->path, name,
-                         (unsigned long long)rows, (unsigned)reco_table_rows(h->table));
+    if (!h->table) {
+        const uint64_t left = h->first < rows ? rows - h->first : 0;
+        h->rows = rows;
+        STOA_TRY(reco_table_create((size_t)(h->count < left ? h->count : left), &h->table, h->err));
+    }
+    if (rows != h->rows)
+        return STOA_FAIL(h->err, STOA_EFORMAT, "%s: data set '%s' has %llu rows, those before it have %llu", h->path, name,
+                         (unsigned long long)rows, (unsigned long long)h->rows);
     return read_values(h, name, set, type, rank, columns);
 }
 
@@ -162,7 +185,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
     if (kind == H5I_DATASET) {
         hid_t type = H5Dget_type(object);
         ++h->sets;
-        h->status = read_set(h, name, object, type);
+        if (!h->only || !strcmp(h->only, name)) h->status = read_set(h, name, object, type);
         if (type >= 0) H5Tclose(type);
     } else if (object < 0) {
         h->status = STOA_FAIL(h->err, STOA_EFORMAT, "%s: object '%.80s' cannot be opened", h->path, name);
@@ -198,11 +221,11 @@ static void read_file(h5 *h, hid_t file)
     H5Gclose(root);
 }
 
-stoa_status recoi_h5_read(const char *path, reco_table **table, stoa_error *err)
+stoa_status recoi_h5_read_rows(const char *path, const char *only, uint64_t first, uint64_t count, reco_table **table, stoa_error *err)
 {
     struct stat info;
     if (stat(path, &info) != 0) return recoi_io_error(path, "open", err);
-    h5 h = {.path = path, .file_bytes = (uint64_t)info.st_size, .err = err};
+    h5 h = {.path = path, .file_bytes = (uint64_t)info.st_size, .only = only, .first = first, .count = count, .err = err};
     quiet saved = quiet_begin();
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0) {
@@ -218,10 +241,14 @@ stoa_status recoi_h5_read(const char *path, reco_table **table, stoa_error *err)
         h.status = STOA_EFORMAT; /* a name the table refuses is the file's fault */
         if (err) err->status = STOA_EFORMAT;
     }
+    if (h.status == STOA_OK && !h.table) return STOA_FAIL(err, STOA_ENAME, "%s: no data set '%s'", path, only);
     if (h.status != STOA_OK) reco_table_destroy(h.table);
     else *table = h.table;
     return h.status;
 }
+
+stoa_status recoi_h5_read(const char *path, reco_table **table, stoa_error *err)
+{ return recoi_h5_read_rows(path, NULL, 0, UINT64_MAX, table, err); }
 
 /* ---- writing ---- */
 
@@ -313,6 +340,12 @@ stoa_status recoi_h5_read(const char *path, reco_table **table, stoa_error *err)
 {
     (void)table;
     return STOA_FAIL(err, STOA_ENOTSUP, "%s: this build has no HDF5 library, which .h5 needs", path);
+}
+
+stoa_status recoi_h5_read_rows(const char *path, const char *only, uint64_t first, uint64_t count, reco_table **table, stoa_error *err)
+{
+    (void)only, (void)first, (void)count;
+    return recoi_h5_read(path, table, err);
 }
 
 stoa_status recoi_h5_write(const char *path, const reco_table *table, stoa_error *err)

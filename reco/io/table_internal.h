@@ -39,6 +39,29 @@ void recoi_remove(const char *path);
 /* Error of the system, with errno. */
 stoa_status recoi_io_error(const char *path, const char *what, stoa_error *err);
 
+/* Formats of which some rows can be read without the others. */
+int recoi_reads_rows(const char *path);
+/* As reco_table_read, of at most `count` rows from `first` on, fewer where the file ends; `only`, when not NULL, is the one column
+ * wanted (ENAME: there is none). */
+stoa_status recoi_read_rows(const char *path, const char *only, uint64_t first, uint64_t count, reco_table **table, stoa_error *err);
+
+/* Rows of one event number, one behind the other. */
+typedef struct recoi_run {
+    int64_t event;
+    uint32_t first, rows;
+} recoi_run;
+typedef struct recoi_runs {
+    recoi_run *list;
+    uint32_t count, capacity;
+} recoi_runs;
+/* Add `rows` rows that stand from row `first` on in the file that `what` names: in the order of the rows. */
+stoa_status recoi_runs_add(recoi_runs *runs, const reco_column *event, uint32_t first, uint32_t rows, const char *what, stoa_error *err);
+/* Those of a file of which rows can be read, by its column `event` alone; none where it lacks that. */
+stoa_status recoi_runs_read(recoi_runs *runs, const char *path, stoa_error *err);
+/* By event number; EFORMAT where one has two runs. */
+stoa_status recoi_runs_sort(recoi_runs *runs, const char *what, stoa_error *err);
+void recoi_runs_deinit(recoi_runs *runs);
+
 /* Find all of `names`, or report at once all that are missing (ENAME). */
 stoa_status recoi_get_columns(const reco_table *table, const char *what, const char *const *names, uint32_t count,
                               const reco_column **columns, stoa_error *err);
@@ -50,11 +73,13 @@ size_t recoi_beside_path(const char *path, const char *kind, char *text, size_t 
 
 stoa_status recoi_csv_read(const char *path, reco_table **table, stoa_error *err);
 stoa_status recoi_csv_write(const char *path, const reco_table *table, stoa_error *err);
+stoa_status recoi_csv_append(const char *path, const reco_table *table, stoa_error *err);
 stoa_status recoi_npy_read(const char *path, reco_table **table, stoa_error *err);
 stoa_status recoi_npy_write(const char *path, const reco_table *table, stoa_error *err);
 stoa_status recoi_npz_read(const char *path, reco_table **table, stoa_error *err);
 stoa_status recoi_npz_write(const char *path, const reco_table *table, stoa_error *err);
 stoa_status recoi_h5_read(const char *path, reco_table **table, stoa_error *err);
+stoa_status recoi_h5_read_rows(const char *path, const char *only, uint64_t first, uint64_t count, reco_table **table, stoa_error *err);
 stoa_status recoi_h5_write(const char *path, const reco_table *table, stoa_error *err);
 
 #endif

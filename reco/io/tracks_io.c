@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reco/io/tracks_io.h"
 
-#include "reco/io/table_internal.h"
+#include "reco/io/events_internal.h"
 #include "stoa/memory.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@ typedef struct event {
 
 /* The columns of all events behind each other; `truth_block` holds is_true and is_duplicate. */
 struct reco_events {
-    uint32_t rows, count, vertex_count, rows_max;
+    uint32_t rows, count, vertex_count, rows_max, capacity; /* capacity: of `events` */
     reco_events_source source;
     uint32_t has_truth;
     event *events;
@@ -39,7 +39,7 @@ void reco_events_destroy(reco_events *e)
 {
     if (!e) return;
     size_t rows = e->rows;
-    stoa_free(e->events, rows * sizeof *e->events);
+    stoa_free(e->events, e->capacity * sizeof *e->events);
     stoa_free(e->vertices, e->vertex_count * sizeof *e->vertices);
     stoa_free(e->quality, rows);
     stoa_free(e->is_true, rows);
@@ -55,7 +55,7 @@ static stoa_status allocate(uint32_t rows, reco_events **out, stoa_error *err)
 {
     reco_events *e = stoa_calloc(1, sizeof *e);
     if (!e) return STOA_FAIL(err, STOA_ENOMEM, "events: no memory for %zu bytes", sizeof *e);
-    e->rows = rows;
+    e->rows = e->capacity = rows;
     e->events = stoa_calloc(rows, sizeof *e->events); /* at most one event a row */
     e->quality = stoa_calloc(rows, 1);
     e->is_true = stoa_calloc(rows, 1);
@@ -359,6 +359,28 @@ stoa_status reco_events_read(const char *path, reco_events **events, stoa_error 
     return status;
 }
 
+/* ---- an index: the events, but none of their tracks ---- */
+
+stoa_status recoi_events_index(const recoi_runs *runs, const reco_table *vertices, const reco_events *like, const char *what,
+                               reco_events **index, stoa_error *err)
+{
+    reco_events *e = *index = stoa_calloc(1, sizeof *e);
+    if (e) e->events = stoa_calloc(runs->count + 1u, sizeof *e->events);
+    if (!e || !e->events) return STOA_FAIL(err, STOA_ENOMEM, "%s: no memory for %u events", what, (unsigned)runs->count);
+    e->capacity = runs->count + 1u;
+    e->count = runs->count;
+    e->source = like->source;
+    e->has_truth = like->has_truth;
+    for (uint32_t i = 0; i < runs->count; ++i)
+        e->events[i] = (event){.number = runs->list[i].event, .first = runs->list[i].first, .rows = runs->list[i].rows};
+    if (vertices) STOA_TRY(read_vertices(vertices, what, e, err));
+    qsort(e->events, e->count, sizeof *e->events, by_first);
+    return STOA_OK;
+}
+
+uint32_t recoi_events_first_row(const reco_events *events, uint32_t index)
+{ return index < events->count ? events->events[index].first : 0; }
+
 /* ---- asking ---- */
 
 uint32_t reco_events_count(const reco_events *events) { return events->count; }
@@ -372,7 +394,7 @@ uint32_t reco_events_rows_total(const reco_events *events) { return events->rows
 uint32_t reco_events_hits(const reco_events *events, uint32_t index)
 {
     uint32_t sum = 0;
-    if (index >= events->count) return 0;
+    if (index >= events->count || !events->hits) return 0;
     const event *of = &events->events[index];
     for (uint32_t i = 0; i < of->rows; ++i) sum += (uint32_t)events->hits[of->first + i];
     return sum;
@@ -416,6 +438,7 @@ stoa_status reco_events_fill(const reco_events *e, uint32_t index, const tracks_
 {
     if (!e || !t || index >= e->count)
         return STOA_FAIL(err, STOA_EINVAL, "events: number %u asked, %u there", (unsigned)index, e ? (unsigned)e->count : 0u);
+    if (!e->floats) return STOA_FAIL(err, STOA_ESTATE, "events: an index has no tracks");
     const event *of = &e->events[index];
     size_t bytes = of->rows * sizeof(float);
     STOA_TRY(check_view("tracks", &t->head, of->rows, err));

@@ -79,6 +79,27 @@ RECO_API STOA_MUST_CHECK stoa_status reco_events_fill(const reco_events *events,
  *  owns borrowed until destroy   threads any   errors NULL   since 0.1 */
 RECO_API const reco_true_vertex *reco_events_vertices(const reco_events *events, uint32_t index, uint32_t *count);
 
+/** A file of events, some of which are in memory at a time. */
+typedef struct reco_events_file reco_events_file;
+
+/** Open a file and the vertices beside it. Where the format allows it (.h5) tracks are left in the file until they are asked for; else
+ *  all are read here. Columns and events are checked here in any case.
+ *  owns caller closes; NULL on failure   threads as reco_table_read   errors as reco_events_read   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_events_file_open(const char *path, reco_events_file **file, stoa_error *err);
+
+/** Close; NULL is a no-op.   owns takes `file`   threads one at a time   errors none   since 0.1 */
+RECO_API void reco_events_file_close(reco_events_file *file);
+
+/** All events of the file: how many, their numbers, rows and vertices; but not the tracks (ESTATE, 0 hits).
+ *  owns borrowed until close   threads any   errors none   since 0.1 */
+RECO_API const reco_events *reco_events_file_index(const reco_events_file *file);
+
+/** Read `count` events from `first` on: they are those of *events from index *at on, without vertices, which the index has.
+ *  owns borrowed until the next call or close; NULL never   threads as reco_table_read
+ *  errors EINVAL range; as reco_events_read; EFORMAT the file has changed since it was opened   since 0.1 */
+RECO_API STOA_MUST_CHECK stoa_status reco_events_file_read(reco_events_file *file, uint32_t first, uint32_t count,
+                                                           const reco_events **events, uint32_t *at, stoa_error *err);
+
 /** Path of the vertices of a generated file: "a/sim.h5" -> "a/sim.vertices.h5". Length as snprintf returns it.
  *  owns caller's buffer   threads any   errors a length of `capacity` or more: cut   since 0.1 */
 RECO_API size_t reco_vertices_path(const char *path, char *text, size_t capacity);

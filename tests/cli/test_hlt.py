@@ -4,6 +4,7 @@ in every format; each selector with each vertex finder, the network by each runt
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -166,6 +167,43 @@ def test_selectors(work, paths, gate):
                   (len(one), len(other), len(both), difference))
 
 
+# ---- Files of any length. ----
+
+
+def peak_kib(*words):
+    """Most memory that a run of stoa had; sanitizers keep what is freed unless they are told not to."""
+    quiet = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
+    job = subprocess.Popen([str(STOA), *map(str, words)], stdout=subprocess.DEVNULL, env={**os.environ, **quiet})
+    _, state, used = os.wait4(job.pid, 0)
+    job.returncode = os.waitstatus_to_exitcode(state)
+    return used.ru_maxrss if job.returncode == 0 else None
+
+
+def test_windows(work):
+    """More events than are in memory at a time: tables of the files that are read whole, and memory that stays."""
+    sizes = {}
+    for events in (150, 900):
+        sizes[events] = work / f"long{events}.h5"
+        stoa("generate", "hlt", "--events", events, "--pileup", 20, "--hits", "--out", sizes[events])
+    for part in ("", ".hits", ".vertices"):
+        convert.write_table(work / f"long150{part}.npz", convert.read_table(work / f"long150{part}.h5"))
+    words = ("--selector", "forest", "--vertexing", "divisive")
+    found = {}
+    for suffix in ("npz", "h5"):
+        out = work / f"long_{suffix}"
+        result = stoa_json("hlt", work / f"long150.{suffix}", *words, "--out", out)
+        found[suffix] = {key: value for key, value in (result or {}).items() if key != "us_per_event"}
+    check("windows: the same counts", found["npz"] == found["h5"] and found["h5"]["events"] == 150, found)
+    files = ("tracks.csv", "vertices.csv", "roc.dat", "score.dat", "event_tracks.dat")
+    check("windows: the same files", all((work / "long_npz" / name).read_bytes() == (work / "long_h5" / name).read_bytes() for name in files))
+    numbers = [int(row["event"]) for row in read_csv(work / "long_h5" / "tracks.csv")]
+    check("windows: events in order, all", numbers == sorted(numbers) and set(numbers) == set(range(150)))
+    peaks = [peak_kib("hlt", path, *words, "--no-pictures", "--out", work / "x") for path in sizes.values()]
+    bytes_of = [sum(path.with_suffix(end).stat().st_size for end in (".h5", ".hits.h5")) for path in sizes.values()]
+    grown, read = peaks[1] - peaks[0], (bytes_of[1] - bytes_of[0]) / 1024
+    return check("windows: memory does not grow with the file", grown < 0.2 * read, (peaks, bytes_of))
+
+
 # ---- Events that fail. ----
 
 
@@ -293,6 +331,7 @@ def main():
         test_catrack(work, paths, model, tensors, published)
         test_missing_hits(work, paths, model)
         test_selectors(work, paths, model)
+        test_windows(work)
         test_broken_events(work, paths, model)
         test_legacy(work, paths)
         test_device(work, paths)

@@ -336,6 +336,51 @@ static void test_ranges(void **state)
     hlt_job_destroy(reference);
 }
 
+/* Windows of one job: each event's results, their sums and what they are worth are those of one go, also when the second window's
+ * events are larger than all before. */
+static void test_windows(void **state)
+{
+    fixture *f = *state;
+    enum { SIZE = 3 };
+    hlt_options options = HLT_OPTIONS_INIT;
+    hlt_summary summary, all;
+    hlt_quality quality, all_quality;
+    hlt_job *job;
+    stoa_error err;
+    options.selector = HLT_SELECTOR_FOREST;
+    options.forest = f->forest;
+    options.device = device_under_test();
+    options.threads = options.streams = 2;
+    for (uint32_t e = 0; e < EVENTS; e++) f->events[e].vertex_z = (float)e;
+    hlt_job *reference = run_job(f, &options, &all);
+    hlt_job_quality(reference, &all_quality);
+    assert_true(all_quality.vertex_events == EVENTS);
+    uint32_t first = EVENTS, count = 0;
+    for (uint32_t e = 0, most = 0; e < EVENTS; e++) /* begin where a larger event is to come */
+        if (f->events[e].tracks.head.rows > most) most = f->events[e].tracks.head.rows, first = e;
+    assert_int_equal(hlt_job_create(&options, f->events, first < SIZE ? 1 : SIZE, &job, &err), STOA_OK);
+    for (uint32_t at = 0; at < EVENTS; at += count) {
+        count = at == 0 && first < SIZE ? 1 : EVENTS - at < SIZE ? EVENTS - at : SIZE;
+        if (at > 0) assert_int_equal(hlt_job_take(job, f->events + at, count, &err), STOA_OK);
+        assert_int_equal(hlt_job_run(job, 0, count, &err), STOA_OK);
+        for (uint32_t e = 0; e < count; e++) same_results(hlt_job_result(reference, at + e), hlt_job_result(job, e));
+        assert_null(hlt_job_result(job, count));
+    }
+    for (int dropped = 0; dropped < 2; dropped++) {
+        hlt_job_sum(job, &summary);
+        hlt_job_quality(job, &quality);
+        assert_int_equal(summary.events, all.events);
+        assert_int_equal(summary.selected, all.selected);
+        assert_int_equal(summary.vertices, all.vertices);
+        assert_int_equal(summary.allocations, 0);
+        assert_memory_equal(&quality.vertex_events, &all_quality.vertex_events, 2 * sizeof quality.vertex_events);
+        hlt_job_drop(job);
+        assert_null(hlt_job_result(job, 0));
+    }
+    hlt_job_destroy(job);
+    hlt_job_destroy(reference);
+}
+
 static void test_errors(void **state)
 {
     const fixture *f = *state;
@@ -396,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order_of_stages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_broken_event, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ranges, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_windows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
     };
     require_device();
