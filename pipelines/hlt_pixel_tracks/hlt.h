@@ -79,7 +79,7 @@ typedef struct hlt_options {
     bool allow_copies;         /**< of its sessions, for runtimes that cannot take the features as they lie */
     const reco_forest *forest; /**< 31 features: track_features.def, then track_derived.def; for the forest */
     float score_min;         /**< of DNN, forest and CATRACK */
-    float score_min_prompt, dxy_knee_cm; /**< the same at |dxy| 0, and where score_min is reached; knee 0: flat */
+    float score_min_prompt, dxy_knee_cm; /**< the same at |dxy| 0, and where score_min is reached; knee 0: flat, below: EINVAL */
     uint32_t working_point;  /**< of the cuts: RECO_WORKING_TIGHT .. */
     reco_cut_table cuts;
     bool vertices_first;     /**< vertices of the preselected tracks, not of the selected ones */

@@ -396,6 +396,12 @@ static void test_errors(void **state)
     assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
     assert_null(job);
     options.threads = 1;
+    options.dxy_knee_cm = -1;
+    assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "-1 cm"));
+    options.dxy_knee_cm = NAN;
+    assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
+    options.dxy_knee_cm = 0;
     options.keep_legacy = true;
     assert_int_equal(hlt_job_create(&options, f->events, EVENTS, &job, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "divisive"));

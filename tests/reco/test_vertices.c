@@ -273,7 +273,7 @@ static void test_against_definition(void **state)
     static reference r;
     static const double means[] = {1, 5, 30, 50, 70};
     int splits = 0;
-    for (int n = 0, events = device_is_host() ? 420 : 120; n < events; n++) {
+    for (int n = 0, events = device_is_host() ? 1000 : 120; n < events; n++) {
         reco_vertex_options o = RECO_VERTEX_OPTIONS_INIT;
         if (n % 2) {
             o.eps = 0.1f;
