@@ -38,7 +38,8 @@ static stoa_status check_options(const hlt_options *options, stoa_error *err)
         return STOA_FAIL(err, STOA_EINVAL, "%u threads and %u streams given, at least 1 and at most %d needed", options->threads,
                          options->streams, HLT_STREAMS_MAX);
     if (!(options->dxy_knee_cm >= 0))
-        return STOA_FAIL(err, STOA_EINVAL, "knee of the ramp at |dxy| %g cm given, 0 (no ramp) or more needed", (double)options->dxy_knee_cm);
+        return STOA_FAIL(err, STOA_EINVAL, "knee of the ramp at |dxy| %g cm given, 0 (no ramp) or more needed",
+                         (double)options->dxy_knee_cm);
     if (options->keep_legacy && options->vertexing != HLT_VERTEXING_DIVISIVE)
         return STOA_FAIL(err, STOA_EINVAL, "legacy tracks are made for the divisive vertex finder only, another one is asked for");
     return STOA_OK;

@@ -167,6 +167,47 @@ def test_selectors(work, paths, gate):
                   (len(one), len(other), len(both), difference))
 
 
+# The same network as each runtime takes it, and whether that is row-major rows only.
+PACKAGES = pathlib.Path(os.environ.get("STOA_TEST_PACKAGES") or SOURCE / "build" / "packages")
+PACKAGED = {"native": ("selector.onnx", False), "aoti": ("selector.pt2", False), "aoti on libtorch": ("selector_libtorch.pt2", False),
+            "torchscript": ("selector.pt", False), "onnxruntime": ("selector.onnx", True)}
+
+
+def test_packages(work, paths):
+    """A network of the selector's shape by every runtime: the same tracks, with scores equal within rounding."""
+    found = {item["name"] for item in stoa_json("devices")["runtimes"] if item["found"]}
+
+    def run(name, least):
+        file, rows_only = PACKAGED[name]
+        out = work / "packages"
+        result = stoa_json("hlt", paths["npz"], "--model", PACKAGES / file, "--runtime", name.split()[0], "--score-min", least, "--vertexing", "divisive",
+                           "--threads", 2, "--streams", 3, *(["--allow-copies"] if rows_only else []), "--no-pictures", "--out", out)
+        if result is None:
+            return {}
+        check(f"package by {name}: {'copies are counted' if rows_only else 'in place'}",
+              bool(result["copies"]["calls"]) == rows_only and not result["failed_events"], result)
+        return {(row["event"], row["track"]): float(row["score"]) for row in read_csv(out / "tracks.csv")}
+
+    if not (PACKAGES / "selector.onnx").exists():
+        return skip("packages", f"no selector in {PACKAGES}: tests/python/make_packages.py makes it")
+    reference = run("native", 0)
+    ordered = sorted(reference.values())
+    middle = ordered[len(ordered) // 2]
+    for name, (file, _) in PACKAGED.items():
+        if name.split()[0] not in found or not (PACKAGES / file).exists():
+            skip(f"package by {name}", "the runtime is not in this build, or the file was not made")
+            continue
+        scores, selected = run(name, 0), run(name, middle)
+        both = reference.keys() & scores.keys()
+        difference = max((abs(reference[key] - scores[key]) for key in both), default=1)
+        check(f"package by {name}: native's tracks and scores", reference.keys() == scores.keys() and difference <= 2e-5, difference)
+        doubtful = {key for key, score in reference.items() if abs(score - middle) <= 2e-5}
+        wanted = {key for key, score in reference.items() if score >= middle}
+        check(f"package by {name}: half of them are selected", wanted - doubtful <= selected.keys() <= wanted | doubtful,
+              (len(wanted), len(selected), len(doubtful)))
+    return None
+
+
 # ---- Files of any length. ----
 
 
@@ -331,6 +372,7 @@ def main():
         test_catrack(work, paths, model, tensors, published)
         test_missing_hits(work, paths, model)
         test_selectors(work, paths, model)
+        test_packages(work, paths)
         test_windows(work)
         test_broken_events(work, paths, model)
         test_legacy(work, paths)
