@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "unit/device_under_test.h"
+#include "reco/kernels.h"
 #include "reco/tracks/legacy.h"
 #include "stoa/collection.h"
 
@@ -17,8 +19,7 @@
 enum { ROWS = 64 };
 
 typedef struct fixture {
-    stoa_device *device;
-    stoa_queue *queue;
+    device_fixture on;
     stoa_collection *memory;
     tracks_soa tracks;
     legacy_tracks_soa out;
@@ -66,11 +67,9 @@ static void fill_track(fixture *f, uint32_t row, const double state[5], const do
 static int set_up(void **state)
 {
     const stoa_block blocks[] = {{"tracks", &tracks_soa_layout, ROWS, 0, NULL}, {"legacy", &legacy_tracks_soa_layout, ROWS, 0, NULL}};
-    fixture *f = calloc(1, sizeof *f);
-    if (!f || stoa_device_open("host", &f->device, NULL) != STOA_OK) return -1;
-    if (stoa_queue_create(f->device, STOA_QUEUE_BLOCKING, &f->queue, NULL) != STOA_OK) return -1;
-    if (stoa_collection_create(f->queue, STOA_MEMORY_DEVICE, blocks, 2, &f->memory, NULL) != STOA_OK) return -1;
-    if (stoa_collection_zero(f->memory, f->queue, 0, NULL) != STOA_OK) return -1;
+    fixture *f = open_fixture(sizeof *f, 0);
+    if (!f || stoa_collection_create(f->on.queue, STOA_MEMORY_PINNED, blocks, 2, &f->memory, NULL) != STOA_OK) return -1;
+    if (stoa_collection_zero(f->memory, f->on.queue, 0, NULL) != STOA_OK) return -1;
     if (stoa_collection_view(f->memory, "tracks", &f->tracks.head, NULL) != STOA_OK) return -1;
     if (stoa_collection_view(f->memory, "legacy", &f->out.head, NULL) != STOA_OK) return -1;
     *state = f;
@@ -81,10 +80,7 @@ static int tear_down(void **state)
 {
     fixture *f = *state;
     stoa_collection_destroy(f->memory);
-    stoa_queue_destroy(f->queue);
-    stoa_device_close(f->device);
-    free(f);
-    return 0;
+    return close_fixture(state);
 }
 
 static void fill_random(fixture *f, double qpt_max)
@@ -118,7 +114,7 @@ static void convert(fixture *f, float field_tesla)
 {
     const reco_legacy args = arguments(f, field_tesla);
     stoa_error err;
-    const stoa_status status = reco_tracks_to_legacy(f->queue, &args, &err);
+    const stoa_status status = reco_tracks_to_legacy(f->on.queue, &args, &err);
     if (status != STOA_OK) fail_msg("%s", err.message);
 }
 
@@ -285,11 +281,11 @@ static void test_errors(void **state)
     stoa_error err;
     reco_legacy args = arguments(f, 3.8f);
     args.key = NULL;
-    assert_int_equal(reco_tracks_to_legacy(f->queue, &args, &err), STOA_EINVAL);
+    assert_int_equal(reco_tracks_to_legacy(f->on.queue, &args, &err), STOA_EINVAL);
     assert_non_null(strstr(err.message, "key"));
     args = arguments(f, 3.8f);
     args.out.head.rows = ROWS - 1;
-    assert_int_equal(reco_tracks_to_legacy(f->queue, &args, &err), STOA_ESHAPE);
+    assert_int_equal(reco_tracks_to_legacy(f->on.queue, &args, &err), STOA_ESHAPE);
     assert_non_null(strstr(err.message, "63"));
 }
 
@@ -301,5 +297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order_and_maps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
     };
+    require_device();
+    if (reco_kernels_register(NULL) != STOA_OK) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
