@@ -110,8 +110,24 @@ static stoa_status check_managed(const DLManagedTensorVersioned *managed, stoa_e
     return STOA_OK;
 }
 
-/* One column of the imported tensor; the address is computed in integers, which a hostile stride may wrap but
- * not break: stoa_tensor_check looks at the result. */
+/* Where the first and the last column begin must be addresses; what lies between and behind them is for stoa_tensor_check. */
+static stoa_status check_addresses(const DLTensor *tensor, const matrix_shape *shape, stoa_error *err)
+{
+    const int64_t size = (int64_t)stoa_dtype_bytes(dtype_from_dlpack(tensor->dtype)), last = shape->columns > 1 ? shape->columns - 1 : 0;
+    const int64_t limit = last ? INT64_MAX / size / last : INT64_MAX;
+    const uint64_t data = (uint64_t)(uintptr_t)tensor->data, first = data + tensor->byte_offset;
+    if (data && tensor->byte_offset > UINTPTR_MAX - data)
+        return STOA_FAIL(err, STOA_ESHAPE, "dlpack: byte offset %llu from data at %p exceeds the address space",
+                         (unsigned long long)tensor->byte_offset, tensor->data);
+    const bool fits = !last || (shape->column_stride <= limit && shape->column_stride >= -limit);
+    const int64_t reach = fits && last ? shape->column_stride * last * size : 0;
+    if (!fits || (data && (reach < 0 ? (uint64_t)-reach > first : (uint64_t)reach > UINTPTR_MAX - first)))
+        return STOA_FAIL(err, STOA_ESHAPE, "dlpack: %lld columns %lld elements apart from %p on exceed the address space",
+                         (long long)shape->columns, (long long)shape->column_stride, (void *)(uintptr_t)first);
+    return STOA_OK;
+}
+
+/* One column of the imported tensor. */
 static stoa_column column_at(const DLManagedTensorVersioned *managed, const matrix_shape *shape, uint64_t index)
 {
     const DLTensor *tensor = &managed->dl_tensor;
@@ -133,11 +149,7 @@ stoa_status stoa_dlpack_columns(const DLManagedTensorVersioned *managed, stoa_co
     matrix_shape shape = {0};
     STOA_TRY(check_managed(managed, err));
     STOA_TRY(read_shape(&managed->dl_tensor, capacity, &shape, err));
-    const size_t size = stoa_dtype_bytes(dtype_from_dlpack(managed->dl_tensor.dtype));
-    const int64_t limit = INT64_MAX / (int64_t)size;
-    if (shape.columns > 1 && (shape.column_stride > limit / shape.columns || shape.column_stride < -(limit / shape.columns)))
-        return STOA_FAIL(err, STOA_ESHAPE, "dlpack: %lld columns %lld elements apart exceed the address space", (long long)shape.columns,
-                         (long long)shape.column_stride);
+    STOA_TRY(check_addresses(&managed->dl_tensor, &shape, err));
     for (int64_t i = 0; i < shape.columns; i++) columns[i] = column_at(managed, &shape, (uint64_t)i);
     if (shape.columns > 0 && shape.rows > 0) STOA_TRY(stoa_tensor_check(stoa_tensor_of(columns, (uint32_t)shape.columns), err));
     *column_count = (uint32_t)shape.columns;

@@ -222,6 +222,10 @@ static void test_import_errors(void **state)
     REFUSE(m->dl_tensor.dtype.lanes = 4, STOA_EDTYPE, "4 lanes");
     REFUSE(m->dl_tensor.dtype.bits = 8, STOA_EDTYPE, "code 2 of 8 bits");
     REFUSE(m->dl_tensor.dtype.code = 3, STOA_EDTYPE, "code 3");
+    REFUSE(m->dl_tensor.byte_offset = UINT64_MAX - 3, STOA_ESHAPE, "byte offset 18446744073709551612");
+    REFUSE((m->dl_tensor.byte_offset = UINT64_MAX - 3, f.shape[0] = 0), STOA_ESHAPE, "byte offset 18446744073709551612");
+    REFUSE(f.strides[1] = INT64_MIN / 16, STOA_ESHAPE, "3 columns -576460752303423488 elements apart"); /* below address 0 */
+    REFUSE((f.strides[1] = INT64_MIN / 16, f.shape[0] = 0), STOA_ESHAPE, "3 columns -576460752303423488 elements apart");
     REFUSE(m->dl_tensor.byte_offset = 2, STOA_EALIGN, "alignment 4");
     REFUSE(m->dl_tensor.data = NULL, STOA_EINVAL, "NULL");
     REFUSE(m = NULL, STOA_EINVAL, "NULL");
