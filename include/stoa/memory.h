@@ -29,7 +29,7 @@ typedef struct stoa_allocator {
  *
  *  owns     copies the struct; `user` must outlive all objects
  *  threads  call while no Stoa object is alive and no other Stoa call runs
- *  errors   EINVAL missing function or struct_size of another version     since 0.1 */
+ *  errors   EINVAL missing function, or a struct_size that is not taken (stoa/status.h)     since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_allocator_set(const stoa_allocator *allocator, stoa_error *err);
 
 /** Allocate through the hook. For runtimes and code built on the library.

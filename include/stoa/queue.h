@@ -64,7 +64,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_queue_create(stoa_device *device, stoa
 /** Put a queue around a native handle of the caller's: cudaStream_t; on the host a stoa_host_executor *, which is then handed one
  *  task for each entry and starts no thread.
  *  owns borrows `native` until destroy, which leaves it alone   threads any
- *  errors EINVAL no executor, or one of another struct_size; EPLACE stream of another device; ENOMEM; ELIMIT   since 0.1 */
+ *  errors EINVAL no executor, or one without `enqueue` or of a struct_size that is not taken (stoa/status.h); EPLACE stream of another device; ENOMEM; ELIMIT   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_wrap(stoa_device *device, void *native, stoa_queue **queue, stoa_error *err);
 
 /** Finish what is enqueued, then destroy; NULL is a no-op.

@@ -4,6 +4,9 @@
  *  Every function that can fail returns a `stoa_status` and takes a nullable `stoa_error *err` last. The library
  *  never prints, aborts or keeps a "last error": what went wrong stands in the caller's record, or nowhere.
  *
+ *  Structs that grow with the library begin with `struct_size`, the caller's sizeof. A shorter one than this version's is EINVAL; of a
+ *  longer one, of options, what is behind this version's must be zero, and of one to be filled it is left alone.
+ *
  *      stoa_error err;
  *      if (stoa_model_load("net.onnx", NULL, &model, &err) != STOA_OK)
  *          fprintf(stderr, "%s: %s\n", stoa_status_name(err.status), err.message);

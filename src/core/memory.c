@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/struct_size.h"
+
 static void *default_alloc(void *user, size_t bytes, size_t align_bytes)
 {
     (void)user;
@@ -37,9 +39,7 @@ static struct {
 stoa_status stoa_allocator_set(const stoa_allocator *allocator, stoa_error *err)
 {
     if (!allocator) allocator = &default_allocator;
-    if (allocator->struct_size != sizeof *allocator)
-        return STOA_FAIL(err, STOA_EINVAL, "allocator: struct_size %u given, %zu needed", (unsigned)allocator->struct_size,
-                         sizeof *allocator);
+    STOA_TRY(STOAI_CHECK_STRUCT(allocator, "allocator", err));
     if (!allocator->alloc || !allocator->free) return STOA_FAIL(err, STOA_EINVAL, "allocator: alloc or free is NULL");
     hook = *allocator;
     return STOA_OK;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/plugins.h"
+#include "core/struct_size.h"
 #include "pool.h"
 #include "stoa/memory.h"
 
@@ -23,19 +24,6 @@ static stoa_status parse_name(const char *name, char backend[STOAI_PLUGIN_NAME_B
     if (digit_count == 0 || digit_count > 5 || digits[digit_count])
         return STOA_FAIL(err, STOA_EINVAL, "device '%.60s': ordinal '%.20s' is not 1 to 5 digits", name, digits);
     *ordinal = (uint32_t)strtoul(digits, NULL, 10);
-    return STOA_OK;
-}
-
-/* Options of a newer caller may be longer: taken as long as the part unknown here says nothing. */
-static stoa_status check_options(const stoa_device_options *options, stoa_error *err)
-{
-    if (options->struct_size < sizeof *options)
-        return STOA_FAIL(err, STOA_EINVAL, "device options: struct_size %u given, %zu needed", (unsigned)options->struct_size,
-                         sizeof *options);
-    for (size_t i = sizeof *options; i < options->struct_size; i++)
-        if (((const unsigned char *)options)[i])
-            return STOA_FAIL(err, STOA_EINVAL, "device options: byte %zu of %u is set, this version knows %zu", i,
-                             (unsigned)options->struct_size, sizeof *options);
     return STOA_OK;
 }
 
@@ -95,7 +83,7 @@ stoa_status stoa_device_open_with(const char *name, const stoa_device_options *o
     if (!name || !device) return STOA_FAIL(err, STOA_EINVAL, "device open: NULL %s", name ? "result pointer" : "name");
     static const stoa_device_options defaults = {.struct_size = sizeof defaults};
     if (!options) options = &defaults;
-    STOA_TRY(check_options(options, err));
+    STOA_TRY(STOAI_CHECK_STRUCT(options, "device options", err));
     char backend[STOAI_PLUGIN_NAME_BYTES];
     uint32_t ordinal;
     STOA_TRY(parse_name(name, backend, &ordinal, err));

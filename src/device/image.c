@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include "core/struct_size.h"
+
 #define IMAGES_MAX 32u
 
 /* Process-wide like the registry of back ends: code does not go away. */
@@ -26,8 +28,7 @@ static stoa_status add(const stoa_kernel_image *image, stoa_error *err)
 stoa_status stoa_kernel_image_register(const stoa_kernel_image *image, stoa_error *err)
 {
     if (!image) return STOA_FAIL(err, STOA_EINVAL, "kernel image: NULL given");
-    if (image->struct_size < sizeof *image)
-        return STOA_FAIL(err, STOA_EINVAL, "kernel image: struct_size %u given, %zu needed", (unsigned)image->struct_size, sizeof *image);
+    STOA_TRY(STOAI_CHECK_STRUCT(image, "kernel image", err));
     if (!image->backend || !image->name || !image->data || !image->bytes || (image->kernel_count && !image->kernels))
         return STOA_FAIL(err, STOA_EINVAL, "kernel image '%.60s': back end, name, data or kernels missing",
                          image->name ? image->name : "(null)");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Queues and events: what can be wrong is checked here, once; the back end does the work. */
+#include "core/struct_size.h"
 #include "object.h"
 #include "stoa/memory.h"
 
@@ -94,8 +95,7 @@ stoa_status stoa_queue_enqueue(stoa_queue *queue, stoa_host_task task, void *use
 stoa_status stoa_queue_launch(stoa_queue *queue, const stoa_kernel *kernel, const void *args, stoa_error *err)
 {
     if (!queue || !kernel) return STOA_FAIL(err, STOA_EINVAL, "launch: NULL %s", queue ? "kernel" : "queue");
-    if (kernel->struct_size < sizeof *kernel)
-        return STOA_FAIL(err, STOA_EINVAL, "kernel: struct_size %u given, %zu needed", (unsigned)kernel->struct_size, sizeof *kernel);
+    STOA_TRY(STOAI_CHECK_STRUCT(kernel, "kernel", err));
     if (!kernel->name) return STOA_FAIL(err, STOA_EINVAL, "kernel: NULL name");
     if (kernel->args_bytes > STOA_KERNEL_ARGS_MAX_BYTES)
         return STOA_FAIL(err, STOA_EINVAL, "kernel '%s': %u bytes of arguments, at most %d", kernel->name, (unsigned)kernel->args_bytes,

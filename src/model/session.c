@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/struct_size.h"
 #include "model/bind.h"
 #include "model/session_internal.h"
 #include "stoa/memory.h"
@@ -110,9 +111,7 @@ stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint
     if (!out) return STOA_FAIL(err, STOA_EINVAL, "session: result pointer is NULL");
     *out = NULL;
     if (!model || !queue) return STOA_FAIL(err, STOA_EINVAL, "session: %s is NULL", model ? "queue" : "model");
-    if (options && options->struct_size != sizeof *options)
-        return STOA_FAIL(err, STOA_EINVAL, "session options: struct_size %u given, %zu needed", (unsigned)options->struct_size,
-                         sizeof *options);
+    if (options) STOA_TRY(STOAI_CHECK_STRUCT(options, "session options", err));
     stoa_session *session = stoa_calloc(1, sizeof *session);
     if (!session) return STOA_FAIL(err, STOA_ENOMEM, "session: %zu bytes", sizeof *session);
     session->model = (stoa_model *)(uintptr_t)model; /* only its count of references changes */
@@ -305,8 +304,9 @@ stoa_status stoa_session_unbind(stoa_session *session, const char *name, stoa_er
 
 stoa_status stoa_session_get_stats(const stoa_session *session, stoa_session_stats *stats, stoa_error *err)
 {
-    if (!session || !stats || stats->struct_size != sizeof *stats)
-        return STOA_FAIL(err, STOA_EINVAL, "session stats: NULL, or struct_size is not %zu", sizeof *stats);
+    if (!session || !stats) return STOA_FAIL(err, STOA_EINVAL, "session stats: %s is NULL", session ? "stats" : "session");
+    if (stats->struct_size < sizeof *stats)
+        return STOA_FAIL(err, STOA_EINVAL, "session stats: struct_size %u given, %zu needed", (unsigned)stats->struct_size, sizeof *stats);
     stats->runs = session->runs;
     stats->rows = session->rows;
     stats->copy_calls = atomic_load_explicit(&session->copy_calls, memory_order_relaxed);

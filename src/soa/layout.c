@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/struct_size.h"
+
 size_t stoai_dtype_align(stoa_dtype dtype)
 {
     const size_t bytes = stoa_dtype_bytes(dtype);
@@ -21,8 +23,7 @@ void stoai_list_append(char *text, size_t capacity, size_t *used, const char *na
 static stoa_status check_table(const stoa_layout *layout, uint32_t rows, stoa_error *err)
 {
     if (!layout) return STOA_FAIL(err, STOA_EINVAL, "layout: NULL");
-    if (layout->struct_size != sizeof *layout)
-        return STOA_FAIL(err, STOA_EINVAL, "layout: struct_size %u given, %zu needed", (unsigned)layout->struct_size, sizeof *layout);
+    STOA_TRY(STOAI_CHECK_STRUCT(layout, "layout", err));
     const char *name = stoai_name(layout->name);
     if (!layout->columns || !layout->column_count) return STOA_FAIL(err, STOA_EINVAL, "layout '%s': no columns", name);
     const uint32_t align = stoai_layout_align(layout);

@@ -287,6 +287,8 @@ static void test_bad_layouts(void **state)
     (void)state;
     bad_layout table[] = {
         {"no columns", STOA_EINVAL, TABLE(0, 128, 0), {GOOD}},
+        {"of 40 is set, this version knows 32", STOA_EINVAL, {sizeof(stoa_layout) + 8, 1, 128, 0, "bad", NULL}, {GOOD}},
+        {"struct_size 4000000000", STOA_EINVAL, {4000000000u, 1, 128, 0, "bad", NULL}, {GOOD}},
         {"struct_size 3", STOA_EINVAL, {3, 2, 128, 0, "bad", NULL}, {GOOD, GOOD}},
         {"alignment 96", STOA_EALIGN, TABLE(1, 96, 0), {GOOD}},
         {"alignment 2 given, float32 needs 4", STOA_EALIGN, TABLE(1, 2, 0), {GOOD}},
@@ -314,6 +316,11 @@ static void test_bad_layouts(void **state)
         assert_error(stoa_layout_check(&table[i].layout, &err), table[i].status, &err, table[i].part);
     }
     stoa_error err;
+    struct {
+        stoa_layout known;
+        uint64_t later;
+    } newer = {.known = {sizeof newer, 1, 128, 0, "newer", table[0].columns}};
+    assert_ok(stoa_layout_check(&newer.known, &err), &err);
     assert_error(stoa_layout_check(NULL, &err), STOA_EINVAL, &err, "NULL");
     assert_int_equal(stoa_layout_check(NULL, NULL), STOA_EINVAL);
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "core/struct_size.h"
 #include "host.h"
 #include "stoa/memory.h"
 
@@ -201,9 +202,7 @@ stoa_status stoai_host_queue_wrap(void *ctx, void *native, void **queue, stoa_er
 {
     stoa_host_executor *executor = native;
     if (!executor) return STOA_FAIL(err, STOA_EINVAL, "wrapped host queue: NULL executor");
-    if (executor->struct_size < sizeof *executor)
-        return STOA_FAIL(err, STOA_EINVAL, "wrapped host queue: executor's struct_size %u given, %zu needed",
-                         (unsigned)executor->struct_size, sizeof *executor);
+    STOA_TRY(STOAI_CHECK_STRUCT(executor, "wrapped host queue's executor", err));
     if (!executor->enqueue) return STOA_FAIL(err, STOA_EINVAL, "wrapped host queue: executor without enqueue");
     return make_queue(ctx, STOA_QUEUE_ASYNC, executor, queue, err);
 }
