@@ -3,7 +3,7 @@
  * (a0 - a1, b00). Its capabilities are set by the test. Values are float32; the runtime adds in float. `a` may be bound to float64 too,
  * but not run.
  * A second model, of nodes and edges: inputs track [tracks,2], hit [hits,1], scale [1,1], output pooled [tracks,1] =
- * track0 + track1 + scale * sum of all hits. */
+ * track0 + track1 + scale * sum of all hits. A third, to be loaded only: two inputs and two outputs of fake_names. */
 #ifndef TESTS_FAKE_RUNTIME_H
 #define TESTS_FAKE_RUNTIME_H
 
@@ -28,7 +28,10 @@ static const stoa_tensor_schema fake_graph_inputs[] = {{"track", STOA_FLOAT32, 1
 static const stoa_tensor_schema fake_graph_outputs[] = {{"pooled", STOA_FLOAT32, 1, {1}, 1, "tracks", FAKE_MASK, 0, 0}};
 static const char *const fake_graph_axes[] = {"tracks", "hits"};
 static const stoa_schema fake_graph_schema = {fake_graph_inputs, fake_graph_outputs, 3, 1, fake_graph_axes, 2, 0, 0, 4};
-static int fake_token, fake_graph_token;
+static const char *fake_names[4];
+static stoa_tensor_schema fake_named[4];
+static const stoa_schema fake_named_schema = {fake_named, fake_named + 2, 2, 2, fake_axes, 1, 0, 0, 0};
+static int fake_token, fake_graph_token, fake_named_token;
 
 static stoa_status fake_probe(char *where, size_t capacity, stoa_error *err)
 {
@@ -39,13 +42,29 @@ static stoa_status fake_probe(char *where, size_t capacity, stoa_error *err)
 static stoa_status fake_load(const void *data, size_t bytes, const stoa_model_options *options, void **model, stoa_error *err)
 {
     (void)options;
-    const bool is_graph = bytes >= 4 && memcmp(data, "FAKG", 4) == 0;
-    if (bytes < 4 || (memcmp(data, "FAKE", 4) != 0 && !is_graph)) return STOA_FAIL(err, STOA_EFORMAT, "fake: no magic in %zu bytes", bytes);
-    *model = is_graph ? &fake_graph_token : &fake_token;
-    return STOA_OK;
+    static const struct {
+        const char *magic;
+        int *token;
+    } models[] = {{"FAKE", &fake_token}, {"FAKG", &fake_graph_token}, {"FAKN", &fake_named_token}};
+    for (int i = 0; i < 4; i++) {
+        fake_named[i] = fake_outputs[0];
+        fake_named[i].name = fake_names[i];
+    }
+    for (int i = 0; i < 3; i++)
+        if (bytes >= 4 && memcmp(data, models[i].magic, 4) == 0) {
+            *model = models[i].token;
+            return STOA_OK;
+        }
+    return STOA_FAIL(err, STOA_EFORMAT, "fake: no magic in %zu bytes", bytes);
 }
-static void fake_unload(void *model) { (void)model; }
-static const stoa_schema *fake_get_schema(const void *model) { return model == &fake_graph_token ? &fake_graph_schema : &fake_schema; }
+static int fake_unloaded;
+static void fake_unload(void *model)
+{
+    (void)model;
+    fake_unloaded++;
+}
+static const stoa_schema *fake_get_schema(const void *model)
+{ return model == &fake_graph_token ? &fake_graph_schema : model == &fake_named_token ? &fake_named_schema : &fake_schema; }
 static const stoa_capabilities *fake_capabilities(const void *model)
 {
     (void)model;

@@ -100,7 +100,8 @@ typedef struct stoa_model_options {
  *  owns     caller destroys it, after all its sessions; copies `options`
  *  alloc    yes      threads any; the model itself is immutable and shared
  *  errors   EIO not readable, with errno; EFORMAT malformed, truncated; ENOTSUP runtime not available or node it cannot run,
- *           naming node and op; EINVAL options; ENOMEM       since 0.1 */
+ *           naming node and op; ENAME two of its inputs and outputs have one name, which says both; EINVAL options; ENOMEM
+ *  since    0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_model_load(const char *path, const stoa_model_options *options, stoa_model **model,
                                                      stoa_error *err);
 

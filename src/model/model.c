@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/struct_size.h"
 #include "model/registry.h"
 #include "stoa/memory.h"
 
@@ -23,10 +25,9 @@ static stoa_status choose_runtime(const char *path, const stoa_model_options *op
 
 static stoa_status check_options(const stoa_model_options *options, stoa_error *err)
 {
-    if (options && options->struct_size != sizeof *options)
-        return STOA_FAIL(err, STOA_EINVAL, "model options: struct_size %u given, %zu needed", (unsigned)options->struct_size,
-                         sizeof *options);
-    if (options && options->precision > STOA_PRECISION_FLOAT16)
+    if (!options) return STOA_OK;
+    STOA_TRY(STOAI_CHECK_STRUCT(options, "model options", err));
+    if (options->precision > STOA_PRECISION_FLOAT16)
         return STOA_FAIL(err, STOA_EINVAL, "model options: precision %u, at most %u", (unsigned)options->precision,
                          (unsigned)STOA_PRECISION_FLOAT16);
     return STOA_OK;
@@ -39,6 +40,46 @@ static bool has_precision(const stoa_capabilities *c, uint32_t precision)
     return precision == STOA_PRECISION_FLOAT32 || (told && c->precisions >> precision & 1u);
 }
 
+static const char *tensor_name(const stoa_schema *schema, uint32_t tensor)
+{ return tensor < schema->input_count ? schema->inputs[tensor].name : schema->outputs[tensor - schema->input_count].name; }
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static stoa_status refuse_name(const stoa_schema *schema, const char *name, stoa_error *err)
+{
+    uint32_t at[2], found = 0;
+    for (uint32_t i = 0; found < 2; i++)
+        if (strcmp(tensor_name(schema, i), name) == 0) at[found++] = i;
+    const bool first_in = at[0] < schema->input_count, second_in = at[1] < schema->input_count;
+    return STOA_FAIL(err, STOA_ENAME, "model: %s %u and %s %u are both named '%s', by which they could not be bound",
+                     first_in ? "input" : "output", first_in ? at[0] : at[0] - schema->input_count, second_in ? "input" : "output",
+                     second_in ? at[1] : at[1] - schema->input_count, name);
+}
+
+/* No two tensors have one name. They are sorted: a hostile file may have as many as it is long. */
+static stoa_status check_names(const stoa_schema *schema, stoa_error *err)
+{
+    const uint32_t count = schema->input_count + schema->output_count;
+    const size_t bytes = count * sizeof(const char *);
+    const char **names = stoa_alloc(bytes, _Alignof(const char *)), *twice = NULL;
+    if (!names) return STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes for the names of %u tensors", bytes, count);
+    for (uint32_t i = 0; i < count; i++) names[i] = tensor_name(schema, i);
+    qsort(names, count, sizeof *names, compare_names);
+    for (uint32_t i = 1; i < count && !twice; i++)
+        if (strcmp(names[i - 1], names[i]) == 0) twice = names[i];
+    stoa_free(names, bytes);
+    return twice ? refuse_name(schema, twice, err) : STOA_OK;
+}
+
+/* What a runtime must be able to do for the options, and have told for sessions to bind by. */
+static stoa_status check_model(const stoa_model *model, const stoa_model_options *options, stoa_error *err)
+{
+    if (options && !has_precision(model->capabilities, options->precision))
+        return STOA_FAIL(err, STOA_ENOTSUP, "runtime '%s': precision %u asked for, it computes in %u (float32)", model->api->name,
+                         (unsigned)options->precision, (unsigned)STOA_PRECISION_FLOAT32);
+    return check_names(model->schema, err);
+}
+
 static stoa_status load(const stoa_runtime_api *api, const void *data, size_t bytes, const stoa_model_options *options, stoa_model **out,
                         stoa_error *err)
 {
@@ -46,7 +87,7 @@ static stoa_status load(const stoa_runtime_api *api, const void *data, size_t by
     STOA_TRY(api->probe(where, sizeof where, err));
     stoa_model *model = stoa_calloc(1, sizeof *model);
     if (!model) return STOA_FAIL(err, STOA_ENOMEM, "model: %zu bytes", sizeof *model);
-    const stoa_status status = api->load(data, bytes, options, &model->handle, err);
+    stoa_status status = api->load(data, bytes, options, &model->handle, err);
     if (status != STOA_OK) {
         stoa_free(model, sizeof *model);
         return status;
@@ -55,13 +96,10 @@ static stoa_status load(const stoa_runtime_api *api, const void *data, size_t by
     model->api = api;
     model->schema = api->schema(model->handle);
     model->capabilities = api->capabilities(model->handle);
-    if (options && !has_precision(model->capabilities, options->precision)) {
-        stoa_model_destroy(model);
-        return STOA_FAIL(err, STOA_ENOTSUP, "runtime '%s': precision %u asked for, it computes in %u (float32)", api->name,
-                         (unsigned)options->precision, (unsigned)STOA_PRECISION_FLOAT32);
-    }
-    *out = model;
-    return STOA_OK;
+    status = check_model(model, options, err);
+    if (status == STOA_OK) *out = model;
+    else stoa_model_destroy(model);
+    return status;
 }
 
 stoa_status stoa_model_load_memory(const void *data, size_t bytes, const stoa_model_options *options, stoa_model **model, stoa_error *err)

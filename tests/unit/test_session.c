@@ -933,6 +933,78 @@ static void registry_refuses(void **state)
     assert_non_null(strstr(err.message, ".unknown"));
 }
 
+/* A session binds by name. */
+static void names_are_not_shared(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *names[4], *says; /* NULL: loads */
+    } cases[] = {{{"a", "b", "c", "d"}, NULL},
+                 {{"x", "b", "y", "y"}, "output 0 and output 1 are both named 'y'"},
+                 {{"z", "x", "y", "x"}, "input 1 and output 1 are both named 'x'"},
+                 {{"in", "in", "a", "b"}, "input 0 and input 1 are both named 'in'"},
+                 {{"", "b", "", "d"}, "input 0 and output 0 are both named ''"}};
+    const stoa_model_options of_fake = {.struct_size = sizeof of_fake, .runtime = "fake"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        stoa_error err = {0};
+        stoa_model *model;
+        memcpy(fake_names, cases[i].names, sizeof fake_names);
+        fake_unloaded = 0;
+        const stoa_status status = stoa_model_load_memory("FAKN", 4, &of_fake, &model, &err);
+        assert_int_equal(status, cases[i].says ? STOA_ENAME : STOA_OK);
+        assert_true((model == NULL) == (status != STOA_OK) && fake_unloaded == (status != STOA_OK));
+        if (cases[i].says && !strstr(err.message, cases[i].says)) fail_msg("'%s' lacks '%s'", err.message, cases[i].says);
+        stoa_model_destroy(model);
+    }
+}
+
+/* Structs of a newer caller are taken as long as what this version does not know of them says nothing. */
+static void structs_of_other_sizes(void **state)
+{
+    (void)state;
+    fake_can = can_all;
+    stoa_error err;
+    fixture *f = malloc(sizeof *f);
+    open_session(f, STOA_QUEUE_BLOCKING, NULL, ROWS);
+    for (int later = 0; later < 2; later++) {
+        struct {
+            stoa_model_options known;
+            uint64_t later;
+        } model_options = {{.struct_size = sizeof model_options, .runtime = "fake"}, (uint64_t)later};
+        struct {
+            stoa_session_options known;
+            uint64_t later;
+        } session_options = {{.struct_size = sizeof session_options}, (uint64_t)later};
+        stoa_model *model;
+        stoa_session *session;
+        assert_int_equal(stoa_model_load_memory("FAKE", 4, &model_options.known, &model, &err), later ? STOA_EINVAL : STOA_OK);
+        if (later) assert_non_null(strstr(err.message, "model options: byte"));
+        assert_int_equal(stoa_session_create(f->model, f->queue, 1, &session_options.known, &session, &err), later ? STOA_EINVAL : STOA_OK);
+        if (later) assert_non_null(strstr(err.message, "session options: byte"));
+        stoa_session_destroy(session);
+        stoa_model_destroy(model);
+    }
+    const stoa_session_options shorter = {.struct_size = 8};
+    stoa_session *session;
+    assert_int_equal(stoa_session_create(f->model, f->queue, 1, &shorter, &session, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "struct_size 8 given, 24 needed"));
+    struct {
+        stoa_session_stats known;
+        uint64_t later;
+    } stats = {{.struct_size = sizeof stats, .rows = 5}, 7};
+    assert_int_equal(stoa_session_get_stats(f->session, &stats.known, &err), STOA_OK);
+    assert_true(stats.known.struct_size == sizeof stats && stats.known.rows == 0 && stats.later == 7);
+    stats.known.struct_size = 3;
+    assert_int_equal(stoa_session_get_stats(f->session, &stats.known, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "struct_size 3 given, 56 needed"));
+    assert_int_equal(stoa_session_get_stats(f->session, NULL, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "stats is NULL"));
+    assert_int_equal(stoa_session_get_stats(NULL, &stats.known, &err), STOA_EINVAL);
+    assert_non_null(strstr(err.message, "session is NULL"));
+    close_session(f);
+    free(f);
+}
+
 static int register_fake(void **state)
 {
     (void)state;
@@ -943,6 +1015,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(registry_refuses),
+        cmocka_unit_test(names_are_not_shared),
+        cmocka_unit_test(structs_of_other_sizes),
         cmocka_unit_test(wrong_bindings),
         cmocka_unit_test(rows_and_state),
         cmocka_unit_test(sliced_bindings),
