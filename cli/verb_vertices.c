@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli.h"
+#include "hlt_files.h"
 #include "reco/io/table.h"
 #include "reco/vertexing/density.h"
 
-enum { FINDER_VERTICES_MAX = 32767 };
+enum { FINDER_VERTICES_MAX = 32767, USABLE_MIN = 3 };
+#define FOUND_WITHIN_CM 0.1f
 
 typedef struct vertices_options {
     const char *out;
@@ -27,6 +28,7 @@ typedef struct track_row {
 typedef struct event_span {
     int64_t event;
     uint32_t first, count;
+    float primary_z; /* as the file has it; NaN: it does not */
 } event_span;
 
 typedef struct vertex_row {
@@ -37,6 +39,7 @@ typedef struct vertex_row {
 } vertex_row;
 
 typedef struct vertices_state {
+    hlt_input input; /* of a file of events */
     reco_table *in, *out;
     track_row *order;
     event_span *events;
@@ -50,6 +53,7 @@ typedef struct vertices_state {
     vertex_tracks_soa vertex_tracks;
     vertex_row *found;
     size_t found_count, found_capacity;
+    uint32_t primaries, primaries_found; /* of events with USABLE_MIN tracks or more */
     double us;
 } vertices_state;
 
@@ -60,6 +64,54 @@ static int compare_rows(const void *a, const void *b)
     return (x->row > y->row) - (x->row < y->row);
 }
 
+static void begin_event(vertices_state *state, int64_t number, float primary_z)
+{
+    const event_span *last = state->event_count ? &state->events[state->event_count - 1u] : NULL;
+    state->events[state->event_count++] = (event_span){number, last ? last->first + last->count : 0, 0, primary_z};
+}
+
+/* Behind the event's last track, unless it is soft. */
+static void add_track(vertices_state *state, float z, float z_error2, float pt, float pt_min)
+{
+    if (!(pt >= pt_min)) return;
+    event_span *span = &state->events[state->event_count - 1u];
+    const uint32_t at = span->first + span->count;
+    state->z[at] = z;
+    state->z_error2[at] = z_error2;
+    state->pt2[at] = fminf(pt, 75.0f) * fminf(pt, 75.0f); /* upstream's pt_max */
+    if (++span->count > state->capacity) state->capacity = span->count;
+}
+
+static stoa_status make_columns(vertices_state *state, uint64_t rows, stoa_error *err)
+{
+    if (rows > STOA_LAYOUT_ROWS_MAX)
+        return STOA_FAIL(err, STOA_ELIMIT, "%llu tracks, at most %u possible", (unsigned long long)rows, STOA_LAYOUT_ROWS_MAX);
+    state->track_count = (uint32_t)rows;
+    STOA_TRY(stoa_buffer_create(state->queue, STOA_MEMORY_DEVICE, 3 * sizeof(float) * (rows + 1), &state->columns, err));
+    state->z = stoa_buffer_data(state->columns);
+    state->z_error2 = state->z + rows;
+    state->pt2 = state->z_error2 + rows;
+    return STOA_OK;
+}
+
+/* Events as `stoa hlt` reads them: position and error are the state's zip and its variance. */
+static stoa_status load_events(vertices_state *state, float pt_min, stoa_error *err)
+{
+    uint64_t rows = 0;
+    for (uint32_t e = 0; e < state->input.count; e++) rows += (uint32_t)*state->input.events[e].tracks.nTracks;
+    STOA_TRY(make_columns(state, rows, err));
+    state->events = calloc(state->input.count + 1u, sizeof *state->events);
+    if (!state->events) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u events", state->input.count);
+    for (uint32_t e = 0; e < state->input.count; e++) {
+        const hlt_event *event = &state->input.events[e];
+        const tracks_soa_const *t = &event->tracks;
+        const float *zip = t->state.data + RECO_STATE_ZIP * t->state.stride, *variance = t->covariance.data + 14 * t->covariance.stride;
+        begin_event(state, event->number, event->vertex_z);
+        for (uint32_t i = 0; i < (uint32_t)*t->nTracks; i++) add_track(state, zip[i], variance[i], t->pt[i], pt_min);
+    }
+    return STOA_OK;
+}
+
 /* Sort by event, drop soft tracks, fill the finder's columns end to end. */
 static stoa_status group(vertices_state *state, float pt_min, stoa_error *err)
 {
@@ -67,7 +119,8 @@ static stoa_status group(vertices_state *state, float pt_min, stoa_error *err)
     STOA_TRY(reco_table_get(state->in, "z", &z, err));
     STOA_TRY(reco_table_get(state->in, "z_err", &z_err, err));
     STOA_TRY(reco_table_get(state->in, "pt", &pt, err));
-    const uint32_t rows = state->track_count = reco_table_rows(state->in);
+    const uint32_t rows = reco_table_rows(state->in);
+    STOA_TRY(make_columns(state, rows, err));
     state->order = calloc(rows + 1u, sizeof *state->order);
     state->events = calloc(rows + 1u, sizeof *state->events);
     if (!state->order || !state->events) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u tracks", rows);
@@ -78,21 +131,22 @@ static stoa_status group(vertices_state *state, float pt_min, stoa_error *err)
         state->order[i] = (track_row){(int64_t)number, i};
     }
     qsort(state->order, rows, sizeof *state->order, compare_rows);
-    uint32_t at = 0;
     for (uint32_t i = 0; i < rows; i++) {
         const uint32_t row = state->order[i].row;
-        if (i == 0 || state->order[i].event != state->order[i - 1].event)
-            state->events[state->event_count++] = (event_span){state->order[i].event, at, 0};
-        const float track_pt = (float)reco_column_value(pt, row), error = (float)reco_column_value(z_err, row);
-        if (!(track_pt >= pt_min)) continue;
-        state->z[at] = (float)reco_column_value(z, row);
-        state->z_error2[at] = error * error;
-        state->pt2[at] = fminf(track_pt, 75.0f) * fminf(track_pt, 75.0f); /* upstream's pt_max */
-        at++;
-        event_span *span = &state->events[state->event_count - 1u];
-        if (++span->count > state->capacity) state->capacity = span->count;
+        const float error = (float)reco_column_value(z_err, row);
+        if (i == 0 || state->order[i].event != state->order[i - 1].event) begin_event(state, state->order[i].event, NAN);
+        add_track(state, (float)reco_column_value(z, row), error * error, (float)reco_column_value(pt, row), pt_min);
     }
     return STOA_OK;
+}
+
+/* A table of z, z_err and pt; or a file of events, known by its columns. What is neither lacks columns of the first. */
+static stoa_status load(vertices_state *state, const char *path, float pt_min, stoa_error *err)
+{
+    STOA_TRY(reco_table_read(path, &state->in, err));
+    const bool is_plain = reco_table_find(state->in, "z") || reco_table_find(state->in, "z_err");
+    if (!is_plain && hlt_input_read(&state->input, path, "host", NULL) == STOA_OK) return load_events(state, pt_min, err);
+    return group(state, pt_min, err);
 }
 
 static stoa_status make_memory(vertices_state *state, stoa_error *err)
@@ -110,15 +164,9 @@ static stoa_status make_memory(vertices_state *state, stoa_error *err)
 
 static stoa_status set_up(const vertices_options *options, const char *path, vertices_state *state, stoa_error *err)
 {
-    STOA_TRY(reco_table_read(path, &state->in, err));
     STOA_TRY(stoa_device_open("host", &state->device, err));
     STOA_TRY(stoa_queue_create(state->device, STOA_QUEUE_BLOCKING, &state->queue, err));
-    const size_t rows = reco_table_rows(state->in);
-    STOA_TRY(stoa_buffer_create(state->queue, STOA_MEMORY_DEVICE, 3 * sizeof(float) * (rows + 1), &state->columns, err));
-    state->z = stoa_buffer_data(state->columns);
-    state->z_error2 = state->z + rows;
-    state->pt2 = state->z_error2 + rows;
-    STOA_TRY(group(state, options->pt_min, err));
+    STOA_TRY(load(state, path, options->pt_min, err));
     return make_memory(state, err);
 }
 
@@ -136,6 +184,15 @@ static stoa_status find(const vertices_options *options, vertices_state *state, 
         stoa_buffer_bytes(state->workspace)};
     STOA_TRY(reco_vertices_find(state->queue, &args, err));
     return stoa_queue_wait(state->queue, err); /* `count` is on this function's stack */
+}
+
+static void compare_primary(vertices_state *state, const event_span *span)
+{
+    if (isnan(span->primary_z) || span->count < USABLE_MIN) return;
+    bool found = false;
+    for (uint32_t v = 0; v < *state->vertices.nvFinal; v++) found |= fabsf(state->vertices.zv[v] - span->primary_z) <= FOUND_WITHIN_CM;
+    state->primaries++;
+    state->primaries_found += found;
 }
 
 /* The vertices of the event just found, hardest first. */
@@ -173,6 +230,7 @@ static stoa_status find_all(const vertices_options *options, vertices_state *sta
         STOA_TRY(find(options, state, &state->events[e], err));
         state->us += cli_now_us() - begin_us;
         STOA_TRY(keep(state, &state->events[e], err));
+        compare_primary(state, &state->events[e]);
         cli_progress("vertices", e + 1u, state->event_count);
     }
     return STOA_OK;
@@ -211,6 +269,7 @@ static void state_deinit(vertices_state *state)
     stoa_buffer_release(state->workspace);
     stoa_queue_destroy(state->queue);
     stoa_device_close(state->device);
+    hlt_input_deinit(&state->input);
     reco_table_destroy(state->in);
     reco_table_destroy(state->out);
     free(state->order);
@@ -222,9 +281,14 @@ static int report(const vertices_options *options, const vertices_state *state)
 {
     const double us = state->event_count ? state->us / state->event_count : 0.0;
     if (options->json)
-        return cli_json(json_pack("{s:I, s:I, s:I, s:f}", "events", (json_int_t)state->event_count, "tracks",
-                                  (json_int_t)state->track_count, "vertices", (json_int_t)state->found_count, "us_per_event", us));
+        return cli_json(json_pack("{s:I, s:I, s:I, s:f, s:I, s:I}", "events", (json_int_t)state->event_count, "tracks",
+                                  (json_int_t)state->track_count, "vertices", (json_int_t)state->found_count, "us_per_event", us,
+                                  "vertex_events", (json_int_t)state->primaries, "vertex_within_1mm", (json_int_t)state->primaries_found));
     printf("%u events, %u tracks, %zu vertices, %.2f us per event\n", state->event_count, state->track_count, state->found_count, us);
+    if (state->primaries)
+        printf("vertex found %.2f %%: %u of %u, %s within 1 mm (events with %d usable tracks or more)\n",
+               100.0 * state->primaries_found / state->primaries, state->primaries_found, state->primaries,
+               state->input.source == RECO_EVENTS_PHYSLITE ? "ATLAS's primary vertex" : "generated hard scatter", USABLE_MIN);
     if (options->out) printf("written: %s\n", options->out);
     return CLI_DONE;
 }
@@ -241,11 +305,13 @@ int verb_vertices(int argc, char **argv)
         {"out", CLI_TEXT, &o.out, "FILE.csv", "table of vertices (needed)"},
         {"json", CLI_FLAG, &o.json, NULL, "one JSON object on standard output"},
     };
-    const cli_syntax syntax = CLI_SYNTAX("vertices", "FILE.csv --out FILE.csv ", 1, 1,
-                                         "Density vertex finder. Reads columns event, z, z_err, pt (cm, GeV); writes event, z, "
-                                         "z_err, chi2, ndof, pt2_sum,\n"
-                                         "tracks: one row a vertex, events ascending, in each the hardest (pt2_sum) first.",
-                                         "stoa vertices tracks.csv --errmax 0.05 --eps 0.1 --out vertices.csv", options);
+    const cli_syntax syntax =
+        CLI_SYNTAX("vertices", "FILE.csv --out FILE.csv ", 1, 1,
+                   "Density vertex finder. Reads columns event, z, z_err, pt (cm, GeV), or events of 'stoa generate hlt' "
+                   "or PHYSLITE; writes event,\n"
+                   "z, z_err, chi2, ndof, pt2_sum, tracks: one row a vertex, events ascending, in each the hardest "
+                   "(pt2_sum) first.",
+                   "stoa vertices tracks.csv --errmax 0.05 --eps 0.1 --out vertices.csv", options);
     int first;
     const int code = cli_parse(&syntax, argc, argv, &first);
     if (code != CLI_CONTINUE) return code;

@@ -3,7 +3,8 @@
 
 STOA_BUILD_DIR names the build folder that holds cli/stoa; STOA_DATA the folder of real inputs
 (default: ../shared/data beside the source tree). One line a check; exit 1 when one
-failed. What cannot run here is skipped with its reason.
+failed. What cannot run here is skipped with its reason. With --short every verb runs once on little,
+which needs Python alone: what builds with sanitizers have time for.
 """
 
 import csv
@@ -749,6 +750,9 @@ def test_physlite(work):
         f"vertices on PHYSLITE: AMVF's primary within 1 mm in {hits} of {len(events)} events, 78 of 86 needed",
         len(events) == 86 and hits >= 78,
     )
+    result = stoa_json("vertices", tracks, "--errmax", 0.05, "--eps", 0.1, "--out", work / "physlite_v.csv")
+    counts = result and (result["vertex_within_1mm"], result["vertex_events"])
+    check(f"vertices of the events as they are: the same {hits} of {len(events)}", counts == (hits, len(events)), counts)
     result = stoa_json("hlt", tracks, "--no-pictures", "--out", work / "physlite_cuts")
     check("hlt on PHYSLITE: by cuts unless another selector is named",
           result and result["selector"] == "cuts" and result["efficiency"] > 0.85 and result["fake_rate"] < 0.1, result)
@@ -783,6 +787,37 @@ def test_cluster(work):
     check("cluster: data_1024", (result["clusters"], result["outliers"]) == (20, 103), result)
 
 
+def test_short(work):
+    """Each verb once, several streams and threads: not whether results are right, but that memory and threads are in order."""
+    test_usage()
+    test_devices()
+    rows = [{"event": i // 40, "pt": 1 + i % 7, "eta": 0.1 * (i % 9), "phi": 0.01 * i, "z": i % 3, "z_err": 0.005} for i in range(100)]
+    table, model = work / "table.csv", SOURCE / "examples" / "infer.onnx"
+    write_csv(table, rows)
+    line = ["run", model, "--in", table, "--columns", "pt,eta,phi"]
+    ran = stoa_json(*line, "--batch", 7, "--out", work / "scores.csv")
+    check("run: 100 rows", ran and ran["rows"] == len(read_csv(work / "scores.csv")) == 100, ran)
+    told = stoa_json("inspect", model, "--bind", table, "--columns", "pt,eta,phi", "--emit-c", work / "infer.c")
+    check("inspect: in place", told and told["binding"][0]["in_place"], told)
+    fails("run: unknown column", 1, "STOA_ENAME", *line[:-1], "pt,eta,psi")
+    both = stoa_json("layout", "tracks,vertices", "--rows", "100,10")
+    check("layout: two blocks", both and len(both["blocks"]) == 2, both)
+    found = stoa_json("vertices", table, "--out", work / "vertices.csv")
+    check("vertices: 3 events", found and found["events"] == 3 and found["vertices"] > 0, found)
+    found = stoa_json("cluster", table, *CLUE_OPTIONS, "--out", work / "clusters.csv")
+    check("cluster: 100 points", found and found["points"] == 100, found)
+    events, words = work / "events.csv", work / "words.raw"
+    made = stoa_json("generate", "hlt", "--events", 3, "--seed", 3, "--pileup", 10, "--hits", "--out", events)
+    for extra in (["--selector", "forest"], ["--vertexing", "divisive", "--legacy", "legacy.csv"], ["--selector", "cuts"]):
+        done = stoa_json("hlt", events, "--no-pictures", "--threads", 2, "--streams", 2, *extra, "--out", work / "hlt")
+        check(f"hlt {extra[1]}: all events", done and done["events"] == 3 and done["tracks"] == made["rows"], done)
+    found = stoa_json("vertices", events, "--out", work / "vertices.csv")
+    check("vertices: hard scatter of 3 events", found and found["vertex_events"] == 3, found)
+    made = stoa_json("generate", "scout", "--events", 100, "--seed", 3, "--format", "dth256", "--out", words)
+    done = stoa_json("scout", words, "--no-pictures", "--threads", 2, "--streams", 2, "--crossings", 30, "--out", work / "scout")
+    check("scout: all events", done and done["events"] == 100 and done["candidates"] == made["rows"], done)
+
+
 def main():
     cache = BUILD / "CMakeCache.txt"
     if not STOA.exists() and cache.exists() and "STOA_BUILD_CLI:BOOL=OFF" in cache.read_text():
@@ -793,6 +828,10 @@ def main():
         return 1
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
+        if sys.argv[1:] == ["--short"]:
+            test_short(work)
+            print(f"{failures} checks failed")
+            return 1 if failures else 0
         test_usage()
         test_damaged_hdf5(work)
         test_layout(work)
