@@ -39,7 +39,8 @@ struct failure : std::runtime_error {
     stoa_error error;
 };
 
-/** Throws unless the call went well: stoa::check(stoa_session_run(session, rows, &err), err). */
+/** Throws unless the call went well: stoa::check(stoa_session_run(session, rows, &err), err).
+ *  owns nothing   threads any   errors throws failure with `err`   since 0.1 */
 inline void check(stoa_status status, const stoa_error &err)
 {
     if (status != STOA_OK) throw failure(err);
@@ -47,13 +48,16 @@ inline void check(stoa_status status, const stoa_error &err)
 
 /* ---- Devices ---------------------------------------------------------------------------------------------------------- */
 
-/** The place of an alpaka device, and so of the buffers and views that lie there. */
+/** The place of an alpaka device, and so of the buffers and views that lie there.
+ *  owns nothing   threads any   errors none   since 0.1 */
 inline stoa_place place_of(const alpaka::DevCpu &) { return {STOA_PLACE_HOST, 0}; }
 #ifdef ALPAKA_ACC_GPU_CUDA_ENABLED
+/** The same of a GPU.   owns nothing   threads any   errors none   since 0.1 */
 inline stoa_place place_of(const alpaka::DevCudaRt &device) { return {STOA_PLACE_CUDA, alpaka::getNativeHandle(device)}; }
 #endif
 
-/** The alpaka device of a place: the way back. `platform` is alpaka's, of the kind that the place names. */
+/** The alpaka device of a place: the way back. `platform` is alpaka's, of the kind that the place names.
+ *  owns alpaka's handle, by value   threads any   errors throws failure, EPLACE with both places; what alpaka throws   since 0.1 */
 template <class Platform> auto device_at(const Platform &platform, stoa_place place)
 {
     auto device = alpaka::getDevByIdx(platform, static_cast<std::size_t>(place.index));
@@ -146,8 +150,10 @@ private:
     stoa_queue *queue_ = nullptr;
 };
 
-/** Let a queue that Stoa made, not one of alpaka's, wait for an alpaka event. On the host the queue's thread waits (and a small copy of
- *  the event's handle is allocated); on CUDA the stream does. */
+/** Let a queue that Stoa made, not one of alpaka's, wait for an alpaka event. On the host the queue's thread waits; on CUDA the stream does.
+ *  owns     a copy of the event's handle until the queue passes
+ *  sync     asynchronous    alloc that copy, on the host      threads one at a time per queue
+ *  errors   throws failure, as stoa_queue_enqueue; EDEVICE with CUDA's text       since 0.1 */
 template <class Event> void wait_event(stoa_queue *queue, const Event &event)
 {
     stoa_error err;
@@ -193,7 +199,8 @@ template <class T> stoa_column column_at(T *data, std::size_t rows, int64_t row_
 
 } // namespace detail
 
-/** An alpaka buffer or view as a column, in place: [n] one value a row, [n, R] a vector, [n, R, C] a matrix. Read-only for const views. */
+/** An alpaka buffer or view as a column, in place: [n] one value a row, [n, R] a vector, [n, R, C] a matrix. Read-only for const views.
+ *  owns borrows the memory   threads any   errors throws failure, EALIGN rows that are no whole elements apart   since 0.1 */
 template <class View> stoa_column column_of(View &&view)
 {
     constexpr std::size_t rank = alpaka::Dim<std::decay_t<View>>::value;
@@ -215,7 +222,8 @@ template <class View> stoa_column column_of(View &&view)
     return column;
 }
 
-/** A column as an alpaka view of `device`: the way back. One value a row, rows adjacent, elements of T. */
+/** A column as an alpaka view of `device`: the way back. One value a row, rows adjacent, elements of T.
+ *  owns borrows the memory   threads any   errors throws failure, EDTYPE; ESHAPE; ECONST; EPLACE, with both values   since 0.1 */
 template <class T, class Index, class Device> auto view_of(const Device &device, const stoa_column &column)
 {
     const stoa_place place = place_of(device);

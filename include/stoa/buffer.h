@@ -36,7 +36,7 @@ STOA_API stoa_buffer *stoa_buffer_retain(stoa_buffer *buffer);
 STOA_API void stoa_buffer_release(stoa_buffer *buffer);
 
 /** Give the memory back in the order of another queue, which used it last.
- *  owns nothing   threads one at a time   errors EPLACE queue of another device   since 0.1 */
+ *  owns nothing   sync none   alloc none   threads one at a time   errors EPLACE queue of another device   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_buffer_set_queue(stoa_buffer *buffer, stoa_queue *queue, stoa_error *err);
 
 /** Address; NULL when `bytes` is 0.   owns borrowed until the last release   threads any   errors none   since 0.1 */

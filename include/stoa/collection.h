@@ -81,16 +81,16 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_collection_zero(stoa_collection *colle
 
 /** Copy all blocks of `src` to `dst`, which has the same layouts; rows may differ: the common rows are copied.
  *  Same rows: one copy of the whole blob. Otherwise one two-dimensional copy for each column.
- *  owns borrows until the queue passes   sync asynchronous   threads one at a time per queue   errors ESHAPE other blocks or layouts; ECONST; EOVERLAP; EPLACE; EDEVICE   since 0.1 */
+ *  owns borrows until the queue passes   sync asynchronous   alloc none   threads one at a time per queue   errors ESHAPE other blocks or layouts; ECONST; EOVERLAP; EPLACE; EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_collection_copy(stoa_queue *queue, stoa_collection *dst, const stoa_collection *src,
                                                           stoa_error *err);
 
 /** Array of structures to structure of arrays: `aos` holds `rows` records of `record_bytes`, with the columns' values
  *  packed in the layout's order, each naturally aligned as a C struct of these members (matrices column-major; scalars left out).
- *  owns borrows until the queue passes   sync asynchronous   threads one at a time per queue   errors ESHAPE record size, both values; ECONST; EALIGN; EOVERLAP; EPLACE; ENOTSUP not on this device   since 0.1 */
+ *  owns borrows until the queue passes   sync asynchronous   alloc none   threads one at a time per queue   errors ESHAPE record size, both values; ECONST; EALIGN; EOVERLAP; EPLACE; ENOTSUP not on this device   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_soa_from_aos(stoa_queue *queue, const stoa_view_head *soa, const void *aos, size_t record_bytes,
                                                        stoa_error *err);
-/** The way back; see stoa_soa_from_aos.   owns, sync, threads, errors as stoa_soa_from_aos   since 0.1 */
+/** The way back; see stoa_soa_from_aos.   owns, sync, alloc, threads, errors as stoa_soa_from_aos   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_soa_to_aos(stoa_queue *queue, const stoa_view_head *soa, void *aos, size_t record_bytes,
                                                      stoa_error *err);
 /** Size of a record as stoa_soa_from_aos wants it.   owns nothing   threads any   errors 0 for an invalid layout   since 0.1 */

@@ -68,7 +68,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_queue_create(stoa_device *device, stoa
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_wrap(stoa_device *device, void *native, stoa_queue **queue, stoa_error *err);
 
 /** Finish what is enqueued, then destroy; NULL is a no-op.
- *  owns takes `queue`   sync waits for the queue (a wrapped one too)   threads none may use it   errors none   since 0.1 */
+ *  owns takes `queue`   sync waits for the queue (a wrapped one too)   alloc none   threads none may use it   errors none   since 0.1 */
 STOA_API void stoa_queue_destroy(stoa_queue *queue);
 
 /** The native handle: cudaStream_t; on the host the stoa_host_executor that was wrapped, else NULL.
@@ -80,11 +80,11 @@ STOA_API stoa_device *stoa_queue_device(const stoa_queue *queue);
 STOA_API stoa_queue_kind stoa_queue_get_kind(const stoa_queue *queue);
 
 /** Block the caller until everything enqueued so far is done. The only function here that waits.
- *  owns nothing   sync blocks   threads one at a time per queue   errors EDEVICE   since 0.1 */
+ *  owns nothing   sync blocks   alloc none   threads one at a time per queue   errors EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_wait(stoa_queue *queue, stoa_error *err);
 
 /** Whether everything enqueued so far is done.
- *  owns nothing   sync none   threads any   errors EDEVICE   since 0.1 */
+ *  owns nothing   sync none   alloc none   threads any   errors EDEVICE   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_queue_is_idle(stoa_queue *queue, bool *idle, stoa_error *err);
 
 /** Enqueue a host task.

@@ -41,6 +41,7 @@ typedef struct stoa_session_stats {
 /** Make a session for up to `max_rows` rows a run.
  *
  *  owns     caller destroys; model and queue must outlive it
+ *  sync     may wait on a GPU, where weights are copied to it or a runtime is set up
  *  alloc    the workspace, here only       threads any; the session then belongs to its queue
  *  errors   EINVAL; ENOTSUP the runtime has no code for the queue's device; ENOMEM; ELIMIT more than STOA_LAYOUT_ROWS_MAX rows; ESTATE the queue is captured       since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint32_t max_rows,

@@ -15,9 +15,11 @@ template <std::size_t Count> struct columns {
     stoa_column column[Count];
     operator stoa_tensor() const { return stoa_tensor_of(column, static_cast<uint32_t>(Count)); }
 };
+/** What STOA_COLUMNS makes: the columns given, as one tensor.   owns borrows what they point to   threads any   errors none   since 0.1 */
 template <class... Column> columns<sizeof...(Column)> make_columns(Column... column) { return {{column...}}; }
 
 template <class Type, class Member> constexpr bool is_column_of = std::is_same_v<std::remove_const_t<std::remove_pointer_t<Member>>, Type>;
+/** A column whose type is checked as STOA_COLUMNS_OF is compiled.   owns borrows the view's memory   threads any   errors none   since 0.1 */
 template <class Type, class Member> stoa_column typed(const stoa_view_head *head, std::size_t offset, const Member &)
 {
     static_assert(is_column_of<Type, Member>, "STOA_COLUMNS_OF: a column has another type");
