@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,50 @@ static void threads_agree_to_the_bit(void **state)
     stoa_device_close(device);
 }
 
+/* What the library holds at this moment, by the allocation hook. */
+static atomic_llong held_bytes;
+
+static void *held_alloc(void *user, size_t bytes, size_t align_bytes)
+{
+    (void)user;
+    void *memory = NULL;
+    if (posix_memalign(&memory, align_bytes < sizeof(void *) ? sizeof(void *) : align_bytes, bytes ? bytes : 1)) return NULL;
+    atomic_fetch_add(&held_bytes, (long long)bytes);
+    return memory;
+}
+
+static void held_free(void *user, void *pointer, size_t bytes)
+{
+    (void)user;
+    if (pointer) atomic_fetch_sub(&held_bytes, (long long)bytes);
+    free(pointer);
+}
+
+/* Weights, schema, plan and workspace: all that a process with one model and one session has of the library beside its device and queue. */
+static void model_and_session_fit_a_mebibyte(void **state)
+{
+    (void)state;
+    stoa_error err;
+    stoa_device *device;
+    stoa_queue *queue;
+    stoa_session *session;
+    assert_int_equal(stoa_device_open("host", &device, &err), STOA_OK);
+    assert_int_equal(stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err), STOA_OK);
+    const long long before = atomic_load(&held_bytes);
+    stoa_model *model = load();
+    const long long of_model = atomic_load(&held_bytes) - before;
+    assert_int_equal(stoa_session_create(model, queue, 100000, NULL, &session, &err), STOA_OK);
+    const long long of_both = atomic_load(&held_bytes) - before;
+    print_message("30-64-64-1 and a session for 100,000 rows: %lld bytes, %lld of them the model's\n", of_both, of_model);
+    assert_in_range(of_model, 4 * stoa_model_schema(model)->parameters, of_both);
+    assert_true(of_both < 1 << 20);
+    stoa_session_destroy(session);
+    stoa_model_destroy(model);
+    stoa_queue_destroy(queue);
+    stoa_device_close(device);
+    assert_int_equal(atomic_load(&held_bytes), 0);
+}
+
 static void sessions_cost_their_workspace(void **state)
 {
     (void)state;
@@ -121,6 +166,9 @@ static void sessions_cost_their_workspace(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(threads_agree_to_the_bit), cmocka_unit_test(sessions_cost_their_workspace)};
+    const stoa_allocator held = {sizeof held, held_alloc, held_free, NULL};
+    if (stoa_allocator_set(&held, NULL) != STOA_OK) return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(threads_agree_to_the_bit), cmocka_unit_test(model_and_session_fit_a_mebibyte),
+                                       cmocka_unit_test(sessions_cost_their_workspace)};
     return cmocka_run_group_tests_name("native threads", tests, NULL, NULL);
 }
