@@ -21,6 +21,21 @@ INLINE void lane_store(float *to, vf value, bool one)
 INLINE const float *group_at(const tile *t, const native_step *s, uint32_t g, uint32_t k, size_t v)
 { return tile_column(t, operand_ref(&s->in[0], g * s->length + k)) + v * LANES; }
 
+/* A sum and what its additions rounded off, for which Knuth's two-sum has no need to know the larger term. Only `value` waits for the
+ * term before, as in a plain sum, so the rest rides along. A term must not be a product that could be fused into one of its uses. */
+typedef struct exact_sum {
+    vf value, lost;
+} exact_sum;
+
+INLINE void sum_add(exact_sum *s, vf x)
+{
+    const vf value = s->value + x, added = value - s->value;
+    s->lost += (s->value - (value - added)) + (x - added);
+    s->value = value;
+}
+/* Of sums that are not finite nothing is known to be lost. */
+INLINE vf sum_rounded(const exact_sum *s) { return v_select(s->lost == s->lost, s->value + s->lost, s->value); }
+
 /* One term of a sum-like reduction. */
 INLINE vf reduce_term(native_reduce kind, vf x) { return kind == NATIVE_REDUCE_L1 ? v_abs(x) : x; }
 
@@ -48,11 +63,12 @@ STEP_PART vf reduce_sum(const tile *t, const native_step *s, uint32_t g, size_t 
 {
     const bool one = tile_is_row(t);
     const bool squares = s->reduce == NATIVE_REDUCE_L2 || s->reduce == NATIVE_REDUCE_SUM_SQUARE;
-    vf sum = v_splat(0.0f);
+    exact_sum terms = {v_splat(0.0f), v_splat(0.0f)};
     for (uint32_t k = 0; k < s->length; k++) {
         const vf x = lane_load(group_at(t, s, g, k, v), one);
-        sum += squares ? v_rounded(x * x) : reduce_term(s->reduce, x);
+        sum_add(&terms, squares ? v_rounded(x * x) : reduce_term(s->reduce, x));
     }
+    const vf sum = sum_rounded(&terms);
     switch (s->reduce) {
     case NATIVE_REDUCE_MEAN: return sum / (float)s->length;
     case NATIVE_REDUCE_L2: return v_sqrt(sum);
@@ -161,42 +177,49 @@ STEP_PART void reduce_scalar(const tile *t, const native_step *s, uint32_t g, si
     else ((int64_t *)out)[lane] = reduce_i64(t, s, g, lane);
 }
 
-/* x - max, its exponentials and their sum; then the quotient, or the difference to the sum's logarithm. */
+/* x - max, its exponentials and their sum; then the quotient, or the difference to the sum's logarithm. The sum begins with 1, which no
+ * term exceeds, so that what an addition rounds off takes two subtractions to know. */
 STEP_PART void softmax_group(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     const bool one = tile_is_row(t);
     const size_t pitch = t->pitch;
     float *out = tile_column(t, s->out + g * s->length) + v * LANES;
     const vf most = reduce_extreme(t, s, g, v, false);
-    vf sum = v_splat(0.0f);
+    vf terms = v_splat(1.0f), lost = v_splat(0.0f);
     for (uint32_t k = 0; k < s->length; k++) {
-        const vf x = lane_load(group_at(t, s, g, k, v), one) - most, e = v_exp(x);
-        sum += e;
+        const vf x = lane_load(group_at(t, s, g, k, v), one) - most, e = v_rounded(v_exp(x)), before = terms;
+        terms += e;
+        lost += e - (terms - before);
         lane_store(out + k * pitch, s->log ? x : e, one);
     }
-    const vf log_sum = s->log ? v_log(sum) : sum;
+    const vf sum = (terms - 1.0f) + lost, log_sum = s->log ? v_log(sum) : sum;
     for (uint32_t k = 0; k < s->length; k++) {
         const vf x = lane_load(out + k * pitch, one);
         lane_store(out + k * pitch, s->log ? x - log_sum : x / sum, one);
     }
 }
 
-/* In two passes: the mean first, then the squares of the distances to it. */
+/* In three passes: the mean; the distances to it and their squares; the quotients. What the mean rounds off is the mean of the distances:
+ * without it values that differ by less than that would lie as far from their mean as epsilon lets them. */
 STEP_PART void norm_group(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     const bool one = tile_is_row(t);
     const float *scale = (const float *)s->in[1].constants, *bias = (const float *)s->in[2].constants;
+    const float n = (float)s->length;
     float *out = tile_column(t, s->out + g * s->length) + v * LANES;
-    vf sum = v_splat(0.0f), squares = v_splat(0.0f);
+    vf sum = v_splat(0.0f), distances = sum, squares = sum;
     for (uint32_t k = 0; k < s->length; k++) sum += lane_load(group_at(t, s, g, k, v), one);
-    const vf mean = sum / (float)s->length;
+    const vf mean = sum / n;
     for (uint32_t k = 0; k < s->length; k++) {
         const vf d = lane_load(group_at(t, s, g, k, v), one) - mean;
+        distances += d;
         squares += v_rounded(d * d);
+        lane_store(out + k * t->pitch, d, one);
     }
-    const vf deviation = v_sqrt(squares / (float)s->length + s->alpha);
+    const vf rest = distances / n, variance = squares / n - v_rounded(rest * rest);
+    const vf deviation = v_sqrt(v_at_least(v_splat(0.0f), variance) + s->alpha);
     for (uint32_t k = 0; k < s->length; k++) {
-        vf x = (lane_load(group_at(t, s, g, k, v), one) - mean) / deviation;
+        vf x = (lane_load(out + k * t->pitch, one) - rest) / deviation;
         if (scale != NULL) x = v_rounded(x * scale[k]);
         if (bias != NULL) x = x + bias[k];
         lane_store(out + k * t->pitch, x, one);
