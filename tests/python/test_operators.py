@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each activation, elementwise function, normalisation and reduction of the ONNX standard alone on the native engine and on ONNX Runtime,
 both against the same operator in double precision; then NaN, infinities, denormals and signed zeros, where both runtimes must agree.
+Everything at each instruction-set level that the machine has.
 
 The table is complete: an operator of the installed `onnx` that maps a float tensor to one of its shape, or reduces axes, and that
 is neither in the table nor among the named exceptions, is a failure.
@@ -16,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 import stoa
 from expect import check, finish
-from test_random_graphs import classes, in_double
+from test_random_graphs import classes, every_level, in_double
 
 ROWS, SHAPE, OPSET = 61, (3, 5), 22
 ULPS = 4  # of float32 at the largest value of the output: what one rounding more than the peer's may cost
@@ -45,18 +46,22 @@ REDUCTIONS = ("ReduceSum", "ReduceMean", "ReduceProd", "ReduceMin", "ReduceMax",
               "ReduceLogSumExp")
 OF_LOGARITHMS = ("ReduceLogSum",)  # of a negative sum there is none
 
-# Which of several values is the largest where one is NaN the standard does not say, and ONNX Runtime's answer depends on where it stands.
-WITHOUT_NAN = ("Hardmax", "ReduceMin", "ReduceMax")
+# Special values that are left out. Which of several values is the largest where one is NaN the standard does not say, and ONNX Runtime's answer
+# depends on where it stands. Its ReduceLogSumExp takes 0 for the largest where -inf stands first, and loses what exp makes 0.
+WITHOUT = {"Hardmax": numpy.nan, "ReduceMin": numpy.nan, "ReduceMax": numpy.nan, "ReduceLogSumExp": -104.0}
+# ONNX Runtime makes 0 of denormals here, or rounds them on the way: what the engine gives is held against the exact value instead.
+OTHER_DENORMALS = ("Tanh", "Elu", "Celu", "Selu")
+DENORMAL_ULPS = 2
 # Random numbers, other normalisations, and what moves values without computing; the others among them are in other tests.
 EXCEPTIONS = {"Bernoulli", "EyeLike", "LpNormalization", "MeanVarianceNormalization", "OptionalGetElement", "RandomNormalLike",
               "RandomUniformLike", "Squeeze", "Trilu"}
 
 
-def model_of(op, opset, attributes, output, constants=()):
-    """One node over x [N, 3, 5]."""
+def model_of(op, opset, attributes, output, constants=(), shape=SHAPE):
+    """One node over x [N, *shape]."""
     names = [f"c{i}" for i in range(len(constants))]
     graph = helper.make_graph([helper.make_node(op, ["x", *names], ["y"], **attributes)], op,
-                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *SHAPE])],
+                              [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape])],
                               [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", *output])],
                               [numpy_helper.from_array(value, name) for name, value in zip(names, constants)])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
@@ -73,7 +78,7 @@ def peer_of(model):
 def special_rows(op, rng):
     """For each special value a row where it stands between ordinary ones, one where it stands with another, one of nothing else, and
     one of all sorts."""
-    values = SPECIAL[op in WITHOUT_NAN:] + (HUGE if op in ACTIVATIONS | FUNCTIONS else [])
+    values = [value for value in SPECIAL if str(value) != str(WITHOUT.get(op))] + (HUGE if op in ACTIVATIONS | FUNCTIONS else [])
     count, width = len(values), SHAPE[0] * SHAPE[1]
     x = rng.uniform(-2, 2, (4 * count, width)).astype(numpy.float32)
     for i, value in enumerate(values):
@@ -84,21 +89,47 @@ def special_rows(op, rng):
     return x.reshape(-1, *SHAPE)
 
 
-def errors(model, x):
-    """The largest error here, in ONNX Runtime, and what is forgiven."""
+def natively(model, x):
+    """By level."""
+    return {isa: stoa.load(model.SerializeToString(), "native", isa=isa)(x=x)["y"] for isa in every_level()}
+
+
+def exact_of(model, x):
     with numpy.errstate(all="ignore"):
-        exact = in_double(model).run(None, {"x": x.astype(numpy.float64)})[0]
+        return in_double(model).run(None, {"x": x.astype(numpy.float64)})[0]
+
+
+def errors(model, x, exact=None):
+    """The largest error here, of all levels, in ONNX Runtime, and what is forgiven."""
+    exact = exact_of(model, x) if exact is None else exact
     floor = ULPS * float(numpy.spacing(numpy.float32(max(numpy.abs(exact).max(), 1e-6))))
-    ours, theirs = stoa.load(model.SerializeToString(), "native")(x=x)["y"], peer_of(model).run(None, {"x": x})[0]
+    ours, theirs = numpy.stack(list(natively(model, x).values())), peer_of(model).run(None, {"x": x})[0]
     return numpy.abs(ours - exact).max(), numpy.abs(theirs - exact).max(), floor
 
 
-def disagreements(model, x):
-    """Values of another class than ONNX Runtime's, or further from it than rounding explains."""
-    ours, theirs = stoa.load(model.SerializeToString(), "native")(x=x)["y"], peer_of(model).run(None, {"x": x})[0]
-    near = numpy.isclose(ours, theirs, rtol=1e-5, atol=1e-6, equal_nan=True)
-    wrong = numpy.argwhere((classes(ours) != classes(theirs)) | ~near)
-    return [f"row {x[at[0]].tolist()}, value {at[1:]}: {ours[at]} here, {theirs[at]} in ONNX Runtime" for at in map(tuple, wrong)]
+def differences(model, x, expected, is_near):
+    """Values of another class than expected, or of which is_near(ours, expected) is false, on any level."""
+    for isa, ours in natively(model, x).items():
+        for at in map(tuple, numpy.argwhere((classes(ours) != classes(expected)) | ~is_near(ours, expected))):
+            yield f"{isa}: row {x[at[0]].tolist()}, value {at[1:]}: {ours[at]}, not {expected[at]}"
+
+
+def as_rounded(ours, theirs):
+    return numpy.isclose(ours, theirs, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+def within_ulps(ours, expected):
+    """NaN and infinities are of the same class already."""
+    with numpy.errstate(invalid="ignore"):
+        spacing = numpy.spacing(numpy.abs(expected).astype(numpy.float32)).astype(numpy.float64)
+        return ~(numpy.abs(ours - expected.astype(numpy.float64)) > DENORMAL_ULPS * spacing)
+
+
+def denormal_rows(rng):
+    """Of all sizes, of one sign and of both, and with zeros."""
+    bits = rng.integers(0, 1 << 23, (3 * ROWS, *SHAPE)) >> rng.integers(0, 23, (3 * ROWS, *SHAPE))
+    x = bits.astype(numpy.int32).view(numpy.float32)
+    return numpy.concatenate([x[:ROWS], -x[ROWS:2 * ROWS], x[2 * ROWS:] * rng.choice(numpy.array([1, -1], numpy.float32), (ROWS, *SHAPE))])
 
 
 def check_operator(what, model, low, high, rng):
@@ -106,8 +137,13 @@ def check_operator(what, model, low, high, rng):
     x = rng.uniform(low, high, (ROWS, *SHAPE)).astype(numpy.float32)
     ours, theirs, floor = errors(model, x)
     check(ours <= 2 * theirs + floor, f"{what}: error {ours:.3g}, ONNX Runtime's {theirs:.3g}, {ULPS} ulp are {floor:.3g}")
-    differ = disagreements(model, special_rows(op, rng))
-    check(not differ, f"{what}: special values as in ONNX Runtime" + "".join(f"\n        {line}" for line in differ[:5]))
+    peer, special, tiny = peer_of(model), special_rows(op, rng), denormal_rows(rng)
+    wrong = list(differences(model, special, peer.run(None, {"x": special})[0], as_rounded))
+    check(not wrong, f"{what}: special values as in ONNX Runtime" + "".join(f"\n        {line}" for line in wrong[:5]))
+    exactly = op in OTHER_DENORMALS
+    expected = exact_of(model, tiny) if exactly else peer.run(None, {"x": tiny})[0]
+    wrong = list(differences(model, tiny, expected, within_ulps))
+    check(not wrong, f"{what}: denormals {'exactly' if exactly else 'as in ONNX Runtime'}" + "".join(f"\n        {line}" for line in wrong[:3]))
 
 
 def maps(rng):
@@ -123,6 +159,32 @@ def maps(rng):
         other = rng.choice(numpy.array([-2, -1, -0.5, 0.25, 1, 3], numpy.float32), (3, 1 if op == "PRelu" else 5))
         for attributes in row.get("attributes", [{}]):
             check_operator(f"{op} of two {attributes or ''}", model_of(op, OPSET, attributes, SHAPE, [other]), *row.get("range", (-6, 6)), rng)
+
+
+def normalised(x, epsilon, scale, bias):
+    """In double precision; the reference of GroupNormalization computes in float32."""
+    x = x.astype(numpy.float64)
+    away = x - x.mean(axis=1, keepdims=True)
+    return away / numpy.sqrt((away ** 2).mean(axis=1, keepdims=True) + numpy.float32(epsilon)) * scale + bias
+
+
+def normalisations(rng):
+    """Of rows of equal values, where the root of epsilon divides what the mean has been rounded by, of rows that hardly differ, and of
+    ordinary ones."""
+    for width, epsilon in itertools.product((3, 5, 7, 10, 13, 17, 32, 64), (1e-5, 1e-3)):
+        equal = numpy.repeat(numpy.linspace(0.1, 50, 500, dtype=numpy.float32)[:, None], width, axis=1)
+        rows = {"equal values": equal, "values that hardly differ": equal * (1 + rng.integers(-9, 10, equal.shape) * 2.0 ** -23),
+                "values": rng.normal(1, 3, equal.shape)}
+        for op, attributes in {"LayerNormalization": {}, "InstanceNormalization": {}, "GroupNormalization": {"num_groups": 1}}.items():
+            shape, count = ((width,), width) if op == "LayerNormalization" else ((1, width), 1)
+            scale, bias = (rng.uniform(0.5, 2, count).astype(numpy.float32) for _ in range(2))
+            model = model_of(op, OPSET, {"epsilon": epsilon, **attributes}, shape, [scale, bias], shape)
+            for kind, x in rows.items():
+                x = x.astype(numpy.float32)
+                ours, theirs, floor = errors(model, x.reshape(-1, *shape), normalised(x, epsilon, scale, bias).reshape(-1, *shape))
+                ulp = floor / ULPS
+                check(ours <= ulp or ours <= 2 * theirs + ulp,  # theirs may be NaN
+                      f"{op} of {width} {kind}, epsilon {epsilon}: error {ours:.3g}, ONNX Runtime's {theirs:.3g}, 1 ulp is {ulp:.3g}")
 
 
 def reduced(axes, keepdims):
@@ -187,4 +249,5 @@ if __name__ == "__main__":
     limits()
     maps(generator)
     reductions(generator)
+    normalisations(generator)
     sys.exit(finish())
