@@ -22,9 +22,9 @@ static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp
 static double elu(double x) { return x < 0 ? expm1(x) : x; }
 
 static double (*const exact_functions[NATIVE_OP_COUNT])(double) = {
-    [NATIVE_EXP] = exp, [NATIVE_LOG] = log,           [NATIVE_TANH] = tanh, [NATIVE_SIGMOID] = sigmoid, [NATIVE_ERF] = erf,
-    [NATIVE_SOFTPLUS] = softplus, [NATIVE_ELU] = elu, [NATIVE_SQRT] = sqrt, [NATIVE_FLOOR] = floor,     [NATIVE_CEIL] = ceil,
-    [NATIVE_ROUND] = nearbyint,
+    [NATIVE_EXP] = exp,     [NATIVE_LOG] = log,           [NATIVE_TANH] = tanh,       [NATIVE_SIGMOID] = sigmoid,
+    [NATIVE_ERF] = erf,     [NATIVE_SOFTPLUS] = softplus, [NATIVE_ELU] = elu,         [NATIVE_SQRT] = sqrt,
+    [NATIVE_FLOOR] = floor, [NATIVE_CEIL] = ceil,         [NATIVE_ROUND] = nearbyint,
 };
 
 typedef struct function {
