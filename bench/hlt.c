@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HLT pixel-track job by stage on one core, one stream: three pile-ups, tracks alone and with their hits, three chains, all
+/* The HLT pixel-track job by stage on one core, one stream: four pile-ups, tracks alone and with their hits, three chains, all
  * selectors. In each round every chain with every selector sees all events once, so that a disturbance hits all alike. */
 #include "bench_internal.h"
 
@@ -20,7 +20,7 @@
 #define GATE_SCORE_MIN 0.03414618f
 
 enum { EVENTS_MAX = 20, CHAINS = 3, SELECTORS = 5, INPUTS = 2, LINES = HLT_STAGE_COUNT + 1 };
-static const double pileups[] = {50, 140, 200};
+static const double pileups[] = {0, 50, 140, 200};
 static const char *const inputs[INPUTS] = {"tracks", "hits"};
 static const char *const selectors[SELECTORS] = {"dnn", "cuts", "forest", "none", "catrack"};
 static const struct chain {

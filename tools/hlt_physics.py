@@ -11,10 +11,11 @@ when three of its tracks pass the preselection; a found one belongs to the gener
 more than half of them. Found: some vertex belongs to it. Split: found vertices beyond the first of their generated one, over
 found ones. Merged: found vertices that hold more than half of the tracks of two generated ones or more. Resolution: 68 % of
 |z - true z| for the hard scatter. Near: some vertex is within 1 mm of the hard scatter, or of ATLAS's primary vertex (events with
-three usable tracks); for Level-1 tracks the hardest one within 3 mm of the generated one. us: an event in its stream,
-of each stage the least of a few runs.
+three usable tracks); for Level-1 tracks the hardest one within 3 mm of the generated one. us: an event in its stream, with
+its hits, by `stoa bench hlt`; of real tracks the least of a few runs.
 """
 import argparse
+import csv
 import json
 import os
 import pathlib
@@ -28,8 +29,9 @@ import ca_track_dnn
 
 CHAINS = {"today": ("--vertexing", "divisive", "--vertices-first"), "studied": ("--vertexing", "divisive"), "device": ()}
 SELECTORS = {"dnn": (), "cuts": (), "forest": (), "none": ()}  # and their options; CATrackDNN joins them
-RUNS = 5  # of each job, for its times
-KEPT = ("chains.csv", "times.csv", "roc_140.png", "roc_200.png", "times.png", "tracks_200_pt.png", "tracks_200_eta.png", "tracks_200_nHits.png")
+RUNS = 5  # of real tracks, for their time
+STAGES = ("upload", "preselect", "features", "selector", "compact", "convert", "vertices", "deliver", "total")
+KEPT = ("chains.csv", "roc_140.png", "roc_200.png", "times.png", "tracks_200_pt.png", "tracks_200_eta.png", "tracks_200_nHits.png")
 GATES = (0.01, 0.03414618, 0.1, 0.3, 0.5, 0.7, 0.9)  # least scores of CATrackDNN; the second is CMS's
 PILEUPS = {0: 10, 50: 1, 140: 1, 200: 1}  # and how many times the events asked
 NEIGHBOURS = (0.07, 0.04, 0.02, 0.015, 0.01)  # cm, of the density finder; the first is CMS's
@@ -110,24 +112,34 @@ def curves(sample, rows):
                 for name in BINS}
 
 
-def measured(summaries):
-    """What any file gives, from several runs of one job."""
-    first = summaries[0]
-    times = {stage: min(one["us_per_event"][stage] for one in summaries) for stage in first["us_per_event"] if stage not in ("total", "wall")}
-    times["total"] = sum(times.values())
-    return {key: first[key] for key in ("efficiency", "fake_rate", "duplicate_rate")} | {
-        "near": first["vertex_within_1mm"] / max(first["vertex_events"], 1), "us": times["total"], "us_per_event": times}
+def measured(summary, us):
+    """What any file gives."""
+    return {key: summary[key] for key in ("efficiency", "fake_rate", "duplicate_rate")} | {
+        "near": summary["vertex_within_1mm"] / summary["vertex_events"] if summary["vertex_events"] else None, "us": us}
 
 
-def simulated(stoa, out, pileup, sample):
+def bench_times(stoa, out, path, model):
+    """Time of each stage of an event with hits, {(pile-up, chain, selector): {stage: us}}."""
+    if not path:
+        env = {**os.environ, "STOA_CATRACK": str(model)} if "catrack" in SELECTORS else None
+        subprocess.run([str(stoa), "bench", "hlt", "--out", str(out / "bench")], check=True, capture_output=True, env=env)
+        path = out / "bench" / "hlt.csv"
+    times = {}
+    with open(path) as file:
+        for row in csv.DictReader(file):
+            if row["input"] == "hits":
+                times.setdefault((int(row["pileup"]), row["chain"], row["selector"]), {})[row["stage"]] = float(row["median_us_per_event"])
+    return times
+
+
+def simulated(stoa, out, pileup, sample, times):
     lines, seen = [], {}
     for chain in CHAINS:
         for selector, words in SELECTORS.items():
-            summaries, tracks, vertices = zip(*(job(stoa, sample.path, out / "run", selector, chain, *words) for _ in range(RUNS)))
-            tracks, vertices = tracks[0], vertices[0]
+            summary, tracks, vertices = job(stoa, sample.path, out / "run", selector, chain, *words)
             rows = sample.first[tracks["event"].astype(int)] + tracks["track"].astype(int)
             lines.append({"sample": f"simulated, pile-up {pileup}", "chain": chain, "selector": selector} |
-                         measured(summaries) | vertex_measures(sample, tracks, rows, vertices) | {"pileup": pileup})
+                         measured(summary, times.get((pileup, chain, selector), {}).get("total")) | vertex_measures(sample, tracks, rows, vertices))
             if chain == "device":
                 seen[selector] = curves(sample, rows)
     return lines, seen
@@ -206,7 +218,8 @@ def real(stoa, out, path):
             if selector == "catrack":
                 continue
             summaries = [job(stoa, path, out / "run", selector, chain, *words)[0] for _ in range(RUNS)]
-            lines.append({"sample": "ATLAS tracks", "chain": chain, "selector": selector} | measured(summaries))
+            us = min(one["us_per_event"]["total"] for one in summaries)
+            lines.append({"sample": "ATLAS tracks", "chain": chain, "selector": selector} | measured(summaries[0], us))
     return lines
 
 
@@ -253,11 +266,9 @@ def markdown(lines):
     return "\n".join(head + ["| " + " | ".join(cell(name, line[name]) for name in names) + " |" for line in lines])
 
 
-def stages(lines):
+def stages(times):
     """Time by stage, one line a chain and selector."""
-    names = list(lines[0]["us_per_event"])
-    return [{"pileup": line["pileup"], "chain": line["chain"], "selector": line["selector"]} |
-            {f"{name}_us": round(line["us_per_event"][name], 1) for name in names} for line in lines]
+    return [dict(zip(("pileup", "chain", "selector"), key)) | {f"{name}_us": one.get(name, 0.0) for name in STAGES} for key, one in times.items()]
 
 
 def write_csv(path, lines):
@@ -279,7 +290,7 @@ def picture(out, pileup, name, seen):
         f"set multiplot layout 1,2\nset grid lc rgb '#dddddd'\nset border 3\nset tics nomirror\nset xlabel '{label}'\n" +
         ("set logscale x\n" if name == "pt" else "") +
         f"set key bottom right\nset yrange [0.5:1]\nset ylabel 'efficiency, pile-up {pileup}'\nplot {plot(0)}\n"
-        f"set key top left\nset yrange [0:*]\nset ylabel 'fake rate'\nplot {plot(1)}\n")
+        f"unset key\nset yrange [0:*]\nset ylabel 'fake rate'\nplot {plot(1)}\n")
     return stem
 
 
@@ -325,6 +336,7 @@ def main():
     parser.add_argument("stoa", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--events", type=int, default=50, help="a pile-up; ten times as many without any (50)")
+    parser.add_argument("--times", type=pathlib.Path, help="hlt.csv of `stoa bench hlt`, from a machine that did nothing else (it is run)")
     parser.add_argument("--keep", type=pathlib.Path, help="a folder for what the documents show")
     options = parser.parse_args()
     stoa, out = options.stoa.resolve(), options.out
@@ -334,10 +346,11 @@ def main():
     if weights.exists():
         onnx.save(ca_track_dnn.build(ca_track_dnn.read_weights(weights)), model)
         SELECTORS["catrack"] = ("--model", model)
+    times = bench_times(stoa, out, options.times, model)
     lines, equal, same, scan, gates, stems = [], [], [], [], [], []
-    for pileup, times in PILEUPS.items():
-        sample = Sample(stoa, out, pileup, options.events * times)
-        more, seen = simulated(stoa, out, pileup, sample)
+    for pileup, more_events in PILEUPS.items():
+        sample = Sample(stoa, out, pileup, options.events * more_events)
+        more, seen = simulated(stoa, out, pileup, sample, times)
         lines += more
         stems += [picture(out, pileup, name, seen) for name in BINS]
         if pileup:
@@ -349,7 +362,7 @@ def main():
             stems.append(picture_roc(out, pileup, curves_of, fixed_points(stoa, out, sample)))
             scan += neighbour_scan(stoa, out, pileup, sample)
             gates += gate(stoa, out, pileup, sample, model) if weights.exists() else []
-    times = stages(lines)
+    times = stages(times)
     if (data / "tracks" / "physlite_tracks.csv").exists():
         lines += real(stoa, out, data / "tracks" / "physlite_tracks.csv")
     if (data / "l1tracks").exists():
@@ -367,7 +380,7 @@ def main():
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
-            shutil.copy(out / name, options.keep)
+            shutil.copy(out / name, options.keep / f"hlt_{name}")
 
 
 if __name__ == "__main__":

@@ -351,7 +351,7 @@ def test_bench(work, model):
         key = tuple(row[name] for name in ("pileup", "input", "chain", "selector"))
         us.setdefault(key, {})[row["stage"]] = float(row["min_us_per_event"])
         stages.setdefault(row["chain"], set()).add(row["stage"])
-    wanted = {(pileup, given, chain, selector) for pileup in ("50", "140", "200") for given in ("tracks", "hits")
+    wanted = {(pileup, given, chain, selector) for pileup in ("0", "50", "140", "200") for given in ("tracks", "hits")
               for chain in ("today", "studied", "device") for selector in ("dnn", "cuts", "forest", "none", "catrack")
               if given == "hits" or selector != "catrack"}
     check("bench hlt: all pile-ups, inputs, chains and selectors", us.keys() == wanted, us.keys() ^ wanted)
