@@ -98,6 +98,7 @@ static stoa_status make_columns(vertices_state *state, uint64_t rows, stoa_error
 static stoa_status load_events(vertices_state *state, float pt_min, stoa_error *err)
 {
     uint64_t rows = 0;
+    STOA_TRY(hlt_input_take(&state->input, 0, state->input.total, err));
     for (uint32_t e = 0; e < state->input.count; e++) rows += (uint32_t)*state->input.events[e].tracks.nTracks;
     STOA_TRY(make_columns(state, rows, err));
     state->events = calloc(state->input.count + 1u, sizeof *state->events);
@@ -145,7 +146,7 @@ static stoa_status load(vertices_state *state, const char *path, float pt_min, s
 {
     STOA_TRY(reco_table_read(path, &state->in, err));
     const bool is_plain = reco_table_find(state->in, "z") || reco_table_find(state->in, "z_err");
-    if (!is_plain && hlt_input_read(&state->input, path, "host", NULL) == STOA_OK) return load_events(state, pt_min, err);
+    if (!is_plain && hlt_input_open(&state->input, path, "host", NULL) == STOA_OK) return load_events(state, pt_min, err);
     return group(state, pt_min, err);
 }
 
