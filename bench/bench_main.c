@@ -31,7 +31,7 @@ static const struct {
     {"unpack", bench_unpack, true, "scouting words to PUPPI columns against memcpy of as many bytes"},
     {"scout", bench_scout, true, "the L1-scouting job by stage, ns per crossing"},
     {"hlt", bench_hlt, true, "the HLT job by stage: pile-up 0 to 200, three chains, all selectors, us per event"},
-    {"device", bench_device, false, "an empty kernel, and the algorithms' bandwidth against a plain copy, on --device"},
+    {"device", bench_device, false, "an empty kernel, a buffer, and the algorithms' bandwidth against a plain copy, on --device"},
     {"device_copy", bench_device_copy, false, "columns of --device in place against read out, format, move back and run"},
     {"device_models", bench_device_models, false,
      "models by every runtime of --device, its rates, and the host (bench/device_nets.py makes the files)"},

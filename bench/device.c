@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a device's queue costs: a kernel that finds nothing to do, and the bandwidth of compaction, gather, scan, sort and of records to
- * columns and back against a plain copy, all on the device that --device names. Results are the host's, bit for bit, or the benchmark fails.
+ * columns and back against a plain copy, and a buffer made and released, from the library's pool and from the driver's, all on the device
+ * that --device names. Results are the host's, bit for bit, or the benchmark fails.
  * Operations are enqueued many at a time and waited for once, as a job does. */
 #include "bench_internal.h"
 #include "device_kernels.h"
@@ -11,7 +12,7 @@
 
 #include "stoa/stoa.h"
 
-enum { COLUMNS = 4, BATCH = 32, TASKS = 8 }; /* operations[0] is the copy that the others are measured by */
+enum { COLUMNS = 4, BATCH = 32, TASKS = 10 }; /* operations[0] is the copy that the others are measured by */
 
 static const stoa_column_desc record_columns[COLUMNS] = {
     {"pt", "GeV", "", STOA_FLOAT32, STOA_KIND_COLUMN, {1, 1}, 0, 0},
@@ -23,8 +24,8 @@ static const stoa_layout record_layout = {sizeof record_layout, COLUMNS, 0, 0, "
 
 /* One device with its memory: what is read lies in `in`, what is written in `out` and in the collection. */
 typedef struct station {
-    stoa_device *device;
-    stoa_queue *queue;
+    stoa_device *device, *pooled; /* pooled: the same with the driver's pool; NULL where there is none */
+    stoa_queue *queue, *pooled_queue; /* one stream */
     stoa_buffer *mask, *in, *out, *rows, *records, *key, *scratch;
     stoa_collection *soa;
     stoa_view_head head;
@@ -77,6 +78,18 @@ static stoa_status to_records(station *s)
 static stoa_status copy(station *s)
 { return stoa_queue_copy(s->queue, stoa_buffer_data(s->out), stoa_buffer_data(s->in), sizeof(float) * s->capacity, NULL); }
 
+/* Of as many bytes as a column. */
+static stoa_status make_buffer(stoa_queue *queue, uint32_t rows)
+{
+    stoa_buffer *buffer;
+    STOA_TRY(stoa_buffer_create(queue, STOA_MEMORY_DEVICE, sizeof(float) * rows, &buffer, NULL));
+    stoa_buffer_release(buffer);
+    return STOA_OK;
+}
+
+static stoa_status own_buffer(station *s) { return make_buffer(s->queue, s->capacity); }
+static stoa_status driver_buffer(station *s) { return s->pooled_queue ? make_buffer(s->pooled_queue, s->capacity) : STOA_ENOTSUP; }
+
 /* Bytes a row that must be read and written; half of the rows are selected, and what lies behind their indices is anything. */
 static const struct {
     const char *name;
@@ -90,7 +103,9 @@ static const struct {
                        {"sort", sort, 8, false},
                        {"aos_to_soa", to_columns, 8 * COLUMNS, false},
                        {"soa_to_aos", to_records, 8 * COLUMNS, false},
-                       {"empty_kernel", nothing, 0, false}};
+                       {"empty_kernel", nothing, 0, false},
+                       {"buffer", own_buffer, 0, false},
+                       {"buffer_driver_pool", driver_buffer, 0, false}};
 
 typedef struct batch {
     station *station;
@@ -103,6 +118,15 @@ static void run_batch(void *self)
     for (uint32_t i = 0; i < BATCH; i++)
         if (b->enqueue(b->station) != STOA_OK) b->station->failed = true;
     if (stoa_queue_wait(b->station->queue, NULL) != STOA_OK) b->station->failed = true;
+}
+
+/* No device but a GPU's has such a pool. */
+static stoa_status open_pooled(station *s, const char *device, stoa_error *err)
+{
+    const stoa_device_options options = {.struct_size = sizeof options, .pool = STOA_POOL_DRIVER};
+    const stoa_status status = stoa_device_open_with(device, &options, &s->pooled, err);
+    if (status == STOA_OK) return stoa_queue_wrap(s->pooled, stoa_queue_native(s->queue), &s->pooled_queue, err);
+    return status == STOA_ENOTSUP ? STOA_OK : status;
 }
 
 static stoa_status upload(station *s, stoa_buffer **buffer, const void *data, size_t bytes, stoa_error *err)
@@ -122,6 +146,7 @@ static stoa_status make(station *s, const char *device, uint32_t capacity, const
     STOA_TRY(bench_kernels_register(err));
     STOA_TRY(stoa_device_open(device, &s->device, err));
     STOA_TRY(stoa_queue_create(s->device, STOA_QUEUE_ASYNC, &s->queue, err));
+    STOA_TRY(open_pooled(s, device, err));
     STOA_TRY(upload(s, &s->in, input, sizeof *input * capacity, err));
     STOA_TRY(upload(s, &s->out, input, sizeof *input * capacity, err));
     STOA_TRY(upload(s, &s->records, records, sizeof *input * COLUMNS * capacity, err));
@@ -139,6 +164,8 @@ static void destroy(station *s)
     stoa_buffer *const buffers[] = {s->mask, s->in, s->out, s->rows, s->records, s->key, s->scratch};
     stoa_collection_destroy(s->soa);
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) stoa_buffer_release(buffers[i]);
+    stoa_queue_destroy(s->pooled_queue);
+    stoa_device_close(s->pooled);
     stoa_queue_destroy(s->queue);
     stoa_device_close(s->device);
 }
@@ -165,6 +192,10 @@ static bool agree(station *measured, station *reference, uint32_t selected)
         const stoa_status status = operations[i].enqueue(measured);
         measured->has[i] = status != STOA_ENOTSUP;
         if (!measured->has[i]) continue;
+        if (operations[i].bytes == 0) { /* leaves nothing to compare */
+            same = status == STOA_OK;
+            continue;
+        }
         const uint32_t rows = operations[i].selects ? selected : measured->capacity;
         same = status == STOA_OK && operations[i].enqueue(reference) == STOA_OK && read_back(measured, rows, a) &&
                read_back(reference, rows, b) && memcmp(a, b, bytes) == 0;
@@ -191,7 +222,7 @@ static void measure(bench *run, FILE *out, station *s)
     uint32_t count = 0;
     for (uint32_t i = 0; i < TASKS; i++) {
         if (!s->has[i]) {
-            bench_note("device: %s left out: %s has no such kernel", operations[i].name, run->device);
+            bench_note("device: %s left out: %s has none", operations[i].name, run->device);
             continue;
         }
         batches[count] = (batch){s, operations[i].enqueue};
@@ -242,9 +273,10 @@ static void plot(bench *run)
     fputs("set datafile separator ','\nset terminal pngcairo size 900,600\nset output 'device.png'\nset logscale xy\nset key outside\n"
           "set xlabel 'rows'\nset ylabel 'GB/s'\nplot ",
           out);
-    for (uint32_t i = 0; i + 1 < TASKS; i++)
-        fprintf(out, "'device.csv' using (strcol(3) eq '%s' ? $4 : NaN):7 with linespoints title '%s'%s", operations[i].name,
-                operations[i].name, i + 2 < TASKS ? ", " : "\n");
+    for (uint32_t i = 0; i < TASKS && operations[i].bytes > 0; i++)
+        fprintf(out, "%s'device.csv' using (strcol(3) eq '%s' ? $4 : NaN):7 with linespoints title '%s'", i ? ", " : "", operations[i].name,
+                operations[i].name);
+    fputc('\n', out);
     if (fclose(out) != 0) bench_fail(run, "device.gp: %s", strerror(errno));
     else if (bench_gnuplot(run, "device.gp")) bench_list(run, "device.png");
 }
