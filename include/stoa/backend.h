@@ -54,6 +54,17 @@ typedef struct stoa_backend_api {
     stoa_status (*event_wait)(void *event, stoa_error *err);
     stoa_status (*queue_wait_event)(void *queue, void *event, stoa_error *err);
     /* --- ABI 1 ends here; append only --- */
+
+    /* Optional: a table without it has queues of which no graph is ever captured. */
+    stoa_status (*queue_is_captured)(void *queue, bool *captured, stoa_error *err);
+    /* Optional, all or none: a pool of the driver's own (STOA_POOL_DRIVER), which keeps at most `keep_bytes` that nobody uses,
+     * and whose memory is taken and given back in the order of a queue. memory_free takes it too, when all its users are done. */
+    stoa_status (*pool_create)(void *ctx, uint64_t keep_bytes, void **pool, stoa_error *err);
+    void (*pool_destroy)(void *ctx, void *pool);
+    stoa_status (*pool_alloc)(void *pool, void *queue, size_t bytes, void **out, stoa_error *err);
+    stoa_status (*pool_free)(void *queue, void *pointer, stoa_error *err);
+    stoa_status (*pool_trim)(void *ctx, void *pool, uint64_t keep_bytes, stoa_error *err);
+    stoa_status (*pool_bytes)(void *ctx, void *pool, uint64_t *bytes, stoa_error *err); /* used or kept */
 } stoa_backend_api;
 
 /** Whether a table that may be older than this header has a slot. */

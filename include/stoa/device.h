@@ -36,7 +36,7 @@ typedef struct stoa_device_info {
     uint32_t lane_width;         /**< floats in a vector register, or threads in a warp */
 } stoa_device_info;
 
-/** Counters of a device's caching allocator. live + cached = taken from the back end. */
+/** Counters of a device's allocator, its own or the driver's. live + cached = taken from the back end. */
 typedef struct stoa_memory_stats {
     uint32_t struct_size;
     uint64_t live_bytes;        /**< in blocks that are in use, rounded up to their bins */
@@ -52,6 +52,17 @@ typedef enum stoa_memory_kind {
     STOA_MEMORY_PINNED = 1  /**< host memory that the device's copies can use directly; on the host device: plain */
 } stoa_memory_kind;
 
+/** Who keeps the device's memory that is given back, for the next request in the order of its queue. Pinned memory is always the
+ *  library's. */
+typedef enum stoa_pool_kind {
+    STOA_POOL_OWN = 0,   /**< the library: blocks in bins, each with the event behind its last use */
+    STOA_POOL_DRIVER = 1 /**< a pool of the driver's, made for this device (cuMemAllocFromPoolAsync, hipMallocFromPoolAsync): every buffer
+                              is calls of the driver, blocks are of the size asked for, which it splits and merges. `limit_bytes` bounds
+                              what is live, `cache_limit_bytes` is the pool's release threshold: more goes back when somebody waits; bins
+                              say nothing. On a queue that is captured no buffer can be made (ESTATE), and one released there stays
+                              live until the device is closed. */
+} stoa_pool_kind;
+
 typedef struct stoa_device_options {
     uint32_t struct_size;
     uint64_t limit_bytes;         /**< live + cached never exceed it; 0: no limit */
@@ -59,6 +70,7 @@ typedef struct stoa_device_options {
     uint64_t bin_min_bytes;       /**< smallest bin; 0: 256 */
     uint64_t bin_max_bytes;       /**< above it blocks are rounded to 2 MiB, not to a power of two; 0: 1 GiB. Not a limit. */
     uint32_t debug_fill;          /**< 1: fill blocks with 0xA5 when handed out and 0x5A when given back (host only) */
+    uint32_t pool;                /**< stoa_pool_kind; 0: the library's own */
 } stoa_device_options;
 
 /** How many devices a back end ("host", "cuda") has; 0 with ENOTSUP and the reason when the back end cannot be used.
@@ -74,7 +86,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_device_count(const char *backend, uint
 STOA_API STOA_MUST_CHECK stoa_status stoa_device_open(const char *name, stoa_device **device, stoa_error *err);
 
 /** As stoa_device_open, with options; NULL is the default.
- *  owns caller closes; copies `options`   threads any   errors as stoa_device_open; EINVAL options   since 0.1 */
+ *  owns caller closes; copies `options`   threads any   errors as stoa_device_open; EINVAL options; ENOTSUP no pools of the driver's, and what is missing   since 0.1 */
 STOA_API STOA_MUST_CHECK stoa_status stoa_device_open_with(const char *name, const stoa_device_options *options, stoa_device **device,
                                                            stoa_error *err);
 

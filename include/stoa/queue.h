@@ -76,6 +76,10 @@ STOA_API void stoa_queue_destroy(stoa_queue *queue);
 STOA_API void *stoa_queue_native(const stoa_queue *queue);
 /** The device of a queue.   owns borrowed   threads any   errors none   since 0.1 */
 STOA_API stoa_device *stoa_queue_device(const stoa_queue *queue);
+/** Whether a graph is being captured from the queue, by its native stream: what is enqueued is then recorded and does not run. Waits for
+ *  events from outside of the capture, new sessions and waiting itself are ESTATE there; without captures: false.
+ *  owns nothing   sync none   threads as the queue   errors EINVAL; EDEVICE   since 0.1 */
+STOA_API STOA_MUST_CHECK stoa_status stoa_queue_is_captured(const stoa_queue *queue, bool *captured, stoa_error *err);
 /** The kind of a queue.   owns nothing   threads any   errors none   since 0.1 */
 STOA_API stoa_queue_kind stoa_queue_get_kind(const stoa_queue *queue);
 

@@ -48,7 +48,7 @@ STOA_API STOA_MUST_CHECK stoa_status stoa_session_create(const stoa_model *model
                                                          const stoa_session_options *options, stoa_session **session, stoa_error *err);
 
 /** Destroy; the workspace is released in queue order. NULL is a no-op.
- *  owns takes `session`   sync none; where a wrapped executor refuses the last task, waits for its queue when runs are left there
+ *  owns takes `session`, while its queue is not captured   sync none; where a wrapped executor refuses the last task, waits for its queue when runs are left there
  *  threads one at a time   errors none   since 0.1 */
 STOA_API void stoa_session_destroy(stoa_session *session);
 

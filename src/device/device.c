@@ -61,7 +61,11 @@ static stoa_status open_device(stoa_device *self, const stoa_device_options *opt
                          (unsigned)count);
     for (int kind = 0; kind < STOAI_MEMORY_KINDS; kind++)
         STOA_TRY(stoai_pool_create(self, (stoa_memory_kind)kind, options, &self->pool[kind], err));
-    return self->api->device_open(self->ordinal, &self->ctx, err);
+    STOA_TRY(self->api->device_open(self->ordinal, &self->ctx, err));
+    if (options->pool == STOA_POOL_OWN) return STOA_OK;
+    const stoa_status status = stoai_pool_use_driver(self->pool[STOA_MEMORY_DEVICE], options, err);
+    if (status != STOA_OK) self->api->device_close(self->ctx);
+    return status;
 }
 
 static void free_device(stoa_device *self)
@@ -160,8 +164,7 @@ stoa_status stoa_device_memory_trim(stoa_device *device, stoa_memory_kind kind, 
 {
     stoai_pool *pool = NULL;
     STOA_TRY(find_pool(device, kind, &pool, err));
-    stoai_pool_trim(pool, keep_bytes);
-    return STOA_OK;
+    return stoai_pool_trim(pool, keep_bytes, err);
 }
 
 static bool is_host_memory(stoa_place place)

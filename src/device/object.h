@@ -52,5 +52,7 @@ struct stoa_buffer {
 
 stoa_queue *stoai_queue_retain(stoa_queue *queue);
 void stoai_queue_release(stoa_queue *queue);
+/* False where it is not known. */
+bool stoai_queue_is_captured(const stoa_queue *queue);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pool.h"
+#include "driver_pool.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -18,6 +18,7 @@ enum { BIN_LARGE = 64, BIN_COUNT = 65 };
 struct stoai_pool {
     stoa_device *device;
     stoa_memory_kind kind;
+    stoai_driver_pool *driver; /* NULL: blocks are kept here */
     uint64_t limit_bytes, cache_limit_bytes; /* UINT64_MAX: none */
     size_t bin_min_bytes, bin_max_bytes;
     bool debug_fill;
@@ -29,26 +30,6 @@ struct stoai_pool {
     stoai_link retired; /* released, over the cache's limit, still used by a queue: counted as live */
     stoa_memory_stats stats;
 };
-
-/* Intrusive circular lists: the link of a pool is the head, moving a block takes no search and no memory. */
-
-static void list_init(stoai_link *head) { head->previous = head->next = head; }
-
-static void list_push(stoai_link *head, stoai_link *link)
-{
-    link->previous = head;
-    link->next = head->next;
-    head->next->previous = link;
-    head->next = link;
-}
-
-static void list_remove(stoai_link *link)
-{
-    link->previous->next = link->next;
-    link->next->previous = link->previous;
-}
-
-static stoai_block *block_of_state(stoai_link *link) { return (stoai_block *)(void *)((char *)link - offsetof(stoai_block, by_state)); }
 
 static stoai_block *block_of_bin(stoai_link *link) { return (stoai_block *)(void *)((char *)link - offsetof(stoai_block, by_bin)); }
 
@@ -63,6 +44,8 @@ static stoa_status set_options(stoai_pool *pool, const stoa_device_options *opti
                          (unsigned long long)bin_min, (unsigned long long)bin_max);
     if (options->debug_fill > 1)
         return STOA_FAIL(err, STOA_EINVAL, "device options: debug_fill %u given, 0 or 1 needed", (unsigned)options->debug_fill);
+    if (options->pool != STOA_POOL_OWN && options->pool != STOA_POOL_DRIVER)
+        return STOA_FAIL(err, STOA_EINVAL, "device options: pool %u given, 0 or 1 needed", (unsigned)options->pool);
     pool->limit_bytes = options->limit_bytes ? options->limit_bytes : UINT64_MAX;
     pool->cache_limit_bytes = options->cache_limit_bytes ? options->cache_limit_bytes : UINT64_MAX;
     pool->bin_min_bytes = (size_t)bin_min;
@@ -85,13 +68,16 @@ stoa_status stoai_pool_create(stoa_device *device, stoa_memory_kind kind, const 
         return status;
     }
     pthread_mutex_init(&self->lock, NULL);
-    for (int i = 0; i < BIN_COUNT; i++) list_init(&self->bins[i]);
-    list_init(&self->live);
-    list_init(&self->cached);
-    list_init(&self->retired);
+    for (int i = 0; i < BIN_COUNT; i++) stoai_list_init(&self->bins[i]);
+    stoai_list_init(&self->live);
+    stoai_list_init(&self->cached);
+    stoai_list_init(&self->retired);
     *pool = self;
     return STOA_OK;
 }
+
+stoa_status stoai_pool_use_driver(stoai_pool *pool, const stoa_device_options *options, stoa_error *err)
+{ return stoai_driver_pool_create(pool->device, options, &pool->driver, err); }
 
 /* The size of the block that serves a request, and its bin; false on overflow. */
 static bool round_up(const stoai_pool *pool, size_t bytes, size_t *rounded, uint32_t *bin)
@@ -144,8 +130,8 @@ static stoai_block *find_cached(stoai_pool *pool, uint32_t bin, size_t bytes, ui
 
 static void take_from_cache(stoai_pool *pool, stoai_block *block)
 {
-    list_remove(&block->by_bin);
-    list_remove(&block->by_state);
+    stoai_list_remove(&block->by_bin);
+    stoai_list_remove(&block->by_state);
     pool->stats.cached_bytes -= block->bytes;
 }
 
@@ -166,11 +152,11 @@ static void evict(stoai_pool *pool, uint64_t keep_bytes, stoai_link *doomed)
 {
     stoai_link *link = pool->cached.previous;
     while (link != &pool->cached && pool->stats.cached_bytes > keep_bytes) {
-        stoai_block *block = block_of_state(link);
+        stoai_block *block = stoai_block_of_state(link);
         link = link->previous;
         if (!is_done(pool, block)) continue;
         take_from_cache(pool, block);
-        list_push(doomed, &block->by_state);
+        stoai_list_push(doomed, &block->by_state);
     }
 }
 
@@ -179,12 +165,12 @@ static void collect_retired(stoai_pool *pool, stoai_link *doomed)
 {
     stoai_link *link = pool->retired.next;
     while (link != &pool->retired) {
-        stoai_block *block = block_of_state(link);
+        stoai_block *block = stoai_block_of_state(link);
         link = link->next;
         if (!is_done(pool, block)) continue;
-        list_remove(&block->by_state);
+        stoai_list_remove(&block->by_state);
         uncount_live(pool, block->bytes, block->requested);
-        list_push(doomed, &block->by_state);
+        stoai_list_push(doomed, &block->by_state);
     }
 }
 
@@ -201,8 +187,8 @@ static bool destroy_all(stoai_pool *pool, stoai_link *doomed)
 {
     bool any = doomed->next != doomed;
     while (doomed->next != doomed) {
-        stoai_block *block = block_of_state(doomed->next);
-        list_remove(&block->by_state);
+        stoai_block *block = stoai_block_of_state(doomed->next);
+        stoai_list_remove(&block->by_state);
         destroy_block(pool, block);
     }
     return any;
@@ -233,7 +219,7 @@ static stoa_status make_block_or_drop_cache(stoai_pool *pool, size_t bytes, uint
     stoa_status status = make_block(pool, bytes, bin, block, &inner);
     if (status != STOA_OK) {
         stoai_link doomed;
-        list_init(&doomed);
+        stoai_list_init(&doomed);
         pthread_mutex_lock(&pool->lock);
         evict(pool, 0, &doomed);
         collect_retired(pool, &doomed);
@@ -283,7 +269,7 @@ static void hand_out(stoai_pool *pool, stoai_block *block, size_t requested, boo
     stoa_memory_stats *stats = &pool->stats;
     block->requested = requested;
     block->pending = block->event_lost = false;
-    list_push(&pool->live, &block->by_state);
+    stoai_list_push(&pool->live, &block->by_state);
     stats->alloc_calls++;
     if (raw) stats->raw_alloc_calls++;
     if (stats->live_bytes > stats->peak_live_bytes) stats->peak_live_bytes = stats->live_bytes;
@@ -292,6 +278,7 @@ static void hand_out(stoai_pool *pool, stoai_block *block, size_t requested, boo
 stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t requested, stoai_block **out, stoa_error *err)
 {
     *out = NULL;
+    if (pool->driver) return stoai_driver_pool_alloc(pool->driver, queue, requested, out, err);
     size_t bytes;
     uint32_t bin;
     if (!round_up(pool, requested, &bytes, &bin))
@@ -299,7 +286,7 @@ stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t request
                          (unsigned)pool->device->ordinal, requested);
     stoai_block *block = NULL;
     stoai_link doomed;
-    list_init(&doomed);
+    stoai_list_init(&doomed);
     pthread_mutex_lock(&pool->lock);
     stoa_status status = take_or_reserve(pool, bytes, requested, bin, queue->id, &block, &doomed, err);
     if (block) hand_out(pool, block, requested, false);
@@ -329,7 +316,7 @@ stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t request
 }
 
 /* Put the block's event behind its last use. Where even that fails (a device in a fatal state), wait; where
- * that fails as well, the block stays with its queue until the device is closed. */
+ * that fails as well, or the queue is captured, the block stays with its queue until the device is closed. */
 static void mark_last_use(stoai_pool *pool, stoa_queue *queue, stoai_block *block)
 {
     const stoa_backend_api *api = pool->device->api;
@@ -339,6 +326,10 @@ static void mark_last_use(stoai_pool *pool, stoa_queue *queue, stoai_block *bloc
         if (pool->debug_fill) memset(block->data, FILL_BACK, block->bytes);
         return;
     }
+    if (stoai_queue_is_captured(queue)) { /* an event would be the graph's: nothing could ask it, and to try would break the capture */
+        block->pending = block->event_lost = true;
+        return;
+    }
     if (pool->debug_fill) (void)api->queue_fill(queue->native, block->data, FILL_BACK, block->bytes, NULL);
     if (api->event_record(block->event, queue->native, NULL) == STOA_OK) block->pending = true;
     else if (api->queue_wait(queue->native, NULL) != STOA_OK) block->pending = block->event_lost = true;
@@ -346,19 +337,23 @@ static void mark_last_use(stoai_pool *pool, stoa_queue *queue, stoai_block *bloc
 
 void stoai_pool_free(stoai_pool *pool, stoa_queue *queue, stoai_block *block)
 {
+    if (pool->driver) {
+        stoai_driver_pool_free(pool->driver, queue, block);
+        return;
+    }
     mark_last_use(pool, queue, block);
     stoai_link doomed;
-    list_init(&doomed);
+    stoai_list_init(&doomed);
     pthread_mutex_lock(&pool->lock);
-    list_remove(&block->by_state);
+    stoai_list_remove(&block->by_state);
     if (block->bytes <= pool->cache_limit_bytes) evict(pool, pool->cache_limit_bytes - block->bytes, &doomed);
     if (block->bytes <= pool->cache_limit_bytes && pool->stats.cached_bytes <= pool->cache_limit_bytes - block->bytes) {
         uncount_live(pool, block->bytes, block->requested);
-        list_push(&pool->cached, &block->by_state);
-        list_push(&pool->bins[block->bin], &block->by_bin);
+        stoai_list_push(&pool->cached, &block->by_state);
+        stoai_list_push(&pool->bins[block->bin], &block->by_bin);
         pool->stats.cached_bytes += block->bytes;
     } else {
-        list_push(&pool->retired, &block->by_state);
+        stoai_list_push(&pool->retired, &block->by_state);
     }
     collect_retired(pool, &doomed);
     pthread_mutex_unlock(&pool->lock);
@@ -367,8 +362,12 @@ void stoai_pool_free(stoai_pool *pool, stoa_queue *queue, stoai_block *block)
 
 void stoai_pool_stats(stoai_pool *pool, stoa_memory_stats *stats)
 {
+    if (pool->driver) {
+        stoai_driver_pool_stats(pool->driver, stats);
+        return;
+    }
     stoai_link doomed;
-    list_init(&doomed);
+    stoai_list_init(&doomed);
     pthread_mutex_lock(&pool->lock);
     collect_retired(pool, &doomed);
     *stats = pool->stats;
@@ -376,23 +375,25 @@ void stoai_pool_stats(stoai_pool *pool, stoa_memory_stats *stats)
     destroy_all(pool, &doomed);
 }
 
-void stoai_pool_trim(stoai_pool *pool, uint64_t keep_bytes)
+stoa_status stoai_pool_trim(stoai_pool *pool, uint64_t keep_bytes, stoa_error *err)
 {
+    if (pool->driver) return stoai_driver_pool_trim(pool->driver, keep_bytes, err);
     stoai_link doomed;
-    list_init(&doomed);
+    stoai_list_init(&doomed);
     pthread_mutex_lock(&pool->lock);
     collect_retired(pool, &doomed);
     evict(pool, keep_bytes, &doomed);
     pthread_mutex_unlock(&pool->lock);
     destroy_all(pool, &doomed);
+    return STOA_OK;
 }
 
 static uint32_t destroy_list(stoai_pool *pool, stoai_link *head)
 {
     uint32_t count = 0;
     for (; head->next != head; count++) {
-        stoai_block *block = block_of_state(head->next);
-        list_remove(&block->by_state);
+        stoai_block *block = stoai_block_of_state(head->next);
+        stoai_list_remove(&block->by_state);
         if (block->pending && !block->event_lost) (void)pool->device->api->event_wait(block->event, NULL);
         destroy_block(pool, block);
     }
@@ -406,10 +407,11 @@ uint32_t stoai_pool_destroy(stoai_pool *pool, uint64_t *live_bytes)
     destroy_list(pool, &pool->cached);
     destroy_list(pool, &pool->retired);
     for (stoai_link *link = pool->live.next; link != &pool->live; link = link->next) {
-        *live_bytes += block_of_state(link)->bytes;
-        stoai_queue_release(block_of_state(link)->buffer.queue); /* the reference its owner never gave back */
+        *live_bytes += stoai_block_of_state(link)->bytes;
+        stoai_queue_release(stoai_block_of_state(link)->buffer.queue); /* the reference its owner never gave back */
     }
     uint32_t live = destroy_list(pool, &pool->live);
+    if (pool->driver) live += stoai_driver_pool_destroy(pool->driver, live_bytes);
     pthread_mutex_destroy(&pool->lock);
     stoa_free(pool, sizeof *pool);
     return live;

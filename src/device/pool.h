@@ -27,8 +27,32 @@ struct stoai_block {
     void *event;       /* made with the block, so that giving back cannot fail */
 };
 
+/* Intrusive circular lists: the link of a pool is the head, moving a block takes no search and no memory. */
+
+static inline void stoai_list_init(stoai_link *head) { head->previous = head->next = head; }
+
+static inline void stoai_list_push(stoai_link *head, stoai_link *link)
+{
+    link->previous = head;
+    link->next = head->next;
+    head->next->previous = link;
+    head->next = link;
+}
+
+static inline void stoai_list_remove(stoai_link *link)
+{
+    link->previous->next = link->next;
+    link->next->previous = link->previous;
+}
+
+static inline stoai_block *stoai_block_of_state(stoai_link *link)
+{ return (stoai_block *)(void *)((char *)link - offsetof(stoai_block, by_state)); }
+
 stoa_status stoai_pool_create(stoa_device *device, stoa_memory_kind kind, const stoa_device_options *options, stoai_pool **pool,
                               stoa_error *err);
+
+/** Let a pool of the driver's serve from here on, as the options ask; the device is open. Errors as stoai_driver_pool_create. */
+stoa_status stoai_pool_use_driver(stoai_pool *pool, const stoa_device_options *options, stoa_error *err);
 
 /** Frees every block, waiting for what is still used; returns the number of blocks that were live. */
 uint32_t stoai_pool_destroy(stoai_pool *pool, uint64_t *live_bytes);
@@ -40,6 +64,6 @@ stoa_status stoai_pool_alloc(stoai_pool *pool, stoa_queue *queue, size_t bytes, 
 void stoai_pool_free(stoai_pool *pool, stoa_queue *queue, stoai_block *block);
 
 void stoai_pool_stats(stoai_pool *pool, stoa_memory_stats *stats);
-void stoai_pool_trim(stoai_pool *pool, uint64_t keep_bytes);
+stoa_status stoai_pool_trim(stoai_pool *pool, uint64_t keep_bytes, stoa_error *err);
 
 #endif

@@ -73,6 +73,20 @@ stoa_device *stoa_queue_device(const stoa_queue *queue) { return queue->device; 
 
 stoa_queue_kind stoa_queue_get_kind(const stoa_queue *queue) { return queue->kind; }
 
+stoa_status stoa_queue_is_captured(const stoa_queue *queue, bool *captured, stoa_error *err)
+{
+    if (captured) *captured = false;
+    if (!queue || !captured) return STOA_FAIL(err, STOA_EINVAL, "queue is captured: NULL %s", queue ? "result pointer" : "queue");
+    if (!STOA_HAS(queue->device->api, queue_is_captured)) return STOA_OK;
+    return queue->device->api->queue_is_captured(queue->native, captured, err);
+}
+
+bool stoai_queue_is_captured(const stoa_queue *queue)
+{
+    bool captured;
+    return stoa_queue_is_captured(queue, &captured, NULL) == STOA_OK && captured;
+}
+
 stoa_status stoa_queue_wait(stoa_queue *queue, stoa_error *err)
 {
     if (!queue) return STOA_FAIL(err, STOA_EINVAL, "queue wait: NULL queue");

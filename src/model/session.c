@@ -112,6 +112,9 @@ stoa_status stoa_session_create(const stoa_model *model, stoa_queue *queue, uint
     *out = NULL;
     if (!model || !queue) return STOA_FAIL(err, STOA_EINVAL, "session: %s is NULL", model ? "queue" : "model");
     if (options) STOA_TRY(STOAI_CHECK_STRUCT(options, "session options", err));
+    bool captured = false; /* what a session copies when it is made would be done with the graph, at each of its launches */
+    STOA_TRY(stoa_queue_is_captured(queue, &captured, err));
+    if (captured) return STOA_FAIL(err, STOA_ESTATE, "session: the queue is captured into a graph, to which making one does not belong");
     stoa_session *session = stoa_calloc(1, sizeof *session);
     if (!session) return STOA_FAIL(err, STOA_ENOMEM, "session: %zu bytes", sizeof *session);
     session->model = (stoa_model *)(uintptr_t)model; /* only its count of references changes */

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-listed = set(re.findall(r"^DRIVER\(\w+, (\w+)\)", pathlib.Path(sys.argv[1]).read_text(), re.M))
+listed = set(re.findall(r"^(?:DRIVER|OPTIONAL)\(\w+, (\w+)\)", pathlib.Path(sys.argv[1]).read_text(), re.M))
 prefix = {"cuda": "cu", "hip": "hip"}[pathlib.Path(sys.argv[1]).stem]
 names = subprocess.run(["nm", "-D", "--defined-only", sys.argv[2]], capture_output=True, text=True, check=True).stdout
 defined = set(re.findall(rf" T ({prefix}[A-Z]\w+)", names))

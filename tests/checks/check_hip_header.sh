@@ -28,8 +28,9 @@ compare "$source/src/device/gpu/hip_api.h"
 refuses 's/X(hipErrorNotReady, 600)/X(hipErrorNotReady, 601)/'
 refuses 's/hipDeviceAttributeWarpSize, 87/hipDeviceAttributeWarpSize, 86/'
 refuses 's/hipMemcpyAsync(void \*dst, const void \*src/hipMemcpyAsync(void *dst, void *src/'
+refuses 's/X(hipMemPoolAttrReleaseThreshold, 4)/X(hipMemPoolAttrReleaseThreshold, 5)/'
 refuses 's/typedef struct ihipEvent_t/typedef struct ihipOther_t/'
-echo "$(grep -c '^DRIVER(' "$source/src/device/gpu/hip.def") functions: those that $include/hip/hip_runtime_api.h has are declared as there"
-for name in $(sed -n 's/^DRIVER(.*, \(.*\))/\1/p' "$source/src/device/gpu/hip.def"); do
+echo "$(grep -cE '^(DRIVER|OPTIONAL)\(' "$source/src/device/gpu/hip.def") functions: those that $include/hip/hip_runtime_api.h has are declared as there"
+for name in $(sed -nE 's/^(DRIVER|OPTIONAL)\(.*, (.*)\)/\2/p' "$source/src/device/gpu/hip.def"); do
     grep -q "$name(" "$include/hip/hip_runtime_api.h" || echo "not in this header: $name"
 done

@@ -6,7 +6,7 @@
  *
  * Tests that look inside are linked with it and use the functions below. The environment: FAKE_CUDA_DEVICES (2);
  * FAKE_CUDA_BLOCK_BYTES, the most memory that a block can have (227 KiB, as sm_90; 101376 as sm_86 and sm_120);
- * FAKE_CUDA_PINNED_ONLY refuses copies from and to plain host memory, which a driver may wait for. */
+ * FAKE_CUDA_NO_POOLS: no device has pools; FAKE_CUDA_PINNED_ONLY refuses copies from and to plain host memory, which a driver may wait for. */
 #ifndef FAKE_CUDA_H
 #define FAKE_CUDA_H
 

@@ -241,6 +241,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
              : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? 9
              : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? 0
              : attribute == FAKE_BLOCK_BYTES                             ? shared_most()
+             : attribute == CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED   ? !getenv("FAKE_CUDA_NO_POOLS")
                                                                          : 1;
     return CUDA_SUCCESS;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HIP's runtime for tests: libamdhip64.so.7 with the symbols of src/device/gpu/hip.def, each on top of the fake CUDA driver's function.
  * A device has wavefronts of 64 lanes (FAKE_WARP_THREADS) and 64 KiB for each block; codes are those of CUDA where both have one. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "device/gpu/hip_api.h"
@@ -13,6 +14,10 @@ _Static_assert((int)hipErrorOutOfMemory == (int)CUDA_ERROR_OUT_OF_MEMORY && (int
                "results are passed on as they are");
 _Static_assert((int)hipStreamNonBlocking == (int)CU_STREAM_NON_BLOCKING && (int)hipEventDisableTiming == (int)CU_EVENT_DISABLE_TIMING,
                "flags are passed on as they are");
+_Static_assert((int)hipMemPoolAttrReleaseThreshold == (int)CU_MEMPOOL_ATTR_RELEASE_THRESHOLD &&
+                   (int)hipMemPoolAttrReservedMemCurrent == (int)CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT &&
+                   (int)hipStreamCaptureStatusNone == (int)CU_STREAM_CAPTURE_STATUS_NONE,
+               "attributes and answers are passed on as they are");
 
 /* What hipGetLastError tells, as of every failure of the thread so far. */
 static _Thread_local hipError_t last;
@@ -28,6 +33,7 @@ static hipError_t result_of(CUresult result)
     hipError_t name parameters { return result_of(cuda(__VA_ARGS__)); }
 #define STREAM (CUstream)(void *) stream
 #define EVENT (CUevent)(void *) event
+#define POOL (CUmemoryPool)(void *) pool
 #define MODULE (CUmodule)(void *) module
 #define ADDRESS(pointer) (CUdeviceptr)(uintptr_t)(pointer)
 
@@ -46,6 +52,15 @@ SAME(hipStreamDestroy, cuStreamDestroy_v2, (hipStream_t stream), STREAM)
 SAME(hipStreamSynchronize, cuStreamSynchronize, (hipStream_t stream), STREAM)
 SAME(hipStreamQuery, cuStreamQuery, (hipStream_t stream), STREAM)
 SAME(hipStreamWaitEvent, cuStreamWaitEvent, (hipStream_t stream, hipEvent_t event, unsigned flags), STREAM, EVENT, flags)
+SAME(hipMemPoolDestroy, cuMemPoolDestroy, (hipMemPool_t pool), POOL)
+SAME(hipMemPoolSetAttribute, cuMemPoolSetAttribute, (hipMemPool_t pool, hipMemPoolAttr attribute, void *value), POOL,
+     (CUmemPool_attribute)attribute, value)
+SAME(hipMemPoolGetAttribute, cuMemPoolGetAttribute, (hipMemPool_t pool, hipMemPoolAttr attribute, void *value), POOL,
+     (CUmemPool_attribute)attribute, value)
+SAME(hipMemPoolTrimTo, cuMemPoolTrimTo, (hipMemPool_t pool, size_t keep_bytes), POOL, keep_bytes)
+SAME(hipMallocFromPoolAsync, cuMemAllocFromPoolAsync, (void **pointer, size_t bytes, hipMemPool_t pool, hipStream_t stream),
+     (CUdeviceptr *)(void *)pointer, bytes, POOL, STREAM)
+SAME(hipFreeAsync, cuMemFreeAsync, (void *pointer, hipStream_t stream), ADDRESS(pointer), STREAM)
 SAME(hipMemsetD8Async, cuMemsetD8Async, (hipDeviceptr_t dst, unsigned char value, size_t count, hipStream_t stream), ADDRESS(dst), value,
      count, STREAM)
 SAME(hipModuleLaunchKernel, cuLaunchKernel,
@@ -95,6 +110,7 @@ hipError_t hipDeviceGetAttribute(int *value, hipDeviceAttribute_t attribute, int
 {
     const CUresult result = cuDeviceGetAttribute(value, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device);
     if (attribute == hipDeviceAttributeWarpSize) *value = FAKE_WARP_THREADS;
+    if (attribute == hipDeviceAttributeMemoryPoolsSupported) *value = !getenv("FAKE_CUDA_NO_POOLS");
     if (attribute == hipDeviceAttributeMaxSharedMemoryPerBlock) *value = SHARED_BYTES;
     if (attribute == hipDeviceAttributeComputeCapabilityMajor) *value = 9;
     if (attribute == hipDeviceAttributeComputeCapabilityMinor) *value = 0;
@@ -126,6 +142,21 @@ hipError_t hipModuleGetFunction(hipFunction_t *function, hipModule_t module, con
     if (result == CUDA_SUCCESS) result = cuFuncSetAttribute(found, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, left);
     if (result == CUDA_SUCCESS) *function = (hipFunction_t)(void *)found;
     return result_of(result);
+}
+
+hipError_t hipStreamIsCapturing(hipStream_t stream, hipStreamCaptureStatus *status)
+{
+    CUstreamCaptureStatus theirs = CU_STREAM_CAPTURE_STATUS_NONE;
+    const CUresult result = cuStreamIsCapturing(STREAM, &theirs);
+    *status = (hipStreamCaptureStatus)theirs;
+    return result_of(result);
+}
+
+hipError_t hipMemPoolCreate(hipMemPool_t *pool, const hipMemPoolProps *props)
+{
+    const CUmemPoolProps theirs = {.allocType = (CUmemAllocationType)props->allocType,
+                                   .location = {.type = (CUmemLocationType)props->location.type, .id = props->location.id}};
+    return result_of(cuMemPoolCreate((CUmemoryPool *)(void *)pool, &theirs));
 }
 
 hipError_t hipFuncGetAttribute(int *value, hipFunction_attribute attribute, hipFunction_t function)

@@ -87,7 +87,25 @@ bool fake_memory_check_args(const void *args, size_t bytes, int ordinal, const c
 void fake_memory_open(void);
 void fake_memory_close(void);
 
+/** Memory of a pool is a stream's between what takes it and what gives it back: false with a violation at other times. Run time only. */
+bool fake_memory_is_taken(const void *pointer, const char *what);
+struct fake_block;
+void fake_block_take(struct fake_block *block);
+void fake_block_give(struct fake_block *block);
+/** What no stream uses any more and is more than the pools of a device keep goes, as when somebody waits. */
+void fake_pools_shrink(int ordinal);
+
 /* Streams. */
+typedef struct fake_point fake_point;
+/** Enqueue a place to wait for; wait for it on a stream; whether it has passed; forget it. NULL has passed. */
+fake_point *fake_stream_mark(CUstream stream);
+void fake_stream_wait_for(CUstream stream, fake_point *point);
+bool fake_point_passed(const fake_point *point);
+void fake_point_drop(fake_point *point);
+/** Enqueue that the stream has a block of a pool from here on, or no longer. */
+CUresult fake_stream_take(CUstream stream, struct fake_block *block);
+CUresult fake_stream_give(CUstream stream, struct fake_block *block);
+bool fake_stream_is_captured(CUstream stream);
 bool fake_capture_is_active(void);
 void fake_streams_wait(CUcontext context);
 

@@ -8,12 +8,24 @@
 
 #include "fake_internal.h"
 
-typedef struct point {
+struct fake_point {
     unsigned refs;
     bool passed;
-} point;
+};
+typedef struct fake_point point;
 
-typedef enum work_kind { WORK_KERNEL, WORK_CODE, WORK_TASK, WORK_COPY, WORK_FILL, WORK_RECORD, WORK_WAIT, WORK_STOP } work_kind;
+typedef enum work_kind {
+    WORK_KERNEL,
+    WORK_CODE,
+    WORK_TASK,
+    WORK_COPY,
+    WORK_FILL,
+    WORK_RECORD,
+    WORK_WAIT,
+    WORK_TAKE,
+    WORK_GIVE,
+    WORK_STOP
+} work_kind;
 
 typedef struct work {
     struct work *next;
@@ -38,6 +50,7 @@ typedef struct work {
             size_t bytes;
         } fill;
         point *point;
+        struct fake_block *block;
     } as;
 } work;
 
@@ -53,7 +66,7 @@ struct fake_stream {
 struct CUevent_st {
     CUcontext context;
     point *point; /* NULL: never recorded */
-    bool captured;
+    unsigned captured; /* number of the capture that it was recorded in; 0: none */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -72,6 +85,7 @@ static struct {
     CUgraph graph;
     CUstreamCaptureMode mode;
     bool broken;
+    unsigned number;
 } capture;
 
 /* All under the lock. */
@@ -119,6 +133,7 @@ static bool run_copy(const work *item)
     const size_t src_bytes = rows * item->as.copy.src_pitch + item->as.copy.width;
     if (!fake_memory_check(item->as.copy.dst, dst_bytes, &place, &ordinal, "copy to a block")) return false;
     if (!fake_memory_check(item->as.copy.src, src_bytes, &place, &ordinal, "copy from a block")) return false;
+    if (!fake_memory_is_taken(item->as.copy.dst, "copy to") || !fake_memory_is_taken(item->as.copy.src, "copy from")) return false;
     for (size_t row = 0; row <= rows; row++)
         memcpy(item->as.copy.dst + row * item->as.copy.dst_pitch, item->as.copy.src + row * item->as.copy.src_pitch, item->as.copy.width);
     return true;
@@ -129,6 +144,7 @@ static bool run_fill(const work *item)
     fake_place place;
     int ordinal;
     if (!fake_memory_check(item->as.fill.dst, item->as.fill.bytes, &place, &ordinal, "fill of a block")) return false;
+    if (!fake_memory_is_taken(item->as.fill.dst, "fill of")) return false;
     memset(item->as.fill.dst, item->as.fill.value, item->as.fill.bytes);
     return true;
 }
@@ -172,6 +188,8 @@ static void run(const fake_stream *stream, work *item)
     case WORK_FILL: fine = run_fill(item); break;
     case WORK_RECORD: pass_point(item->as.point); break;
     case WORK_WAIT: wait_for_point(item->as.point); break;
+    case WORK_TAKE: fake_block_take(item->as.block); break;
+    case WORK_GIVE: fake_block_give(item->as.block); break;
     case WORK_STOP: break;
     }
     if (touches) fake_memory_close();
@@ -310,7 +328,9 @@ CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
     CUgraph graph = make_graph();
     pthread_mutex_lock(&lock);
     const bool busy = capture.stream != NULL;
-    if (!busy) capture.stream = (fake_stream *)(void *)stream, capture.graph = graph, capture.mode = mode, capture.broken = false;
+    if (!busy)
+        capture.stream = (fake_stream *)(void *)stream, capture.graph = graph, capture.mode = mode, capture.broken = false,
+        capture.number++;
     pthread_mutex_unlock(&lock);
     if (!busy) return CUDA_SUCCESS;
     fake_violation("a capture begins within another");
@@ -442,7 +462,20 @@ CUresult cuStreamSynchronize(CUstream handle)
     pthread_mutex_lock(&lock);
     wait_until_empty(stream);
     pthread_mutex_unlock(&lock);
+    fake_pools_shrink(stream->context->ordinal);
     return fake_failure(stream->context);
+}
+
+CUresult cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status)
+{
+    FAKE_ENTER(cuStreamIsCapturing, FAKE_CURRENT | FAKE_LOSSLESS);
+    const fake_stream *stream = stream_of(handle);
+    pthread_mutex_lock(&lock);
+    *status = stream != capture.stream ? CU_STREAM_CAPTURE_STATUS_NONE
+              : capture.broken         ? CU_STREAM_CAPTURE_STATUS_INVALIDATED
+                                       : CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    pthread_mutex_unlock(&lock);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuStreamQuery(CUstream handle)
@@ -577,7 +610,7 @@ CUresult cuEventRecord(CUevent event, CUstream handle)
     made->refs = 2; /* the event's and the stream's */
     pthread_mutex_lock(&lock);
     drop_point(event->point);
-    event->captured = stream == capture.stream;
+    event->captured = stream == capture.stream ? capture.number : 0;
     event->point = made;
     if (event->captured) made->refs = 1, made->passed = true;
     pthread_mutex_unlock(&lock);
@@ -587,19 +620,31 @@ CUresult cuEventRecord(CUevent event, CUstream handle)
     return enqueue(handle, WORK_RECORD, &item, offsetof(work, as) + sizeof item.as.point);
 }
 
+/* An event of a graph is of no stream's work: to ask for it or to wait is an error, which breaks a capture that goes on. */
+static bool is_of_a_capture(CUevent event, const char *call)
+{
+    pthread_mutex_lock(&lock);
+    const bool captured = event->captured != 0, now = captured && capture.stream && event->captured == capture.number;
+    if (now) capture.broken = true;
+    pthread_mutex_unlock(&lock);
+    if (now) fake_violation("%s on an event of a capture", call);
+    return captured;
+}
+
 CUresult cuEventQuery(CUevent event)
 {
     FAKE_ENTER(cuEventQuery, FAKE_CURRENT | FAKE_UNSAFE | FAKE_LOSSLESS);
+    if (is_of_a_capture(event, "cuEventQuery")) return CUDA_ERROR_CAPTURED_EVENT;
     pthread_mutex_lock(&lock);
-    const bool passed = !event->point || event->point->passed, captured = event->captured;
+    const bool passed = !event->point || event->point->passed;
     pthread_mutex_unlock(&lock);
-    if (captured) return CUDA_ERROR_CAPTURED_EVENT;
     return passed ? fake_failure(event->context) : CUDA_ERROR_NOT_READY;
 }
 
 CUresult cuEventSynchronize(CUevent event)
 {
     FAKE_ENTER(cuEventSynchronize, FAKE_CURRENT | FAKE_TRACED | FAKE_UNSAFE | FAKE_LOSSLESS);
+    if (is_of_a_capture(event, "cuEventSynchronize")) return CUDA_ERROR_CAPTURED_EVENT;
     pthread_mutex_lock(&lock);
     point *awaited = event->point;
     if (awaited) {
@@ -614,17 +659,86 @@ CUresult cuEventSynchronize(CUevent event)
     return fake_failure(event->context);
 }
 
-/* The stream waits for the point at which the event stands now; in a capture it is a dependency that is met already. */
+/* Under the lock: a graph depends on nothing outside of it, and what a graph has is nothing to wait for. (The real driver would take the
+ * other stream into the capture, which goes on; nobody asks for that here.) */
+static CUresult cross_capture(const fake_stream *stream, const struct CUevent_st *event)
+{
+    if (stream != capture.stream) return event->captured ? CUDA_ERROR_CAPTURED_EVENT : CUDA_SUCCESS;
+    if (event->captured == capture.number) return CUDA_SUCCESS;
+    capture.broken = true;
+    return CUDA_ERROR_STREAM_CAPTURE_ISOLATION;
+}
+
+/* The stream waits for the point at which the event stands now; within a capture that is a dependency that is met already. */
 CUresult cuStreamWaitEvent(CUstream handle, CUevent event, unsigned flags)
 {
     FAKE_ENTER(cuStreamWaitEvent, FAKE_CURRENT | FAKE_TRACED | FAKE_LOSSLESS);
     (void)flags;
     const fake_stream *stream = stream_of(handle);
     pthread_mutex_lock(&lock);
+    const CUresult result = cross_capture(stream, event);
     work item;
     item.as.point = event->point;
-    const bool waits = event->point && !event->point->passed && stream != capture.stream;
+    const bool waits = result == CUDA_SUCCESS && event->point && !event->point->passed;
     if (waits) event->point->refs++;
     pthread_mutex_unlock(&lock);
-    return waits ? enqueue(handle, WORK_WAIT, &item, offsetof(work, as) + sizeof item.as.point) : CUDA_SUCCESS;
+    return waits ? enqueue(handle, WORK_WAIT, &item, offsetof(work, as) + sizeof item.as.point) : result;
+}
+
+/* ---- What pools ask of streams. ---- */
+
+point *fake_stream_mark(CUstream stream)
+{
+    point *made = calloc(1, sizeof *made);
+    if (!made) abort();
+    made->refs = 2; /* the caller's and the stream's */
+    work item;
+    item.as.point = made;
+    if (enqueue(stream, WORK_RECORD, &item, offsetof(work, as) + sizeof item.as.point) != CUDA_SUCCESS) abort();
+    return made;
+}
+
+void fake_stream_wait_for(CUstream stream, point *awaited)
+{
+    if (fake_point_passed(awaited)) return;
+    pthread_mutex_lock(&lock);
+    awaited->refs++;
+    pthread_mutex_unlock(&lock);
+    work item;
+    item.as.point = awaited;
+    if (enqueue(stream, WORK_WAIT, &item, offsetof(work, as) + sizeof item.as.point) != CUDA_SUCCESS) abort();
+}
+
+bool fake_point_passed(const point *self)
+{
+    pthread_mutex_lock(&lock);
+    const bool passed = !self || self->passed;
+    pthread_mutex_unlock(&lock);
+    return passed;
+}
+
+void fake_point_drop(point *self)
+{
+    pthread_mutex_lock(&lock);
+    drop_point(self);
+    pthread_mutex_unlock(&lock);
+}
+
+static CUresult enqueue_block(CUstream stream, work_kind kind, struct fake_block *block)
+{
+    work item;
+    item.as.block = block;
+    return enqueue(stream, kind, &item, offsetof(work, as) + sizeof item.as.block);
+}
+
+CUresult fake_stream_take(CUstream stream, struct fake_block *block) { return enqueue_block(stream, WORK_TAKE, block); }
+CUresult fake_stream_give(CUstream stream, struct fake_block *block) { return enqueue_block(stream, WORK_GIVE, block); }
+
+bool fake_stream_is_captured(CUstream handle)
+{
+    const fake_stream *stream = stream_of(handle);
+    pthread_mutex_lock(&lock);
+    const bool captured = stream == capture.stream;
+    pthread_mutex_unlock(&lock);
+    return captured;
 }

@@ -142,6 +142,31 @@ static void a_run_can_be_captured(void **state)
     }
 }
 
+/* Sessions are made and destroyed outside of captures: one cannot be made, and what is destroyed all the same breaks nothing, and frees
+ * nothing that is used. */
+static void sessions_are_no_part_of_a_capture(void **state)
+{
+    fixture *self = *state;
+    CUstream stream = stoa_queue_native(self->queue);
+    stoa_session *second, *third;
+    stoa_error err;
+    OK(stoa_session_create(self->model, self->queue, ROWS, NULL, &second, NULL));
+    bind(second, self->memory);
+    fake_cuda_capture_begin(stream);
+    assert_int_equal(stoa_session_create(self->model, self->queue, ROWS, NULL, &third, &err), STOA_ESTATE);
+    assert_null(third);
+    OK(stoa_session_run(self->session, ROWS, NULL));
+    stoa_session_destroy(second);
+    assert_int_equal(fake_cuda_capture_end(), 1);
+    fake_cuda_replay(stream);
+    OK(stoa_queue_wait(self->queue, NULL));
+    assert_int_equal(rows_written(self->event), ROWS);
+    fake_cuda_reset();
+    stoa_session_destroy(self->session); /* the last one, of whose weights not all users are ordered before it */
+    assert_int_equal(fake_cuda_calls("cuCtxSynchronize"), 1);
+    OK(stoa_session_create(self->model, self->queue, ROWS, NULL, &self->session, NULL));
+}
+
 /* One copy of the weights for all sessions on a device, another one for another device; creating waits for nothing. They go with
  * the last session, behind the work of all, whichever queue that was on. */
 static void weights_are_copied_once_a_device(void **state)
@@ -397,6 +422,7 @@ int main(void)
         CASE(a_run_is_one_launch),
         CASE(rows_follow_the_count_on_the_device),
         CASE(a_run_can_be_captured),
+        CASE(sessions_are_no_part_of_a_capture),
         CASE(weights_are_copied_once_a_device),
         CASE(heads_are_stored_in_place),
         CASE(scattered_columns),

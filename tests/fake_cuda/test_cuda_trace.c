@@ -213,6 +213,48 @@ static void a_capture_breaks_nothing(void **state)
     }
 }
 
+/* A graph depends on nothing outside of it: the wait is refused, and the capture is lost, as CUDA has it. */
+static void a_capture_waits_for_nothing_outside(void **state)
+{
+    fixture *self = *state;
+    CUstream stream = stoa_queue_native(self->queue);
+    stoa_error err;
+    OK(stoa_event_record(self->event, self->other, NULL));
+    fake_cuda_capture_begin(stream);
+    assert_int_equal(stoa_queue_wait_event(self->queue, self->event, &err), STOA_ESTATE);
+    assert_int_equal(err.native, CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
+    assert_int_equal(fake_cuda_capture_end(), 0);
+    bool done, captured = true;
+    fake_cuda_capture_begin(stream);
+    OK(stoa_event_record(self->event, self->queue, NULL));
+    OK(stoa_queue_wait_event(self->queue, self->event, NULL)); /* its own it may */
+    assert_int_equal(fake_cuda_capture_end(), 0); /* nodes */
+    OK(stoa_queue_is_captured(self->queue, &captured, NULL));
+    assert_false(captured);
+    assert_int_equal(stoa_event_is_done(self->event, &done, &err), STOA_ESTATE);
+    assert_int_equal(stoa_queue_wait_event(self->other, self->event, &err), STOA_ESTATE);
+}
+
+/* No event is asked that a capture has: memory that was released there stays with its queue, whatever is asked for elsewhere. */
+static void memory_released_in_a_capture(void **state)
+{
+    fixture *self = *state;
+    stoa_buffer *mine, *same, *elsewhere;
+    OK(stoa_buffer_create(self->queue, STOA_MEMORY_DEVICE, 5000, &mine, NULL));
+    void *data = stoa_buffer_data(mine);
+    fake_cuda_capture_begin(stoa_queue_native(self->queue));
+    OK(stoa_queue_fill(self->queue, data, 1, 5000, NULL));
+    stoa_buffer_release(mine);
+    OK(stoa_buffer_create(self->other, STOA_MEMORY_DEVICE, 5000, &elsewhere, NULL));
+    assert_ptr_not_equal(stoa_buffer_data(elsewhere), data);
+    OK(stoa_device_memory_trim(self->device, STOA_MEMORY_DEVICE, 0, NULL));
+    OK(stoa_buffer_create(self->queue, STOA_MEMORY_DEVICE, 5000, &same, NULL));
+    assert_ptr_equal(stoa_buffer_data(same), data);
+    assert_int_equal(fake_cuda_capture_end(), 1);
+    stoa_buffer_release(same);
+    stoa_buffer_release(elsewhere);
+}
+
 /* Several launches, no count on the host: compaction and gather from one kernel's output to the next. */
 static void algorithms_chain_on_the_device(void **state)
 {
@@ -395,6 +437,8 @@ int main(void)
         CASE(the_callers_context_is_given_back),
         CASE(streams_of_the_application),
         CASE(a_capture_breaks_nothing),
+        CASE(a_capture_waits_for_nothing_outside),
+        CASE(memory_released_in_a_capture),
         CASE(algorithms_chain_on_the_device),
         CASE(a_kernel_that_no_image_has),
         CASE(memory_of_a_block),

@@ -33,6 +33,14 @@ static inline const char *device_beside(unsigned ordinal)
     return name;
 }
 
+/* With STOA_TEST_DRIVER_POOL a GPU's memory is the driver's pool. */
+static inline stoa_status open_device(const char *name, stoa_device **device, stoa_error *err)
+{
+    const bool pooled = getenv("STOA_TEST_DRIVER_POOL") && strncmp(name, "host", 4) != 0;
+    const stoa_device_options options = {.struct_size = sizeof options, .pool = pooled ? STOA_POOL_DRIVER : STOA_POOL_OWN};
+    return stoa_device_open_with(name, &options, device, err);
+}
+
 /* The kernels of the tests, for every vendor (kernel_images.c). */
 stoa_status test_kernels_register(stoa_error *err);
 
@@ -78,7 +86,7 @@ static inline void *open_fixture(size_t bytes, size_t workspace_bytes)
 {
     device_fixture on = {0};
     stoa_error err;
-    if (stoa_device_open(device_under_test(), &on.device, &err) != STOA_OK ||
+    if (open_device(device_under_test(), &on.device, &err) != STOA_OK ||
         stoa_queue_create(on.device, STOA_QUEUE_BLOCKING, &on.queue, &err) != STOA_OK) {
         fprintf(stderr, "%s\n", err.message);
         return NULL;

@@ -37,7 +37,7 @@ static site host, other;
 
 static void open_site(site *s, const char *name, size_t bytes)
 {
-    OK(stoa_device_open(name, &s->device, &err));
+    OK(open_device(name, &s->device, &err));
     OK(stoa_queue_create(s->device, STOA_QUEUE_BLOCKING, &s->queue, &err));
     s->memory = make_shared(s->queue, bytes);
 }

@@ -31,7 +31,7 @@ static stoa_buffer *shared; /* memory of a test, which the device's work and the
 static int open_queue(void **state)
 {
     (void)state;
-    OK(stoa_device_open(device_under_test(), &device, &err));
+    OK(open_device(device_under_test(), &device, &err));
     OK(stoa_queue_create(device, STOA_QUEUE_BLOCKING, &queue, &err));
     return 0;
 }

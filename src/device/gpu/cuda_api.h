@@ -18,6 +18,9 @@ typedef CUstream gpu_stream;
 typedef CUevent gpu_event;
 typedef CUstreamCaptureMode gpu_capture_mode;
 typedef CUdevice_attribute gpu_attribute;
+typedef CUstreamCaptureStatus gpu_capture_status;
+typedef CUmemoryPool gpu_pool;
+typedef CUmemPoolProps gpu_pool_props;
 
 /** What an opened device holds: its primary context, which CUDA's runtime and PyTorch use too. */
 typedef struct gpu_claim {
@@ -33,6 +36,7 @@ typedef struct gpu_claim {
 #define GPU_CAPTURE_LAST CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD
 
 #define GPU_CAPTURE_RELAXED CU_STREAM_CAPTURE_MODE_RELAXED
+#define GPU_NOT_CAPTURED CU_STREAM_CAPTURE_STATUS_NONE
 #define GPU_PINNED_PORTABLE CU_MEMHOSTALLOC_PORTABLE
 #define GPU_STREAM_NON_BLOCKING CU_STREAM_NON_BLOCKING
 #define GPU_EVENT_UNTIMED CU_EVENT_DISABLE_TIMING
@@ -44,5 +48,13 @@ typedef struct gpu_claim {
 #define GPU_MINOR CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR
 #define GPU_BLOCK_BYTES CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
 #define GPU_FUNCTION_BYTES CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
+
+#define GPU_POOLS CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED
+#define GPU_POOLS_NAME "CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED"
+#define GPU_POOLS_SINCE "CUDA 11.2 or later"
+#define GPU_POOL_PINNED CU_MEM_ALLOCATION_TYPE_PINNED
+#define GPU_POOL_ON_DEVICE CU_MEM_LOCATION_TYPE_DEVICE
+#define GPU_POOL_KEEPS CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
+#define GPU_POOL_HAS CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT
 
 #endif

@@ -21,6 +21,13 @@ static const size_t offsets[GPU_SLOTS] = {
 #undef DRIVER
 };
 
+static const bool needed[GPU_SLOTS] = {
+#define DRIVER(slot, symbol) true,
+#define OPTIONAL(slot, symbol) false,
+#include GPU_DRIVER_DEF
+#undef DRIVER
+};
+
 /* What happened at the one attempt: the driver is process-wide, and so is its absence. */
 static struct {
     pthread_once_t once;
@@ -68,13 +75,20 @@ static bool find_symbols(void *library, const char *name)
 {
     for (size_t i = 0; i < GPU_SLOTS; i++) {
         void *symbol = dlsym(library, stoai_gpu_symbols[i]);
-        if (!symbol) {
+        if (!symbol && needed[i]) {
             say_missing(library, name, stoai_gpu_symbols[i]);
             return false;
         }
         memcpy((char *)&stoai_gpu + offsets[i], &symbol, sizeof symbol);
     }
     return true;
+}
+
+bool stoai_gpu_has(enum stoai_gpu_slot slot)
+{
+    void *function;
+    memcpy(&function, (char *)&stoai_gpu + offsets[slot], sizeof function);
+    return function != NULL;
 }
 
 static void load(void)

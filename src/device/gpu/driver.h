@@ -34,6 +34,9 @@ enum stoai_gpu_slot {
 extern stoai_gpu_driver stoai_gpu;
 extern const char *const stoai_gpu_symbols[GPU_SLOTS];
 
+/** Whether the driver has an optional function. */
+bool stoai_gpu_has(enum stoai_gpu_slot slot);
+
 /** Find and initialise the driver, once a process.
  *  errors ENOTSUP no driver, an old one, or no device: with the reason */
 stoa_status stoai_gpu_load(stoa_error *err);

@@ -129,6 +129,13 @@ static const stoa_backend_api api = {
     .event_is_done = stoai_gpu_event_is_done,
     .event_wait = stoai_gpu_event_wait,
     .queue_wait_event = stoai_gpu_queue_wait_event,
+    .queue_is_captured = stoai_gpu_queue_is_captured,
+    .pool_create = stoai_gpu_pool_create,
+    .pool_destroy = stoai_gpu_pool_destroy,
+    .pool_alloc = stoai_gpu_pool_alloc,
+    .pool_free = stoai_gpu_pool_free,
+    .pool_trim = stoai_gpu_pool_trim,
+    .pool_bytes = stoai_gpu_pool_bytes,
 };
 
 STOAI_BACKEND_ENTRY(api)

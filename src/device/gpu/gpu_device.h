@@ -50,7 +50,14 @@ void stoai_gpu_kernels_unload(stoai_gpu_device *device);
 /** NULL when no image has it. */
 const stoai_gpu_kernel *stoai_gpu_kernel_find(const stoai_gpu_device *device, const char *name);
 
-/* The slots of the table that live in gpu_queue.c. */
+/* The slots of the table that live in gpu_pool.c and gpu_queue.c. */
+stoa_status stoai_gpu_pool_create(void *ctx, uint64_t keep_bytes, void **pool, stoa_error *err);
+void stoai_gpu_pool_destroy(void *ctx, void *pool);
+stoa_status stoai_gpu_pool_trim(void *ctx, void *pool, uint64_t keep_bytes, stoa_error *err);
+stoa_status stoai_gpu_pool_bytes(void *ctx, void *pool, uint64_t *bytes, stoa_error *err);
+stoa_status stoai_gpu_pool_alloc(void *pool, void *queue, size_t bytes, void **out, stoa_error *err);
+stoa_status stoai_gpu_pool_free(void *queue, void *pointer, stoa_error *err);
+stoa_status stoai_gpu_queue_is_captured(void *queue, bool *captured, stoa_error *err);
 stoa_status stoai_gpu_queue_create(void *ctx, stoa_queue_kind kind, void **queue, stoa_error *err);
 stoa_status stoai_gpu_queue_wrap(void *ctx, void *native, void **queue, stoa_error *err);
 void stoai_gpu_queue_destroy(void *queue);

@@ -78,6 +78,31 @@ stoa_status stoai_gpu_queue_is_idle(void *queue, bool *idle, stoa_error *err)
     return answer(GPU_RESULT(self->device, GPU_RELAXED, stream_query, self->stream), GPU_SLOT_stream_query, idle, err);
 }
 
+stoa_status stoai_gpu_queue_is_captured(void *queue, bool *captured, stoa_error *err)
+{
+    const queue_object *self = queue;
+    gpu_capture_status status = GPU_NOT_CAPTURED;
+    STOA_TRY(GPU_CALL(err, self->device, GPU_RELAXED, stream_captured, self->stream, &status));
+    *captured = status != GPU_NOT_CAPTURED; /* also one that failed and was not ended */
+    return STOA_OK;
+}
+
+/* The next work on the stream has the memory; what uses it elsewhere is ordered behind that by the caller, as everything is. */
+stoa_status stoai_gpu_pool_alloc(void *pool, void *queue, size_t bytes, void **out, stoa_error *err)
+{
+    const queue_object *self = queue;
+    gpu_address address = 0;
+    STOA_TRY(GPU_CALL(err, self->device, GPU_RELAXED, pool_alloc, &address, bytes, pool, self->stream));
+    *out = (void *)(uintptr_t)address;
+    return STOA_OK;
+}
+
+stoa_status stoai_gpu_pool_free(void *queue, void *pointer, stoa_error *err)
+{
+    const queue_object *self = queue;
+    return GPU_CALL(err, self->device, GPU_RELAXED, pool_free, (gpu_address)(uintptr_t)pointer, self->stream);
+}
+
 static stoa_status finish(queue_object *self, stoa_status status, stoa_error *err)
 { return status == STOA_OK && self->blocking ? stoai_gpu_queue_wait(self, err) : status; }
 

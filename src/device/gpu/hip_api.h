@@ -29,7 +29,13 @@
     X(hipDeviceAttributeMultiprocessorCount, 63) \
     X(hipDeviceAttributeMaxSharedMemoryPerBlock, 74) \
     X(hipDeviceAttributeWarpSize, 87) \
-    X(HIP_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, 1)
+    X(hipDeviceAttributeMemoryPoolsSupported, 88) \
+    X(HIP_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, 1) \
+    X(hipStreamCaptureStatusNone, 0) \
+    X(hipMemAllocationTypePinned, 1) \
+    X(hipMemLocationTypeDevice, 1) \
+    X(hipMemPoolAttrReleaseThreshold, 4) \
+    X(hipMemPoolAttrReservedMemCurrent, 5)
 
 #if defined(STOA_HIP_HEADER)
 #include <hip/hip_runtime_api.h>
@@ -37,9 +43,20 @@
 HIP_CONSTANT_MAP(HIP_CONSTANT)
 _Static_assert(sizeof(hipError_t) == sizeof(int) && sizeof(hipMemcpyKind) == sizeof(int), "enums are passed as int");
 _Static_assert(sizeof(hipDeviceAttribute_t) == sizeof(int) && sizeof(hipStreamCaptureMode) == sizeof(int), "enums are passed as int");
-_Static_assert(sizeof(hipFunction_attribute) == sizeof(int), "enums are passed as int");
+_Static_assert(sizeof(hipFunction_attribute) == sizeof(int) && sizeof(hipMemPoolAttr) == sizeof(int), "enums are passed as int");
+_Static_assert(sizeof(hipStreamCaptureStatus) == sizeof(int), "enums are passed as int");
+_Static_assert(sizeof(hipMemPoolProps) == 88 && offsetof(hipMemPoolProps, location) == 8, "as declared where there is no header");
 #else
 typedef int hipError_t, hipMemcpyKind, hipDeviceAttribute_t, hipStreamCaptureMode, hipFunction_attribute;
+typedef int hipStreamCaptureStatus, hipMemPoolAttr;
+typedef struct hipMemPoolProps {
+    int allocType, handleTypes;
+    struct {
+        int type, id;
+    } location;
+    void *win32SecurityAttributes;
+    unsigned char reserved[64];
+} hipMemPoolProps;
 enum {
 #define HIP_CONSTANT(name, value) name = (value),
     HIP_CONSTANT_MAP(HIP_CONSTANT)
@@ -54,6 +71,7 @@ typedef struct ihipStream_t *hipStream_t;
 typedef struct ihipEvent_t *hipEvent_t;
 typedef struct ihipModule_t *hipModule_t;
 typedef struct ihipModuleSymbol_t *hipFunction_t;
+typedef struct ihipMemPoolHandle_t *hipMemPool_t;
 typedef void (*hipHostFn_t)(void *user);
 
 hipError_t hipInit(unsigned flags);
@@ -82,6 +100,7 @@ hipError_t hipStreamDestroy(hipStream_t stream);
 hipError_t hipStreamGetDevice(hipStream_t stream, hipDevice_t *device);
 hipError_t hipStreamSynchronize(hipStream_t stream);
 hipError_t hipStreamQuery(hipStream_t stream);
+hipError_t hipStreamIsCapturing(hipStream_t stream, hipStreamCaptureStatus *status);
 hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned flags);
 hipError_t hipMemcpyAsync(void *dst, const void *src, size_t bytes, hipMemcpyKind kind, hipStream_t stream);
 hipError_t hipMemcpy2DAsync(void *dst, size_t dst_pitch, const void *src, size_t src_pitch, size_t width, size_t height, hipMemcpyKind kind,
@@ -96,6 +115,13 @@ hipError_t hipEventDestroy(hipEvent_t event);
 hipError_t hipEventRecord(hipEvent_t event, hipStream_t stream);
 hipError_t hipEventQuery(hipEvent_t event);
 hipError_t hipEventSynchronize(hipEvent_t event);
+hipError_t hipMemPoolCreate(hipMemPool_t *pool, const hipMemPoolProps *props);
+hipError_t hipMemPoolDestroy(hipMemPool_t pool);
+hipError_t hipMemPoolSetAttribute(hipMemPool_t pool, hipMemPoolAttr attribute, void *value);
+hipError_t hipMemPoolGetAttribute(hipMemPool_t pool, hipMemPoolAttr attribute, void *value);
+hipError_t hipMemPoolTrimTo(hipMemPool_t pool, size_t keep_bytes);
+hipError_t hipMallocFromPoolAsync(void **pointer, size_t bytes, hipMemPool_t pool, hipStream_t stream);
+hipError_t hipFreeAsync(void *pointer, hipStream_t stream);
 
 typedef hipError_t gpu_result;
 typedef hipDeviceptr_t gpu_address;
@@ -105,6 +131,9 @@ typedef hipStream_t gpu_stream;
 typedef hipEvent_t gpu_event;
 typedef hipStreamCaptureMode gpu_capture_mode;
 typedef hipDeviceAttribute_t gpu_attribute;
+typedef hipStreamCaptureStatus gpu_capture_status;
+typedef hipMemPool_t gpu_pool;
+typedef hipMemPoolProps gpu_pool_props;
 
 /** What an opened device holds: its number. Its context is the process's and ends with it. */
 typedef struct gpu_claim {
@@ -119,6 +148,7 @@ typedef struct gpu_claim {
 #define GPU_CAPTURE_LAST hipErrorStreamCaptureWrongThread
 
 #define GPU_CAPTURE_RELAXED hipStreamCaptureModeRelaxed
+#define GPU_NOT_CAPTURED hipStreamCaptureStatusNone
 #define GPU_PINNED_PORTABLE hipHostMallocPortable
 #define GPU_STREAM_NON_BLOCKING hipStreamNonBlocking
 #define GPU_EVENT_UNTIMED hipEventDisableTiming
@@ -130,5 +160,13 @@ typedef struct gpu_claim {
 #define GPU_MINOR hipDeviceAttributeComputeCapabilityMinor
 #define GPU_BLOCK_BYTES hipDeviceAttributeMaxSharedMemoryPerBlock
 #define GPU_FUNCTION_BYTES HIP_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
+
+#define GPU_POOLS hipDeviceAttributeMemoryPoolsSupported
+#define GPU_POOLS_NAME "hipDeviceAttributeMemoryPoolsSupported"
+#define GPU_POOLS_SINCE "ROCm 5.2 or later"
+#define GPU_POOL_PINNED hipMemAllocationTypePinned
+#define GPU_POOL_ON_DEVICE hipMemLocationTypeDevice
+#define GPU_POOL_KEEPS hipMemPoolAttrReleaseThreshold
+#define GPU_POOL_HAS hipMemPoolAttrReservedMemCurrent
 
 #endif

@@ -22,6 +22,7 @@ typedef struct native_copy {
     uint32_t sessions;
     stoa_buffer *buffer;
     stoa_event *passed; /* behind the copy, and behind the work of the sessions that have closed */
+    bool unordered; /* but for one whose queue was captured */
 } native_copy;
 
 /* ---- the program's memory ------------------------------------------------------------------------------------------------ */
@@ -175,14 +176,19 @@ stoa_status stoai_native_device_open(native_device *device, native_copies *copie
 }
 
 /* Each session that closes takes the work of those before it into its queue, so the last one's queue is behind all. That fails on a
- * device in a fatal state alone, on which nothing runs any more. */
+ * device in a fatal state alone, on which nothing runs any more. A queue that is captured cannot take it: the capture would break. Then
+ * the last one waits for the device. */
 void stoai_native_device_close(native_device *device)
 {
     native_copies *copies = device->copies;
     native_copy *copy = device->copy;
     stoa_buffer_release(device->bad_row);
     pthread_mutex_lock(&copies->lock);
-    stoa_status status = stoa_queue_wait_event(device->queue, copy->passed, NULL);
+    bool captured = false;
+    stoa_status status = stoa_queue_is_captured(device->queue, &captured, NULL);
+    if (captured) status = STOA_ESTATE;
+    copy->unordered = copy->unordered || captured;
+    if (status == STOA_OK) status = stoa_queue_wait_event(device->queue, copy->passed, NULL);
     if (status == STOA_OK) status = stoa_event_record(copy->passed, device->queue, NULL);
     if (status == STOA_OK) status = stoa_buffer_set_queue(copy->buffer, device->queue, NULL);
     const bool last = --copy->sessions == 0;
@@ -192,6 +198,7 @@ void stoai_native_device_close(native_device *device)
         *link = copy->next;
     }
     pthread_mutex_unlock(&copies->lock);
+    if (last && copy->unordered) status = stoa_device_wait(copy->device, NULL);
     if (last) destroy_copy(copy);
 }
 
