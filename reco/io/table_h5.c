@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <hdf5.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,7 +150,7 @@ static stoa_status read_values(const h5 *h, const char *name, hid_t set, hid_t f
 
 static stoa_status read_set(h5 *h, const char *name, hid_t set, hid_t type)
 {
-    uint64_t rows, columns;
+    uint64_t rows = 0, columns = 0;
     int rank;
     stoa_dtype dtype = dtype_of(type);
     if (dtype == STOA_DTYPE_NONE)
@@ -171,38 +172,80 @@ static stoa_status read_set(h5 *h, const char *name, hid_t set, hid_t type)
     return read_values(h, name, set, type, rank, columns);
 }
 
-static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void *user)
+static stoa_status visit(h5 *h, hid_t group, const char *name)
 {
-    h5 *h = user;
-    if (info->type != H5L_TYPE_HARD) return 0; /* a link may point out of the file: not followed */
+    H5L_info_t info;
+    if (H5Lget_info(group, name, &info, H5P_DEFAULT) >= 0 && info.type != H5L_TYPE_HARD)
+        return STOA_OK; /* a link may point out of the file: not followed */
     hid_t object = H5Oopen(group, name, H5P_DEFAULT);
     H5I_type_t kind = object < 0 ? H5I_BADID : H5Iget_type(object);
+    stoa_status status = STOA_OK;
     if (kind == H5I_GROUP) {
         if (h->groups++ == 0) h->only_group = object;
         else H5Oclose(object);
-        return 0;
+        return STOA_OK;
     }
     if (kind == H5I_DATASET) {
         hid_t type = H5Dget_type(object);
         ++h->sets;
-        if (!h->only || !strcmp(h->only, name)) h->status = read_set(h, name, object, type);
+        if (!h->only || !strcmp(h->only, name)) status = read_set(h, name, object, type);
         if (type >= 0) H5Tclose(type);
     } else if (object < 0) {
-        h->status = STOA_FAIL(h->err, STOA_EFORMAT, "%s: object '%.80s' cannot be opened", h->path, name);
+        status = STOA_FAIL(h->err, STOA_EFORMAT, "%s: object '%.80s' cannot be opened", h->path, name);
     }
     if (object >= 0) H5Oclose(object);
-    return h->status == STOA_OK ? 0 : -1;
+    return status;
+}
+
+/* ---- the names of a group ---- */
+
+enum { LINKS_MAX = 2 * RECO_TABLE_COLUMNS_MAX };
+typedef char link_name[256];
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+/* One by one from the index that the file has: H5Literate gathers all links first, and when a damaged one ends that early, HDF5 1.10
+ * frees what it never filled. */
+static stoa_status list_names(const h5 *h, hid_t group, H5_index_t index, link_name *names, uint64_t count)
+{
+    const H5_iter_order_t order = index == H5_INDEX_NAME ? H5_ITER_NATIVE : H5_ITER_INC;
+    for (uint64_t k = 0; k < count; k++) {
+        const ssize_t length = H5Lget_name_by_idx(group, ".", index, order, k, names[k], sizeof *names, H5P_DEFAULT);
+        if (length < 0) return STOA_FAIL(h->err, STOA_EFORMAT, "%s: a group of the file cannot be listed", h->path);
+        if ((size_t)length >= sizeof *names)
+            return STOA_FAIL(h->err, STOA_EFORMAT, "%s: name '%.40s..' has %zd characters, at most %u possible", h->path, names[k], length,
+                             RECO_TABLE_NAME_BYTES - 1);
+    }
+    if (index == H5_INDEX_NAME) qsort(names, count, sizeof *names, by_name);
+    return STOA_OK;
+}
+
+/* Whether the file keeps the order of writing, with an index over it. */
+static bool has_order(hid_t group)
+{
+    unsigned flags = 0;
+    hid_t plist = H5Gget_create_plist(group);
+    const bool known = plist >= 0 && H5Pget_link_creation_order(plist, &flags) >= 0;
+    if (plist >= 0) H5Pclose(plist);
+    return known && (flags & H5P_CRT_ORDER_INDEXED);
 }
 
 /* In the order of writing where the file keeps it, else by name. */
-static void iterate(h5 *h, hid_t group)
+static stoa_status iterate(h5 *h, hid_t group)
 {
-    hsize_t from = 0;
-    if (H5Literate(group, H5_INDEX_CRT_ORDER, H5_ITER_INC, &from, visit, h) >= 0) return;
-    if (h->status != STOA_OK || h->sets) return;
-    from = 0;
-    if (H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &from, visit, h) < 0 && h->status == STOA_OK)
-        h->status = STOA_FAIL(h->err, STOA_EFORMAT, "%s: a group of the file cannot be listed", h->path);
+    H5G_info_t info;
+    if (H5Gget_info(group, &info) < 0) return STOA_FAIL(h->err, STOA_EFORMAT, "%s: a group of the file cannot be listed", h->path);
+    if (info.nlinks > LINKS_MAX)
+        return STOA_FAIL(h->err, STOA_ELIMIT, "%s: a group with %llu entries, at most %d possible", h->path,
+                         (unsigned long long)info.nlinks, LINKS_MAX);
+    const size_t bytes = (size_t)info.nlinks * sizeof(link_name);
+    link_name *names = stoa_alloc(bytes, 64);
+    if (!names)
+        return STOA_FAIL(h->err, STOA_ENOMEM, "%s: no memory for the names of %llu entries", h->path, (unsigned long long)info.nlinks);
+    stoa_status status = list_names(h, group, has_order(group) ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME, names, info.nlinks);
+    for (uint64_t k = 0; k < info.nlinks && status == STOA_OK; k++) status = visit(h, group, names[k]);
+    stoa_free(names, bytes);
+    return status;
 }
 
 static void read_file(h5 *h, hid_t file)
@@ -212,8 +255,8 @@ static void read_file(h5 *h, hid_t file)
         h->status = STOA_FAIL(h->err, STOA_EFORMAT, "%s: the root group cannot be opened", h->path);
         return;
     }
-    iterate(h, root);
-    if (h->status == STOA_OK && !h->sets && h->groups == 1) iterate(h, h->only_group);
+    h->status = iterate(h, root);
+    if (h->status == STOA_OK && !h->sets && h->groups == 1) h->status = iterate(h, h->only_group);
     if (h->status == STOA_OK && !h->sets)
         h->status = STOA_FAIL(h->err, STOA_EFORMAT, "%s: no data set in the root group, and %u groups where 1 would be searched", h->path,
                               (unsigned)h->groups);
