@@ -62,7 +62,12 @@ static stoa_status read_shape(const json_t *item, const char *name, stoa_column_
         return STOA_FAIL(err, STOA_ESHAPE, "column '%s': a %s has a shape of %zu numbers, %zu given", name, kind_names[column->kind],
                          wanted, given);
     for (size_t k = 0; k < given; k++) {
-        const json_int_t extent = json_integer_value(json_array_get(shape, k));
+        const json_t *number = json_array_get(shape, k);
+        const json_int_t extent = json_integer_value(number);
+        if (!json_is_integer(number))
+            return json_is_real(number)
+                       ? STOA_FAIL(err, STOA_ESHAPE, "column '%s': extent %zu is %g, no integer", name, k, json_real_value(number))
+                       : STOA_FAIL(err, STOA_ESHAPE, "column '%s': extent %zu is no integer", name, k);
         if (extent < 1 || extent > EXTENT_MAX)
             return STOA_FAIL(err, STOA_ESHAPE, "column '%s': extent %zu is %lld, 1 to %d possible", name, k, extent, EXTENT_MAX);
         column->extent[k] = (uint32_t)extent;

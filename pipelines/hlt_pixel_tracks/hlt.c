@@ -111,7 +111,9 @@ static hlt_capacity capacity_of(const hlt_event *events, uint32_t count, hlt_cap
 static stoa_status make_streams(hlt_job *job, stoa_error *err)
 {
     if (!job->streams) job->streams = stoa_calloc(job->options.streams, sizeof *job->streams);
-    if (!job->streams) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u streams", job->options.streams);
+    if (!job->streams)
+        return STOA_FAIL(err, STOA_ENOMEM, "tracks job: %zu bytes for %u streams", job->options.streams * sizeof *job->streams,
+                         job->options.streams);
     for (; job->stream_count < job->options.streams; job->stream_count++) {
         hlt_stream *stream = &job->streams[job->stream_count];
         const stoa_status status = hlt_stream_init(stream, &job->options, job->device, job->capacity, err);
@@ -166,7 +168,9 @@ static stoa_status set_up(hlt_job *job, const hlt_event *events, uint32_t count,
     job->slots = stoa_calloc(count + 1u, sizeof *job->slots);
     job->results = stoa_calloc(count + 1u, sizeof *job->results);
     job->event_count = count;
-    if (!job->slots || !job->results) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the results of %u events", count);
+    if (!job->slots || !job->results)
+        return STOA_FAIL(err, STOA_ENOMEM, "tracks job: %zu bytes for the results of %u events",
+                         (count + 1u) * (sizeof *job->slots + sizeof *job->results), count);
     for (uint32_t e = 0; e < count; e++) rows += events[e].tracks.head.rows;
     if (!fits) {
         drop_streams(job);
@@ -188,7 +192,7 @@ stoa_status hlt_job_create(const hlt_options *options, const hlt_event *events, 
 {
     *job = NULL;
     hlt_job *made = stoa_calloc(1, sizeof *made);
-    if (!made) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the job");
+    if (!made) return STOA_FAIL(err, STOA_ENOMEM, "tracks job: %zu bytes", sizeof *made);
     made->options = *options;
     made->capacity.tracks = 1;
     stoa_status status = open_device(made, err);

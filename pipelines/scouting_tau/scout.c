@@ -46,7 +46,9 @@ const char *scout_stage_name(uint32_t stage)
 static stoa_status make_streams(scout_job *job, stoa_error *err)
 {
     job->streams = stoa_calloc(job->options.streams, sizeof *job->streams);
-    if (!job->streams) return STOA_FAIL(err, STOA_ENOMEM, "no memory for %u streams", job->options.streams);
+    if (!job->streams)
+        return STOA_FAIL(err, STOA_ENOMEM, "scouting job: %zu bytes for %u streams", job->options.streams * sizeof *job->streams,
+                         job->options.streams);
     for (; job->stream_count < job->options.streams; job->stream_count++) {
         scout_stream *stream = &job->streams[job->stream_count];
         const stoa_status status = scout_stream_init(stream, &job->options, job->device, job->reader, err);
@@ -78,7 +80,7 @@ stoa_status scout_job_create(const scout_options *options, reco_scout_reader *re
 {
     *job = NULL;
     scout_job *made = stoa_calloc(1, sizeof *made);
-    if (!made) return STOA_FAIL(err, STOA_ENOMEM, "no memory for the job");
+    if (!made) return STOA_FAIL(err, STOA_ENOMEM, "scouting job: %zu bytes", sizeof *made);
     made->options = *options;
     made->reader = reader;
     pthread_mutex_init(&made->read_lock, NULL);

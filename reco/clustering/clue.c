@@ -88,7 +88,8 @@ static stoa_status check(const reco_clue *args, stoa_error *err)
     const size_t needed = reco_clue_workspace_bytes(args->point_capacity, args->sample_capacity, o->dimensions);
     if (args->workspace_bytes < needed)
         return STOA_FAIL(err, STOA_ESHAPE, "clue: workspace of %zu bytes, %zu needed", args->workspace_bytes, needed);
-    if ((uintptr_t)args->workspace % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "clue: workspace not aligned to 64");
+    if ((uintptr_t)args->workspace % 64 != 0)
+        return STOA_FAIL(err, STOA_EALIGN, "clue: workspace at %p, alignment 64 needed", args->workspace);
     return STOA_OK;
 }
 

@@ -41,7 +41,7 @@ typedef struct event {
     vertex *vertices;
     uint32_t track_count, vertex_count;
     uint32_t track_capacity, vertex_capacity;
-    int no_memory; /* once set, nothing more is added */
+    size_t no_memory; /* bytes that were not to be had: once set, nothing more is added */
 } event;
 
 /* ---- particles ---- */
@@ -204,7 +204,7 @@ static void reserve_tracks(event *e, uint32_t count)
 {
     track *more = stoa_calloc(count, sizeof *more);
     if (!more) {
-        e->no_memory = 1;
+        e->no_memory = count * sizeof *more;
         return;
     }
     if (e->track_count) memcpy(more, e->tracks, e->track_count * sizeof *more);
@@ -218,7 +218,7 @@ static void reserve_vertices(event *e, uint32_t count)
     stoa_free(e->vertices, e->vertex_capacity * sizeof *e->vertices);
     e->vertices = stoa_calloc(count, sizeof *e->vertices);
     e->vertex_capacity = e->vertices ? count : 0;
-    if (!e->vertices) e->no_memory = 1;
+    if (!e->vertices) e->no_memory = count * sizeof *e->vertices;
 }
 
 /* NULL without memory. Tracks may move: no pointer to one lives on beyond the next call. */
@@ -486,7 +486,9 @@ static stoa_status generate(event *e, const reco_hlt_options *o, reco_table **tr
     columns c;
     for (uint32_t i = 0; i < o->events; ++i) {
         make_event(e, o, o->first_event + i);
-        if (e->no_memory) return STOA_FAIL(err, STOA_ENOMEM, "generate hlt: no memory for event %u", (unsigned)i);
+        if (e->no_memory)
+            return STOA_FAIL(err, STOA_ENOMEM, "generate hlt: %zu bytes for event %llu", e->no_memory,
+                             (unsigned long long)(o->first_event + i));
         count_rows(e, &rows);
     }
     STOA_TRY(reco_table_create(rows.tracks, tracks, err));

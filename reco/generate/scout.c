@@ -276,9 +276,10 @@ static stoa_status write_file(const reco_scout_sim_options *o, const char *path,
     uint64_t *orbit_words = stoa_alloc(orbit_bytes, 64);
     event *e = stoa_calloc(1, sizeof *e);
     FILE *file = fopen(path, "wb");
-    stoa_status status = !file                ? stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, strerror(errno))
-                         : !orbit_words || !e ? STOA_FAIL(err, STOA_ENOMEM, "generate scout: no memory for %zu bytes", orbit_bytes)
-                                              : write_events(file, o, e, orbit_words, truth, candidates, err);
+    stoa_status status = !file ? stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, strerror(errno))
+                         : !orbit_words || !e
+                             ? STOA_FAIL(err, STOA_ENOMEM, "generate scout: %zu bytes for an orbit", orbit_bytes + sizeof *e)
+                             : write_events(file, o, e, orbit_words, truth, candidates, err);
     if (file && fclose(file) != 0 && status == STOA_OK)
         status = stoa_error_set(err, STOA_EIO, errno, STOA_HERE, "'%s': %s", path, strerror(errno));
     stoa_free(e, sizeof *e);

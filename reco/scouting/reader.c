@@ -78,7 +78,7 @@ static stoa_status make_reader(const reco_scout_options *options, reco_scout_rea
         return STOA_FAIL(err, STOA_ELIMIT, "scouting reader: batches of %u crossings and %u candidates, at most 2^24 and 2^28",
                          options->crossings_max, options->candidates_max);
     reco_scout_reader *made = stoa_calloc(1, sizeof *made);
-    if (!made) return STOA_FAIL(err, STOA_ENOMEM, "scouting reader: no memory");
+    if (!made) return STOA_FAIL(err, STOA_ENOMEM, "scouting reader: %zu bytes", sizeof *made);
     made->options = *options;
     made->frames.format = options->format;
     made->frames.fd = made->file = -1;
@@ -144,7 +144,9 @@ stoa_status reco_scout_attach(int fd, const reco_scout_options *options, reco_sc
     frames->format = RECO_SCOUT_DTH256;
     frames->fd = fd;
     frames->block = stoa_alloc(SCOUT_BLOCK_BYTES, 64);
-    return finish_reader(reader, frames->block ? STOA_OK : STOA_FAIL(err, STOA_ENOMEM, "scouting stream: no memory"));
+    return finish_reader(reader, frames->block
+                                     ? STOA_OK
+                                     : STOA_FAIL(err, STOA_ENOMEM, "scouting stream: %u bytes for a block", (unsigned)SCOUT_BLOCK_BYTES));
 }
 
 void reco_scout_destroy(reco_scout_reader *reader)
@@ -176,8 +178,8 @@ static stoa_status make_batch(const reco_scout_reader *reader, void *memory, boo
     const reco_scout_options *o = &reader->options;
     reco_scout_batch *made = memory ? stoa_calloc(1, sizeof *made) : NULL;
     if (!made)
-        return STOA_FAIL(err, STOA_ENOMEM, "scouting batch of %u crossings and %u candidates: no memory", o->crossings_max,
-                         o->candidates_max);
+        return STOA_FAIL(err, STOA_ENOMEM, "scouting batch of %u crossings and %u candidates: %zu bytes", o->crossings_max,
+                         o->candidates_max, memory ? sizeof *made : reco_scout_batch_bytes(reader));
     made->memory = memory;
     made->memory_words = words_of(o);
     made->header_memory = (uint32_t *)(void *)(made->memory + made->memory_words);
@@ -204,7 +206,7 @@ stoa_status reco_scout_batch_create_in(const reco_scout_reader *reader, void *me
     if (!memory) return STOA_FAIL(err, STOA_EINVAL, "scouting batch: memory is NULL");
     if (bytes < reco_scout_batch_bytes(reader))
         return STOA_FAIL(err, STOA_ESHAPE, "scouting batch: %zu bytes given, %zu needed", bytes, reco_scout_batch_bytes(reader));
-    if ((uintptr_t)memory % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "scouting batch: memory not aligned to 64");
+    if ((uintptr_t)memory % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "scouting batch: memory at %p, alignment 64 needed", memory);
     return make_batch(reader, memory, true, batch, err);
 }
 

@@ -135,7 +135,8 @@ static stoa_status check_find(const reco_vertex_find *args, stoa_error *err)
     if (args->workspace_bytes < reco_vertices_workspace_bytes(in->capacity))
         return STOA_FAIL(err, STOA_ESHAPE, "vertices: workspace of %zu bytes, %zu needed", args->workspace_bytes,
                          reco_vertices_workspace_bytes(in->capacity));
-    if ((uintptr_t)args->workspace % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "vertices: workspace not aligned to 64");
+    if ((uintptr_t)args->workspace % 64 != 0)
+        return STOA_FAIL(err, STOA_EALIGN, "vertices: workspace at %p, alignment 64 needed", args->workspace);
     return STOA_OK;
 }
 

@@ -252,7 +252,8 @@ static stoa_status check_find(const reco_divisive_find *args, stoa_error *err)
     if (args->workspace_bytes < reco_divisive_workspace_bytes(capacity))
         return STOA_FAIL(err, STOA_ESHAPE, "divisive: workspace of %zu bytes, %zu needed", args->workspace_bytes,
                          reco_divisive_workspace_bytes(capacity));
-    if ((uintptr_t)args->workspace % 64 != 0) return STOA_FAIL(err, STOA_EALIGN, "divisive: workspace not aligned to 64");
+    if ((uintptr_t)args->workspace % 64 != 0)
+        return STOA_FAIL(err, STOA_EALIGN, "divisive: workspace at %p, alignment 64 needed", args->workspace);
     return STOA_OK;
 }
 

@@ -33,10 +33,18 @@ static stoa_status zero_padding(stoa_queue *queue, const stoa_collection *collec
     return STOA_OK;
 }
 
+/* A collection is known by its first block and its address. */
+static stoa_status check_writable(const stoa_collection *collection, const char *what, stoa_error *err)
+{
+    if (!collection->read_only) return STOA_OK;
+    return STOA_FAIL(err, STOA_ECONST, "%s: the collection with block '%s' at %p is read-only", what,
+                     collection->leaf_count ? collection->leaves[0].path : "", (void *)collection->blob);
+}
+
 stoa_status stoa_collection_zero(stoa_collection *collection, stoa_queue *queue, uint32_t padding_only, stoa_error *err)
 {
     if (!collection || !queue) return STOA_FAIL(err, STOA_EINVAL, "collection zero: NULL %s", queue ? "collection" : "queue");
-    if (collection->read_only) return STOA_FAIL(err, STOA_ECONST, "collection zero: the collection is read-only");
+    STOA_TRY(check_writable(collection, "collection zero", err));
     STOA_TRY(check_reach(queue, collection, "collection zero", err));
     if (!collection->bytes) return STOA_OK;
     if (!padding_only) return stoa_queue_fill(queue, collection->blob, 0, collection->bytes, err);
@@ -109,7 +117,7 @@ static stoa_status copy_leaf(stoa_queue *queue, char *dst, const stoai_leaf *to,
 stoa_status stoa_collection_copy(stoa_queue *queue, stoa_collection *dst, const stoa_collection *src, stoa_error *err)
 {
     if (!queue || !dst || !src) return STOA_FAIL(err, STOA_EINVAL, "collection copy: NULL %s", queue ? "collection" : "queue");
-    if (dst->read_only) return STOA_FAIL(err, STOA_ECONST, "collection copy: the destination is read-only");
+    STOA_TRY(check_writable(dst, "collection copy, destination", err));
     bool same_rows;
     STOA_TRY(check_same_blocks(dst, src, &same_rows, err));
     STOA_TRY(check_reach(queue, dst, "collection copy, destination", err));

@@ -253,6 +253,7 @@ def test_layout(work):
         ("twice", '[{"name":"a","dtype":"int8"},{"name":"a","dtype":"int8"}]', "STOA_ENAME"),
         ("shape", '[{"name":"a","dtype":"int8","kind":"matrix","shape":[2]}]', "STOA_ESHAPE"),
         ("rank", '[{"name":"a","dtype":"int8","kind":"vector","shape":[2,2]}]', "STOA_ESHAPE"),
+        ("extent 3.7", '[{"name":"a","dtype":"int8","kind":"vector","shape":[3.7]}]', "STOA_ESHAPE"),
         ("no extent", '[{"name":"a","dtype":"int8","kind":"vector","shape":[0]}]', "STOA_ESHAPE"),
         ("negative", '[{"name":"a","dtype":"int8","kind":"vector","shape":[-3]}]', "STOA_ESHAPE"),
         ("huge", '[{"name":"a","dtype":"int8","kind":"vector","shape":[9223372036854775807]}]', "STOA_ESHAPE"),

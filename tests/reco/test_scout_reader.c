@@ -507,6 +507,7 @@ static void test_guest(void **state)
     assert_int_equal(reco_scout_batch_create_in(reader, few, sizeof few, &batch, &err), STOA_ESHAPE);
     assert_non_null(strstr(err.message, "64 bytes given"));
     assert_int_equal(reco_scout_batch_create_in(reader, (char *)few + 1, SIZE_MAX, &batch, &err), STOA_EALIGN);
+    assert_non_null(strstr(err.message, "at 0x"));
     assert_null(batch);
     reco_scout_destroy(reader);
 }

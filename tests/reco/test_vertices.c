@@ -469,6 +469,7 @@ static void test_errors(void **state)
     find = make_find(f, &o, VERTICES_MAX);
     find.workspace = (char *)find.workspace + 4;
     assert_int_equal(reco_vertices_find(f->on.queue, &find, &err), STOA_EALIGN);
+    assert_non_null(strstr(err.message, "at 0x"));
     find = make_find(f, &o, VERTICES_MAX);
     find.options.eps = NAN;
     assert_int_equal(reco_vertices_find(f->on.queue, &find, &err), STOA_EINVAL);

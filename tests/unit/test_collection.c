@@ -269,9 +269,9 @@ static void test_read_only(void **state)
     assert_true(c.head.flags & STOA_VIEW_CONST);
     assert_ok(stoa_collection_block(collection, "t", &head, &err), &err);
     assert_true(head.flags & STOA_VIEW_CONST);
-    assert_int_equal(stoa_collection_zero(collection, queue, 0, &err), STOA_ECONST);
+    assert_error(stoa_collection_zero(collection, queue, 0, &err), STOA_ECONST, &err, "block 't' at 0x");
     assert_int_equal(stoa_collection_zero(collection, queue, 1, &err), STOA_ECONST);
-    assert_int_equal(stoa_collection_copy(queue, collection, other, &err), STOA_ECONST);
+    assert_error(stoa_collection_copy(queue, collection, other, &err), STOA_ECONST, &err, "block 't' at 0x");
     float record[40] = {0};
     assert_int_equal(stoa_soa_from_aos(queue, &head, record, 16, &err), STOA_ECONST);
     assert_int_equal(stoa_soa_from_aos(queue, &c.head, record, 16, &err), STOA_ECONST);

@@ -520,6 +520,20 @@ static void test_growth_is_bounded(void **state)
     add_node(&model, "Tile", "x repeats", "y", NULL);
     add_output(&model, "y");
     expect_refused("(Tile): 268435456 repeats");
+    start();
+    add_input(&model, "x", ONNX_FLOAT, DIMS(65536, 65536));
+    add_output(&model, "x");
+    expect_refused("input 'x': a tensor of 1 x 65536 x 65536 values");
+    start();
+    add_input(&model, "a", ONNX_FLOAT, DIMS(30000, 1));
+    add_input(&model, "b", ONNX_FLOAT, DIMS(1, 30000));
+    add_node(&model, "Add", "a b", "y", NULL);
+    add_output(&model, "y");
+    expect_refused("(Add): output 'y': a tensor of 1 x 30000 x 30000 values");
+    start();
+    add_input(&model, "x", ONNX_FLOAT, DIMS(3, 0));
+    add_output(&model, "x");
+    expect_refused("input 'x': extent of axis 2 is 0, at least 1 needed");
 }
 
 int main(void)

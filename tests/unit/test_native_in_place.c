@@ -278,6 +278,7 @@ static void bad_files_are_refused(void **state)
     }
     const stoa_model_options unknown = {.struct_size = sizeof unknown, .runtime = "native", .isa = "mmx"};
     assert_int_equal(stoa_model_load_memory(bytes, length, &unknown, &model, &err), STOA_ENAME);
+    assert_non_null(strstr(err.message, "it has: baseline"));
 }
 
 int main(void)

@@ -49,6 +49,18 @@ native_type stoai_native_type(stoa_dtype dtype)
 bool stoai_is_float(stoa_dtype dtype)
 { return dtype == STOA_FLOAT32 || dtype == STOA_FLOAT64 || dtype == STOA_FLOAT16 || dtype == STOA_BFLOAT16; }
 
+/* Names what is made: the node's (first) output on the way to which it is, or the input. */
+static graph_tensor *refuse_size(lowering *l, uint32_t rank, const uint32_t *dims)
+{
+    char shape[128] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < rank && used < sizeof shape; i++)
+        used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%u", i ? " x " : "", dims[i]);
+    const char *name = !l->node ? l->input : l->node->output_count ? l->node->outputs[0] : "";
+    return stoai_graph_refuse(l, "%s '%s': a tensor of %s values, %zu are left for a file of this size", l->node ? "output" : "input", name,
+                              shape, l->elements_left);
+}
+
 /* ---- making tensors -------------------------------------------------------------------------------------------------- */
 
 graph_tensor *stoai_graph_tensor(lowering *l, stoa_dtype dtype, uint32_t rows, uint32_t rank, const uint32_t *dims)
@@ -57,7 +69,7 @@ graph_tensor *stoai_graph_tensor(lowering *l, stoa_dtype dtype, uint32_t rows, u
     if (rank > GRAPH_RANK_MAX) return stoai_graph_refuse(l, "a tensor of rank %u, at most %d", rank, GRAPH_RANK_MAX);
     size_t count = 1;
     for (uint32_t i = 0; i < rank; i++) {
-        if (dims[i] && count > l->elements_left / dims[i]) return stoai_graph_refuse(l, "a tensor too large for the size of this file");
+        if (dims[i] && count > l->elements_left / dims[i]) return refuse_size(l, rank, dims);
         count *= dims[i];
     }
     l->elements_left -= count < l->elements_left ? count : l->elements_left;

@@ -60,6 +60,7 @@ typedef struct lowering {
     uint32_t axis_count;
     int64_t fixed_rows;               /* extent that the file gives to the row axis, 0: symbolic */
     size_t elements_left;             /* budget: a small file must not ask for all memory */
+    const char *input;                /* the last one lowered */
     const onnx_node *node;            /* being lowered */
     size_t node_index;
     graph_tensor **in, **out;         /* of the node */

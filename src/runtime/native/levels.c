@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of instruction-set levels of this build, and what does not depend on the level: sizes and packing. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +33,11 @@ stoa_status stoai_native_choose(const char *isa, const native_kernels **kernels,
             *kernels = levels[i];
             return STOA_OK;
         }
-    return STOA_FAIL(err, STOA_ENAME, "instruction-set level '%s': this build has no such level", isa);
+    char names[128] = "";
+    size_t used = 0;
+    for (size_t i = 0; levels[i] != NULL && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", levels[i]->name);
+    return STOA_FAIL(err, STOA_ENAME, "instruction-set level '%s': this build has no such level; it has: %s", isa, names);
 }
 
 /* Columns of whole vectors of the widest level, and a KiB for what loops touch behind the last of them; a few rows alone, each

@@ -120,9 +120,12 @@ static bool check_input(lowering *l, const onnx_value *v, const onnx_value *firs
     if (!v->has_shape || v->rank == 0)
         return stoai_graph_refuse(l, "input '%s' has no row axis (%s)", v->name, v->has_shape ? "rank 0" : "no shape") != NULL;
     for (uint32_t axis = 1; axis < v->rank; axis++)
-        if (v->dims[axis] <= 0)
+        if (v->dims[axis] == -1)
             return stoai_graph_refuse(l, "input '%s': extent of axis %u is not known ('%s'); only axis 0 may vary", v->name, axis,
                                       v->params[axis]) != NULL;
+        else if (v->dims[axis] <= 0)
+            return stoai_graph_refuse(l, "input '%s': extent of axis %u is %lld, at least 1 needed", v->name, axis,
+                                      (long long)v->dims[axis]) != NULL;
     if (v->dims[0] != first->dims[0])
         return stoai_graph_refuse(l, "inputs '%s' and '%s' have different numbers of rows (%lld, %lld; -1: symbolic)", first->name, v->name,
                                   (long long)first->dims[0], (long long)v->dims[0]) != NULL;
@@ -154,6 +157,7 @@ static bool lower_inputs(lowering *l, const name_table *table, stoa_schema *sche
         if (known->name && known->initializer) continue; /* a default value: constant, as in ONNX before IR version 4 */
         uint32_t dims[GRAPH_RANK_MAX] = {1};
         if (!first) first = v;
+        l->input = v->name;
         if (!check_input(l, v, first)) return false;
         for (uint32_t axis = 1; axis < v->rank; axis++) dims[axis] = (uint32_t)v->dims[axis];
         const uint32_t axis = find_axis(l, axes, v->params[0]);
