@@ -11,6 +11,7 @@
 #include "pipelines/scouting_tau/scout.h"
 #include "reco/generate/hlt.h"
 #include "reco/generate/scout.h"
+#include "reco/io/hits_io.h"
 #include "reco/io/tracks_io.h"
 
 #include <math.h>
@@ -52,6 +53,43 @@ static stoa_status tables(stoa_error *err)
     return status;
 }
 
+/* ---- files of events ---------------------------------------------------------------------------------------------------------- */
+
+static stoa_status write_events(stoa_error *err)
+{
+    static const char *const kinds[] = {"e.h5", "e.vertices.h5", "e.hits.h5"};
+    reco_hlt_options options = RECO_HLT_OPTIONS_INIT;
+    reco_table *made[3] = {NULL};
+    options.events = 2;
+    options.pileup = 2;
+    stoa_status status = reco_generate_hlt(&options, &made[0], &made[1], &made[2], err);
+    for (int k = 0; k < 3 && status == STOA_OK; k++) status = reco_table_write(file_path(kinds[k]), made[k], err);
+    for (int k = 0; k < 3; k++) reco_table_destroy(made[k]);
+    return status;
+}
+
+static stoa_status read_some(reco_events_file **file, reco_event_hits **hits, stoa_error *err)
+{
+    const int64_t number = 1;
+    const reco_events *events;
+    uint32_t at;
+    STOA_TRY(reco_events_file_open(file_path("e.h5"), file, err));
+    STOA_TRY(reco_event_hits_open(file_path("e.h5"), hits, err));
+    STOA_TRY(reco_events_file_read(*file, 0, 1, &events, &at, err));
+    STOA_TRY(reco_events_file_read(*file, 1, 1, &events, &at, err));
+    return reco_event_hits_load(*hits, &number, 1, err);
+}
+
+static stoa_status windows(stoa_error *err)
+{
+    reco_events_file *file = NULL;
+    reco_event_hits *hits = NULL;
+    const stoa_status status = read_some(&file, &hits, err);
+    reco_events_file_close(file);
+    reco_event_hits_destroy(hits);
+    return status;
+}
+
 /* ---- the track job ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct track_objects {
@@ -88,6 +126,8 @@ static stoa_status run_track_job(track_objects *o, hlt_options *options, stoa_er
     options->model = o->model;
     options->forest = o->forest;
     STOA_TRY(hlt_job_create(options, &event, 1, &o->job, err));
+    STOA_TRY(hlt_job_run(o->job, 0, 1, err));
+    STOA_TRY(hlt_job_take(o->job, &event, 1, err));
     STOA_TRY(hlt_job_run(o->job, 0, 1, err));
     return hlt_job_save(o->job, 0, 1, file_path("event"), err);
 }
@@ -171,6 +211,14 @@ static void tables_leak_nothing(void **state)
     }
 }
 
+static void windows_leak_nothing(void **state)
+{
+    stoa_error err;
+    (void)state;
+    if (write_events(&err) == STOA_OK) sweep("windows of a file of events", windows, 20);
+    else print_message("windows of a file of events: skipped, %s\n", err.message);
+}
+
 static void track_jobs_leak_nothing(void **state)
 {
     (void)state;
@@ -184,7 +232,7 @@ static int set_up(void **state) { return mkdtemp(folder) ? install_failing_memor
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"t.csv", "t.npy", "t.npz", "t.h5", "event", "words"};
+    static const char *const names[] = {"t.csv", "t.npy", "t.npz", "t.h5", "e.h5", "e.vertices.h5", "e.hits.h5", "event", "words"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(file_path(names[i]));
     return rmdir(folder) == 0 ? remove_failing_memory(state) : -1;
 }
@@ -193,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_leak_nothing),
+        cmocka_unit_test(windows_leak_nothing),
         cmocka_unit_test(track_jobs_leak_nothing),
         cmocka_unit_test(scouting_leaks_nothing),
     };
