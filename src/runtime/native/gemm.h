@@ -289,19 +289,22 @@ INLINE float few_input(const few_inputs *in, size_t k, uint32_t r, const gemm_so
     return in->row[r][k];
 }
 
-/* All but t, s, row and o are constants where this is expanded; `row` is the first, each neuron has S sums. */
+/* All but t, s, row and o are constants where this is expanded; `row` is the first. Each neuron has S sums in registers, P times one after
+ * the other, as in `micro`. */
 INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32_t o, const uint32_t R, const uint32_t G, const uint32_t S,
-                       const gemm_source source)
+                       const uint32_t P, const gemm_source source)
 {
     const size_t group = (size_t)NATIVE_GROUP * s->length, apart = t->apart, length = s->length;
     const few_inputs in = few_inputs_of(t, s, row, R, source);
-    const float *w = weights_at(s, o);
     const vf floor = v_splat(floor_of(s));
     float *out = tile_column(t, s->out + o) + row * apart;
-    vf sum[2][ROWS_MOST][GROUPS_MOST * GROUP_PARTS];
-    for (uint32_t c = 0; c < S; c++)
-        for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-            for (uint32_t r = 0; r < R; r++) sum[c][r][i] = c == 0 ? v_load(s->bias + o + i * LANES) : (vf){0};
+#pragma GCC unroll 1
+    for (uint32_t p = 0; p < P; p++) {
+        const float *w = weights_at(s, o) + p * NATIVE_GROUP;
+        vf sum[2][ROWS_MOST][GROUPS_MOST * GROUP_PARTS];
+        for (uint32_t c = 0; c < S; c++)
+            for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
+                for (uint32_t r = 0; r < R; r++) sum[c][r][i] = c == 0 && p == 0 ? v_load(s->bias + o + i * LANES) : (vf){0};
 #define ROW_ADD(k, c) \
     do { \
         float value_[ROWS_MOST]; \
@@ -311,20 +314,24 @@ INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32
             const vf weights_ = v_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * LANES); \
             _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) sum[c][r][i] += weights_ * value_[r]; \
         } \
-        w += NATIVE_GROUP; \
+        w += P * NATIVE_GROUP; \
     } while (0)
-    size_t k = 0;
+        size_t k = p;
 #pragma GCC unroll 2
-    for (; k + S <= length; k += S)
+        for (; k + S <= length; k += S * P)
 #pragma GCC unroll 2
-        for (uint32_t c = 0; c < S; c++) ROW_ADD(k + c, c);
-    if (k < length) ROW_ADD(k, 0);
+            for (uint32_t c = 0; c < S; c++) ROW_ADD(k + c, c);
+        if (S > 1 && k < length) ROW_ADD(k, 0);
 #undef ROW_ADD
 #pragma GCC unroll 16
-    for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
+        for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
 #pragma GCC unroll 8
-        for (uint32_t r = 0; r < R; r++)
-            v_store(out + r * apart + i * LANES, v_at_least(floor, S == 1 ? sum[0][r][i] : sum[0][r][i] + sum[S - 1][r][i]));
+            for (uint32_t r = 0; r < R; r++) {
+                float *at = out + r * apart + i * LANES;
+                const vf here = S > 1 ? sum[0][r][i] + sum[S - 1][r][i] : sum[0][r][i], total = p > 0 ? v_load(at) + here : here;
+                v_store(at, p + 1 < P ? total : v_at_least(floor, total));
+            }
+    }
 }
 
 /* The sums of a small step are the lanes of one vector, or of two. */
@@ -401,17 +408,14 @@ INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const 
         v_store(tile_column(t, s->out) + (row + r) * t->apart, v_at_least(floor, (vf){sum[0][r], sum[1][r], sum[2][r], sum[3][r]}));
 }
 
-/* R, S and source are constants where this is expanded. */
-INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t S, const gemm_source source)
+/* R, S, P and source are constants where this is expanded. */
+INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t S, const uint32_t P,
+                      const gemm_source source)
 {
-    if (S == CHAINS) {
-        row_chains(t, s, row, R, source);
-        return;
-    }
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
 #define ROW_GROUPS(G) \
-    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S == 1 || (G) * NATIVE_GROUP < NATIVE_PAIRS_BELOW)) \
-        for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), S, source);
+    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S * P == 1 || (G) * NATIVE_GROUP < NATIVE_PAIRS_BELOW)) \
+        for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), S, P, source);
     ROW_GROUPS(GROUPS_MOST)
     ROW_GROUPS(4u)
     ROW_GROUPS(2u)
@@ -419,21 +423,32 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
 #undef ROW_GROUPS
 }
 
-/* Of neurons with two sums, fewer rows and more groups, which share what is read of the rows; three rows of four groups, where the
- * registers hold their sums, read least for each product. */
-INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t S, const gemm_source source)
+/* As many rows at once as a level has registers for: those of one sum by eights, of two by what reads least for each product. */
+INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t sums, const gemm_source source)
 {
     uint32_t row = 0;
-#define ROWS_AT_ONCE(R) \
-    if (S == CHAINS || ((R) * S * GROUP_PARTS <= ROW_SUMS && (R) * S <= ROWS_MOST)) \
-        for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), S, source);
-    if (S == 2 && 3 * S * 4 * GROUP_PARTS <= ROW_SUMS && s->count > 3 * NATIVE_GROUP)
-        for (; row + 3 <= t->alone; row += 3) gemm_rows(t, s, row, 3, S, source);
-    ROWS_AT_ONCE(ROWS_MOST)
-    ROWS_AT_ONCE(4u)
-    ROWS_AT_ONCE(2u)
-    ROWS_AT_ONCE(1u)
+#define ROWS_AT_ONCE(R, S, P) \
+    if ((R) * (S) * GROUP_PARTS <= ROW_SUMS) \
+        for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), (S), (P), source);
+#define CHAINS_AT_ONCE(R) \
+    for (; row + (R) <= t->alone; row += (R)) row_chains(t, s, row, (R), source);
+    if (sums == CHAINS) {
+        CHAINS_AT_ONCE(8u) CHAINS_AT_ONCE(4u) CHAINS_AT_ONCE(2u) CHAINS_AT_ONCE(1u)
+    } else if (sums == 1) {
+        ROWS_AT_ONCE(8u, 1u, 1u) ROWS_AT_ONCE(4u, 1u, 1u) ROWS_AT_ONCE(2u, 1u, 1u) ROWS_AT_ONCE(1u, 1u, 1u)
+    } else {
+        if (BIG_BLOCKS && s->count > 3 * NATIVE_GROUP) { ROWS_AT_ONCE(4u, 1u, 2u) ROWS_AT_ONCE(3u, 2u, 1u) }
+        ROWS_AT_ONCE(4u, 2u, 1u) ROWS_AT_ONCE(2u, 2u, 1u) ROWS_AT_ONCE(1u, 2u, 1u)
+    }
+#undef CHAINS_AT_ONCE
 #undef ROWS_AT_ONCE
+}
+
+/* A row alone. */
+INLINE void gemm_one_from(const tile *t, const native_step *s, const uint32_t sums, const gemm_source source)
+{
+    if (sums == CHAINS) row_chains(t, s, 0, 1, source);
+    else gemm_rows(t, s, 0, 1, sums, 1, source);
 }
 
 /* One function for each, whose frame is then not that of all: a row alone spends much of its time on such things. */
@@ -443,7 +458,7 @@ typedef void (*few_kernel)(const tile *t, const native_step *s);
     X(source, 2) \
     X(source, NATIVE_CHAINS)
 #define FEW_DEFINE(source, S) \
-    static void gemm_one_##source##_##S(const tile *t, const native_step *s) { gemm_rows(t, s, 0, 1, S, source); } \
+    static void gemm_one_##source##_##S(const tile *t, const native_step *s) { gemm_one_from(t, s, S, source); } \
     static void gemm_few_##source##_##S(const tile *t, const native_step *s) { gemm_few_from(t, s, S, source); }
 FEW_MAP(FEW_DEFINE, FROM_COLUMNS)
 FEW_MAP(FEW_DEFINE, FROM_REFS)
