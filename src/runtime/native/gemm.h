@@ -328,7 +328,7 @@ INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32
 #pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++) {
                 float *at = out + r * apart + i * LANES;
-                const vf here = S > 1 ? sum[0][r][i] + sum[S - 1][r][i] : sum[0][r][i], total = p > 0 ? v_load(at) + here : here;
+                const vf added = S > 1 ? sum[0][r][i] + sum[S - 1][r][i] : sum[0][r][i], total = p > 0 ? v_load(at) + added : added;
                 v_store(at, p + 1 < P ? total : v_at_least(floor, total));
             }
     }
