@@ -40,11 +40,11 @@ static float product_added(bool fused, float a, float b, float sum)
     return sum + product;
 }
 
-static float defined(bool fused, uint32_t count, uint32_t length, const uint32_t *order, uint32_t o, uint32_t row)
+static float defined(bool fused, uint32_t sums, uint32_t length, const uint32_t *order, uint32_t o, uint32_t row)
 {
-    const uint32_t sums = stoai_native_sums(count, length);
-    float sum[NATIVE_CHAINS] = {number(o)};
+    float sum[NATIVE_CHAINS] = {0.0f};
     for (uint32_t k = 0; k < length; k++) sum[k % sums] = product_added(fused, weights[o][k], in[order ? order[k] : k][row], sum[k % sums]);
+    sum[0] += number(o);
     for (uint32_t half = sums / 2; half > 0; half /= 2)
         for (uint32_t c = 0; c < half; c++) sum[c] += sum[c + half];
     return sum[0];
@@ -67,7 +67,7 @@ static void check_matrix(const native_kernels *level, uint32_t count, uint32_t l
     static float workspace[REFS * TILE] __attribute__((aligned(64)));
     static const uint32_t parts[][2] = {{0, ROWS}, {0, 1}, {5, 2},  {3, 3},  {1, 4},  {0, 5},
                                         {2, 7},    {9, 8}, {0, 13}, {7, 16}, {4, 21}, {0, 48}};
-    const uint32_t result = (length + 15) / 16 * 16;
+    const uint32_t result = (length + 15) / 16 * 16, sums = stoai_native_sums(count, length, level->lanes);
     assert_true(stoai_native_packed_floats(count, length) <= sizeof packed / sizeof *packed && result + count + 16 <= REFS);
     stoai_native_gemm_pack(weights[0], LENGTH_MAX, 1, count, length, packed);
     memset(bias, 0, sizeof bias);
@@ -80,6 +80,7 @@ static void check_matrix(const native_kernels *level, uint32_t count, uint32_t l
                             .out = result,
                             .in = {{.refs = order}},
                             .weights = packed,
+                            .sums = sums,
                             .bias = bias,
                             .streamed = streamed},
                            {.kind = NATIVE_STEP_STORE, .count = count, .in = {{.first = result}}, .space = NATIVE_OUTPUTS}};
@@ -95,7 +96,7 @@ static void check_matrix(const native_kernels *level, uint32_t count, uint32_t l
         for (uint32_t o = 0; o < count; o++)
             for (uint32_t row = 0; row < ROWS; row++) {
                 const bool inside = row >= first && row < first + rows;
-                const float want = inside ? defined(fused, count, length, order, o, row) : 0.0f;
+                const float want = inside ? defined(fused, sums, length, order, o, row) : 0.0f;
                 if (inside ? !is_same(out[o][row], want) : !isnan(out[o][row]))
                     fail_msg("%s, %u -> %u%s, rows %u to %u: neuron %u of row %u: %a, defined %a", level->name, length, count,
                              order      ? ", listed"

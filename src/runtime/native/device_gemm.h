@@ -41,7 +41,7 @@ STOA_DEVICE void gemm_sums(float (&sum)[4 * Q][ROWS_AT_ONCE], const place &p, co
 #pragma unroll
     for (int n = 0; n < 4 * Q; n++)
 #pragma unroll
-        for (int r = 0; r < ROWS_AT_ONCE; r++) sum[n][r] = first == 0 ? __ldg(s->bias + neuron + n) : 0.0f;
+        for (int r = 0; r < ROWS_AT_ONCE; r++) sum[n][r] = 0.0f;
     gemm_terms<Q> terms = gemm_read<Q>(p, &in, w + (size_t)first * NATIVE_GROUP, first, row);
 #pragma unroll 2
     for (uint32_t k = first + sums; k < length; k += sums) {
@@ -52,21 +52,22 @@ STOA_DEVICE void gemm_sums(float (&sum)[4 * Q][ROWS_AT_ONCE], const place &p, co
     gemm_add<Q>(sum, terms);
 }
 
-/* One sum after the other: the registers hold one of each neuron. The first waits in the neuron's own column. */
+/* One sum after the other: the registers hold one of each neuron. The first waits, with the bias, in the neuron's own column. */
 template <int Q> STOA_DEVICE void gemm_neurons(const place &p, const native_step *s, uint32_t neuron, uint32_t row)
 {
-    const uint32_t sums = stoai_native_sums(s->count, s->length);
+    const uint32_t sums = s->sums;
     const bool relu = s->op == NATIVE_RELU;
     float sum[4 * Q][ROWS_AT_ONCE];
     for (uint32_t c = 0; c < sums; c++) {
         gemm_sums<Q>(sum, p, s, neuron, row, c, sums);
 #pragma unroll
         for (int n = 0; n < 4 * Q; n++) {
-            four *out = p.cell<four>(s->out + neuron + n, row / ROWS_AT_ONCE), y = {{0.0f}};
+            const float bias = __ldg(s->bias + neuron + n);
+            four *out = p.cell<four>(s->out + neuron + n, row / ROWS_AT_ONCE), y = {{bias, bias, bias, bias}};
             if (c > 0) y = *out;
 #pragma unroll
             for (int r = 0; r < ROWS_AT_ONCE; r++) {
-                y.v[r] = c > 0 ? y.v[r] + sum[n][r] : sum[n][r];
+                y.v[r] += sum[n][r];
                 if (relu && c + 1 == sums) y.v[r] = v_relu(y.v[r]);
             }
             *out = y;
@@ -106,10 +107,11 @@ STOA_DEVICE float gemm_chain(const place &p, const native_step *s, uint32_t neur
     const native_operand in = s->in[0];
     const uint32_t length = s->length;
     const float *w = s->weights + (size_t)neuron * length;
-    float sum[NATIVE_CHAINS] = {__ldg(s->bias + neuron)};
+    float sum[NATIVE_CHAINS] = {0.0f};
     uint32_t k = 0;
     for (; k + NATIVE_CHAINS <= length; k += NATIVE_CHAINS) chain_add(sum, p, &in, w, k, NATIVE_CHAINS, row);
     chain_add(sum, p, &in, w, k, length - k, row);
+    sum[0] += __ldg(s->bias + neuron);
 #pragma unroll
     for (uint32_t half = NATIVE_CHAINS / 2; half > 0; half /= 2)
 #pragma unroll

@@ -164,14 +164,13 @@ static void put_expression(emitter *e, const native_step *s)
 
 static void put_gemm(emitter *e, const native_step *s)
 {
-    put(e, "    for (unsigned i = 0; i < %u; i++) {\n        float sum[ROWS];\n", s->count);
-    put(e, "        for (unsigned r = 0; r < ROWS; r++) sum[r] = bias%u_0[i];\n", e->step);
+    put(e, "    for (unsigned i = 0; i < %u; i++) {\n        float sum[ROWS] = {0};\n", s->count);
     put(e,
         "        for (unsigned k = 0; k < %u; k++)\n            for (unsigned r = 0; r < ROWS; r++) sum[r] += "
         "weight%u[i][k] * ",
         s->length, e->step);
     put_operand(e, &s->in[0], 0, "k");
-    put(e, ";\n        for (unsigned r = 0; r < ROWS; r++) { const double a = sum[r]; ");
+    put(e, ";\n        for (unsigned r = 0; r < ROWS; r++) { const double a = sum[r] + bias%u_0[i]; ", e->step);
     put_expression(e, s);
     put(e, "    }\n");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two matrix kernels: a tile of rows (rows in the lanes, weights broadcast) and a few rows (neurons in the lanes, inputs
- * broadcast). Both start from the bias and add w[k] * x[k] in order of k with the same operations to the same number of sums
- * (stoai_native_sums), so both have the same bits. */
+ * broadcast). Both add w[k] * x[k] in order of k with the same operations to the same number of sums (`sums`), then the bias to the first,
+ * so both have the same bits. */
 #ifndef STOA_NATIVE_GEMM_H
 #define STOA_NATIVE_GEMM_H
 
@@ -14,7 +14,7 @@
 #define BLOCK_MOST 8u                  /* neurons of a block */
 #define CHAINS ((uint32_t)NATIVE_CHAINS) /* sums of a neuron of a small step */
 
-/* Registers of a block of rows: R * N sums, R inputs, one weight. */
+/* Whether the level has registers for blocks of three vectors of rows by eight neurons, two inputs and a weight. */
 #define BIG_BLOCKS (VECTOR_BYTES == 64)
 
 /* Where the inputs are: neighbouring columns of the workspace; columns of a list; the caller's columns. Of the last a batch
@@ -45,7 +45,6 @@ typedef struct gemm_block {
     uint32_t length;
     uint32_t neuron, end;      /* the next one to do; all but those that are fewer than a block */
     float floor;               /* what sums below it become */
-    fetcher *fetch;
 } gemm_block;
 
 /* First row of the block in input k, which a copy is left of in column k. */
@@ -69,17 +68,31 @@ INLINE size_t here(size_t x)
 
 typedef vf micro_sums[CHAINS][3][BLOCK_MOST]; /* [sum][vector of rows][neuron]: registers, where all bounds are constants */
 
-/* By halves: 0 and 4, 1 and 5 ..., then 0 and 2, 1 and 3 of those, then these two. */
-INLINE void micro_fold(micro_sums sum, const uint32_t R, const uint32_t N, const uint32_t S)
+INLINE void micro_add_half(micro_sums sum, const uint32_t R, const uint32_t N, const uint32_t half)
 {
 #pragma GCC unroll 4
-    for (uint32_t half = S / 2; half > 0; half /= 2)
-#pragma GCC unroll 4
-        for (uint32_t c = 0; c < half; c++)
+    for (uint32_t c = 0; c < half; c++)
 #pragma GCC unroll 8
-            for (uint32_t n = 0; n < N; n++)
+        for (uint32_t n = 0; n < N; n++)
 #pragma GCC unroll 8
-                for (uint32_t r = 0; r < R; r++) sum[c][r][n] = sum[c][r][n] + sum[c + half][r][n];
+            for (uint32_t r = 0; r < R; r++) sum[c][r][n] = sum[c][r][n] + sum[c + half][r][n];
+}
+
+/* By halves: 0 and 4, 1 and 5 ..., then 0 and 2, 1 and 3 of those, then these two. Not a loop: compilers see too late how often it runs,
+ * and leave the sums in memory. */
+INLINE void micro_fold(micro_sums sum, const uint32_t R, const uint32_t N, const uint32_t S)
+{
+    if (S == CHAINS) micro_add_half(sum, R, N, 4);
+    if (S == CHAINS) micro_add_half(sum, R, N, 2);
+    if (S > 1) micro_add_half(sum, R, N, 1);
+}
+
+INLINE void micro_bias(micro_sums sum, const float *bias, const uint32_t R, const uint32_t N)
+{
+#pragma GCC unroll 8
+    for (uint32_t n = 0; n < N; n++)
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++) sum[0][r][n] = sum[0][r][n] + bias[n];
 }
 
 INLINE void micro_park(micro_sums sum, float *out, size_t step, const uint32_t R, const uint32_t N)
@@ -111,16 +124,18 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint3
     const size_t pitch = b->pitch;
     uint32_t o = b->neuron;
     for (; o + N <= end; o += N) {
-        fetch_some(b->fetch);
 #pragma GCC unroll 1
         for (uint32_t p = 0; p < P; p++) {
-            const float *w = b->weights + stoai_native_weight_at(S == CHAINS ? 1 : NATIVE_GROUP, length, o, p), *bias = b->bias + o;
+            const float *w = b->weights + stoai_native_weight_at(S == CHAINS ? 1 : NATIVE_GROUP, length, o, p);
             float *column = b->in + p * pitch, *out = b->out + o * pitch;
             const size_t step = here(pitch);
             micro_sums sum;
+#pragma GCC unroll 8
             for (uint32_t c = 0; c < S; c++)
+#pragma GCC unroll 8
                 for (uint32_t n = 0; n < N; n++)
-                    for (uint32_t r = 0; r < R; r++) sum[c][r][n] = c == 0 ? v_splat(p == 0 ? bias[n] : 0.0f) : (vf){0};
+#pragma GCC unroll 8
+                    for (uint32_t r = 0; r < R; r++) sum[c][r][n] = (vf){0};
 #define MICRO_ADD(k, c) \
     do { \
         const float *x_ = block_input(b, (k), source, column); \
@@ -143,6 +158,7 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint3
             for (uint32_t c = 0; c + 1 < S; c++)
                 if (k + c < length) MICRO_ADD(k + c, c);
 #undef MICRO_ADD
+            if (p == 0) micro_bias(sum, b->bias + o, R, N);
             micro_fold(sum, R, N, S);
             if (p + 1 < P) micro_park(sum, out, step, R, N);
             else micro_finish(sum, out, step, b->floor, P > 1, R, N);
@@ -201,7 +217,14 @@ static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1][NATIVE_
 #undef MICRO_MAP_ALL
 #undef MICRO_MAP_BLOCKS
 
-/* Neurons of the largest block of R vectors of rows. */
+/* Vectors of rows of a block, and neurons of the largest block of R. With few registers two vectors by four neurons: their eight sums hide
+ * their latency already, and the twelve of three vectors would take longer to begin and to end. */
+INLINE uint32_t block_vectors(uint32_t sums)
+{
+    if (BIG_BLOCKS) return 3;
+    return sums == CHAINS ? 1 : 2;
+}
+
 INLINE uint32_t block_neurons(uint32_t R, uint32_t sums)
 {
     if (sums == CHAINS) return 1;
@@ -209,39 +232,41 @@ INLINE uint32_t block_neurons(uint32_t R, uint32_t sums)
     return sums == 1 || BIG_BLOCKS ? 8 : 4;
 }
 
-/* All neurons of the R vectors of rows that begin at lane `row`, in the largest blocks and then in ever smaller ones. */
-static void gemm_vectors(const tile *t, const native_step *s, size_t row, uint32_t R)
+/* All neurons of a block of R vectors of rows, in the largest blocks and then in ever smaller ones. */
+static inline void gemm_vectors(gemm_block *b, uint32_t R, uint32_t count, uint32_t sums, gemm_source source)
 {
-    const uint32_t sums = stoai_native_sums(s->count, s->length);
-    gemm_source source = source_of(t, s);
-    gemm_block b = {.in = tile_column(t, source == FROM_REFS ? 0 : s->in[0].first) + row,
+    b->neuron = 0;
+    for (uint32_t n = block_neurons(R, sums); b->neuron < count;) {
+        while (n > count - b->neuron) n /= 2;
+        micro_kernels[source][R][n][sums](b);
+        source = source == FROM_CALLER ? FROM_COLUMNS : source;
+    }
+}
+
+/* As many vectors of rows at once as a block has, but for one that would be left over at the end: 4 is 2 + 2 instead of 3 + 1, or 3 is
+ * 3. The inputs of one block of rows stay in L1 while all weights pass by. */
+static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step *s)
+{
+    const uint32_t most = block_vectors(s->sums);
+    const gemm_source source = source_of(t, s);
+    gemm_block b = {.in = tile_column(t, source == FROM_REFS ? 0 : s->in[0].first),
                     .refs = s->in[0].refs,
-                    .first = t->first + row,
+                    .first = t->first,
                     .pitch = t->pitch,
                     .length = s->length,
                     .floor = floor_of(s),
                     .weights = s->weights,
                     .bias = s->bias,
-                    .out = tile_column(t, s->out) + row,
-                    .end = s->count,
-                    .fetch = t->fetch};
+                    .out = tile_column(t, s->out),
+                    .end = s->count};
     if (source == FROM_CALLER) b.values = tile_values(t, s);
-    for (uint32_t n = block_neurons(R, sums); b.neuron < s->count;) {
-        while (n > s->count - b.neuron) n /= 2;
-        micro_kernels[source][R][n][sums](&b);
-        source = source == FROM_CALLER ? FROM_COLUMNS : source;
-    }
-}
-
-/* Threes as long as no single vector is left over at the end: 4 is 2 + 2. The inputs of one block of rows stay in L1 while all
- * weights pass by. Where the registers do not hold the sums of several vectors, they go one by one. */
-static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step *s)
-{
-    const bool single = !BIG_BLOCKS && s->count < NATIVE_CHAIN_BELOW;
-    for (size_t v = 0; v < t->vectors;) {
-        const size_t left = t->vectors - v, R = single ? 1 : left == 4 ? 2 : left < 3 ? left : 3;
-        gemm_vectors(t, s, v * LANES, (uint32_t)R);
-        v += R;
+    for (size_t left = t->vectors, R; left > 0; left -= R) {
+        R = left < most ? left : left == most + 1 && most > 1 ? 5 - most : most;
+        fetch_some(t->fetch);
+        gemm_vectors(&b, (uint32_t)R, s->count, s->sums, source);
+        b.in += R * LANES;
+        b.out += R * LANES;
+        b.first += R * LANES;
     }
 }
 
@@ -304,7 +329,7 @@ INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32
         vf sum[2][ROWS_MOST][GROUPS_MOST * GROUP_PARTS];
         for (uint32_t c = 0; c < S; c++)
             for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-                for (uint32_t r = 0; r < R; r++) sum[c][r][i] = c == 0 && p == 0 ? v_load(s->bias + o + i * LANES) : (vf){0};
+                for (uint32_t r = 0; r < R; r++) sum[c][r][i] = (vf){0};
 #define ROW_ADD(k, c) \
     do { \
         float value_[ROWS_MOST]; \
@@ -328,7 +353,8 @@ INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32
 #pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++) {
                 float *at = out + r * apart + i * LANES;
-                const vf added = S > 1 ? sum[0][r][i] + sum[S - 1][r][i] : sum[0][r][i], total = p > 0 ? v_load(at) + added : added;
+                const vf first = sum[0][r][i] + v_load(p > 0 ? at : s->bias + o + i * LANES),
+                         total = S > 1 ? first + sum[S - 1][r][i] : first;
                 v_store(at, p + 1 < P ? total : v_at_least(floor, total));
             }
     }
@@ -348,9 +374,10 @@ typedef float chain_values __attribute__((vector_size(2 * NATIVE_CHAINS), aligne
 #define CHAIN_PARTS (CHAINS / CHAIN_LANES)
 #define CHAIN_OF(sums, c) (sums)[(c) / CHAIN_LANES][(c) % CHAIN_LANES]
 
-/* By halves: 0 and 4, 1 and 5 ..., then 0 and 2, 1 and 3 of those, then these two. */
-INLINE float chain_total(const chain_sums sum[CHAIN_PARTS])
+/* By halves, after the first has got the bias: 0 and 4, 1 and 5 ..., then 0 and 2, 1 and 3 of those, then these two. */
+INLINE float chain_total(chain_sums sum[CHAIN_PARTS], float bias)
 {
+    CHAIN_OF(sum, 0) += bias;
     typedef float quarters __attribute__((vector_size(2 * NATIVE_CHAINS)));
 #if CHAIN_IN_ONE
     const quarters four = __builtin_shufflevector(sum[0], sum[0], 0, 1, 2, 3) + __builtin_shufflevector(sum[0], sum[0], 4, 5, 6, 7);
@@ -372,7 +399,7 @@ INLINE void row_chain(const tile *t, const native_step *s, uint32_t row, uint32_
 #pragma GCC unroll 8
     for (uint32_t r = 0; r < R; r++)
 #pragma GCC unroll 2
-        for (uint32_t p = 0; p < CHAIN_PARTS; p++) sum[r][p] = p == 0 ? (chain_sums){s->bias[o]} : (chain_sums){0};
+        for (uint32_t p = 0; p < CHAIN_PARTS; p++) sum[r][p] = (chain_sums){0};
     for (size_t k = 0; k < whole; k += CHAINS)
 #pragma GCC unroll 8
         for (uint32_t r = 0; r < R; r++)
@@ -392,7 +419,7 @@ INLINE void row_chain(const tile *t, const native_step *s, uint32_t row, uint32_
 #pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++) CHAIN_OF(sum[r], c) += w[whole + c] * few_input(&in, whole + c, r, source);
 #pragma GCC unroll 8
-    for (uint32_t r = 0; r < R; r++) result[r] = chain_total(sum[r]);
+    for (uint32_t r = 0; r < R; r++) result[r] = chain_total(sum[r], s->bias[o]);
 }
 
 /* Stored as whole vectors, which the activation's load then finds in the store buffer. */
@@ -414,7 +441,7 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
 {
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
 #define ROW_GROUPS(G) \
-    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S * P == 1 || (G) * NATIVE_GROUP < NATIVE_PAIRS_BELOW)) \
+    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S * P == 1 || (G) * GROUP_PARTS <= NATIVE_PAIRS_VECTORS)) \
         for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), S, P, source);
     ROW_GROUPS(GROUPS_MOST)
     ROW_GROUPS(4u)
@@ -472,7 +499,6 @@ static const few_kernel few_kernels[SOURCE_COUNT][NATIVE_CHAINS + 1][2] = {
 };
 #undef FEW_MAP
 
-INLINE void gemm_few(const tile *t, const native_step *s)
-{ few_kernels[source_of(t, s)][stoai_native_sums(s->count, s->length)][t->alone == 1](t, s); }
+INLINE void gemm_few(const tile *t, const native_step *s) { few_kernels[source_of(t, s)][s->sums][t->alone == 1](t, s); }
 
 #endif

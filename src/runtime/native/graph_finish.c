@@ -458,7 +458,10 @@ static bool write_steps(finisher *f, native_program *program, uint64_t *flop)
         for (uint32_t p = 0; p < 3; p++)
             if (!write_operand(f, step, p)) return false;
         if (source) mark_streamed(program, &source->step, &step->step);
-        if (step->step.kind == NATIVE_STEP_GEMM && (!pack_weights(f, step) || !write_bias(l, step))) return false;
+        if (step->step.kind == NATIVE_STEP_GEMM) {
+            if (!pack_weights(f, step) || !write_bias(l, step)) return false;
+            step->step.sums = stoai_native_sums(step->step.count, step->step.length, l->kernels->lanes);
+        }
         const bool load = step->step.kind == NATIVE_STEP_LOAD;
         if (!(load ? write_loads(f, program, &capacity, step, flop) : push_step(l, program, &capacity, &step->step, flop))) return false;
     }

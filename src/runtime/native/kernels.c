@@ -195,24 +195,26 @@ static void step_norm(const tile *t, const native_step *s)
 static void activate(const native_step *s, float *out, size_t n)
 { map_kernels[NATIVE_F32][s->op](out, (const void *const[3]){out, out, out}, (const size_t[3]){1, 0, 0}, n, s); }
 
-/* Rows alone with few values each go through it together. */
-static void activate_together(const tile *t, const native_step *s)
+/* Rows alone, one vector of values together, from `out` on. */
+static void activate_together(const tile *t, const native_step *s, float *out, uint32_t rows)
 {
-    float *out = tile_column(t, s->out), together[VECTOR_BYTES / 4] = {0};
-    for (uint32_t r = 0; r < t->alone; r++)
+    float together[VECTOR_BYTES / 4] = {0};
+    for (uint32_t r = 0; r < rows; r++)
         for (uint32_t i = 0; i < s->count; i++) together[r * s->count + i] = out[r * t->apart + i];
     activate(s, together, LANES);
-    for (uint32_t r = 0; r < t->alone; r++)
+    for (uint32_t r = 0; r < rows; r++)
         for (uint32_t i = 0; i < s->count; i++) out[r * t->apart + i] = together[r * s->count + i];
 }
 
 static __attribute__((noinline)) void activate_few(const tile *t, const native_step *s)
 {
+    const uint32_t most = (uint32_t)LANES / s->count;
     float *out = tile_column(t, s->out);
-    if (t->alone == 1) activate(s, out, s->count);
-    else if (s->count * t->alone <= LANES) activate_together(t, s);
-    else
-        for (uint32_t r = 0; r < t->alone; r++) activate(s, out + r * t->apart, s->count);
+    for (uint32_t r = 0, rows = 1; r < t->alone; r += rows, out += rows * t->apart) {
+        if (most > 1 && t->alone > 1) rows = t->alone - r < most ? t->alone - r : most;
+        if (rows == 1) activate(s, out, s->count);
+        else activate_together(t, s, out, rows);
+    }
 }
 
 /* RELU is done while the sums are registers, any other activation here, on columns that L1 still holds. */
@@ -263,59 +265,59 @@ static bool can_stream(const native_program *program, const native_call *call)
     return true;
 }
 
-/* Cache lines of a full tile's inputs, shared out evenly among the blocks of neurons, each of which fetches. */
-static uint32_t lines_per_block(const native_program *program)
+/* Fewer bytes of inputs are in a near cache, where who made them left them: asking for them costs more than waiting for them. */
+#define FETCHED_FROM ((size_t)2 << 20)
+
+/* Columns of the next tile that each block of rows of this one's matrices fetches, evenly shared out. */
+static uint32_t columns_per_block(const native_program *program, uint32_t rows)
 {
-    const uint32_t row_blocks = (program->tile_rows + 3 * (uint32_t)LANES - 1) / (3 * (uint32_t)LANES);
-    uint32_t lines = 0, blocks = 0;
+    size_t row_bytes = 0;
+    uint32_t columns = 0, blocks = 0;
     for (uint32_t i = 0; i < program->step_count; i++) {
         const native_step *s = &program->steps[i];
-        if (s->kind == NATIVE_STEP_LOAD) lines += s->count * (program->tile_rows * type_bytes(s->type) / 64);
-        else if (s->kind == NATIVE_STEP_GEMM) {
-            const uint32_t neurons = block_neurons(3, stoai_native_sums(s->count, s->length));
-            blocks += row_blocks * ((s->count + neurons - 1) / neurons);
-        }
+        if (s->kind == NATIVE_STEP_LOAD) columns += s->count, row_bytes += s->count * type_bytes(s->type);
+        else if (s->kind == NATIVE_STEP_GEMM) blocks += program->tile_rows / (block_vectors(s->sums) * (uint32_t)LANES);
     }
-    return blocks > 0 ? lines / blocks + 1 : 0;
+    return rows * row_bytes > FETCHED_FROM && blocks > 0 ? columns / blocks + 1 : 0;
 }
 
 /* The next rows of those that are left: as many whole vectors as a tile has. The rest goes alone, with the neurons in the lanes, if
- * that is faster than a vector with gaps: always, where all of it goes through every step at once. */
+ * that is faster than a vector with gaps: always, where all of it goes through every step at once, and there also up to almost two
+ * vectors of rows, since one vector alone has too few sums to share what is read. */
 static void next_tile(tile *t, const native_program *program, uint32_t left)
 {
     const uint32_t most = left < program->tile_rows ? left : program->tile_rows, rest = most % (uint32_t)LANES;
-    const uint32_t few = (uint32_t)(program->at_once ? LANES : LANES * 3 / 4);
+    const uint32_t few = (uint32_t)(program->at_once ? LANES * 7 / 4 : LANES * 3 / 4);
     if (most < few) {
         t->rows = 1;
         t->pitch = t->vectors = 1;
         t->alone = most;
         return;
     }
-    t->rows = most > rest && rest < few ? most - rest : most;
+    t->rows = rest < few && most - rest >= few ? most - rest : most;
     t->vectors = (t->rows + LANES - 1) / LANES;
     t->pitch = t->vectors * LANES;
 }
 
 static void run(const native_program *program, native_call *call)
 {
-    fetcher fetch = {.rows = 0};
+    fetcher fetch = {.columns = 0};
     uint32_t rows = call->rows[program->axis];
     tile t = {.base = call->workspace, .call = call, .first = call->first, .fetch = &fetch, .apart = (program->ref_count + 15) / 16 * 16};
     const bool streams = can_stream(program, call);
-    if (rows > program->tile_rows) fetch.lines = lines_per_block(program);
+    const uint32_t columns = rows > program->tile_rows ? columns_per_block(program, rows) : 0;
     while (rows > 0) {
         next_tile(&t, program, rows);
         const uint32_t done = t.alone > 0 ? t.alone : t.rows;
         t.streams = streams && (t.alone > 0 || t.rows % LANES == 0); /* nothing is read behind the last row */
         rows -= done;
-        if (fetch.lines > 0) {
+        if (columns > 0)
             fetch = (fetcher){.call = call,
                               .step = program->steps,
                               .end = program->steps + program->step_count,
-                              .lines = fetch.lines,
+                              .columns = rows > 0 ? columns : 0,
                               .first = t.first + done,
                               .rows = rows < done ? rows : done};
-        }
         run_steps(&t, program);
         t.first += done;
     }

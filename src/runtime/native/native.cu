@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The native engine on CUDA (native_device.h): all steps of a program in one launch. The operations, conversions and groups are the
  * host's own (map_ops.h, conversions.h, rows.h); what differs is who does what: the values of a step, value by value and row by
- * row, are shared among the threads of a block, so that neighbouring threads have neighbouring rows. A sum starts from the bias and
- * adds in order of k by fma, as on the host's levels that have one. */
+ * row, are shared among the threads of a block, so that neighbouring threads have neighbouring rows. Sums are
+ * added in order of k by fma, as on the host's levels that have one. */
 #include "runtime/native/device_gemm.h"
 #include "runtime/native/device_mma.h"
 #include "runtime/native/map_ops.h"

@@ -117,8 +117,8 @@ typedef struct native_operand {
 typedef enum native_step_kind {
     NATIVE_STEP_LOAD,        /* input columns -> tile, converted, padded lanes zeroed */
     NATIVE_STEP_STORE,       /* tile -> output columns, converted, only the tile's rows */
-    NATIVE_STEP_GEMM,        /* out[o] = act(bias[o] + sum_k w[o][k] * in[k]), in order of k, by fma where the level has one
-                                (few neurons: several sums, stoai_native_sums). MAP's and GEMM's out may overrun by up to a
+    NATIVE_STEP_GEMM,        /* out[o] = act(sum_k w[o][k] * in[k] + bias[o]), in order of k, by fma where the level has one
+                                (few neurons: several `sums`). MAP's and GEMM's out may overrun by up to a
                                 vector: every group of refs that is an `out` ends at a multiple of 16 of its own. op: any unary F32 */
     NATIVE_STEP_MAP,         /* out[i] = op(a[i], b[i], c[i]) */
     NATIVE_STEP_CAST,        /* out[i] = (type) a[i], then wrapped to narrow integer types */
@@ -157,15 +157,16 @@ typedef enum native_reduce {
 #define NATIVE_CHAIN_BELOW 4
 #define NATIVE_CHAINS 8 /* sums of each */
 
-/* Sums of a neuron: product k is added to sum k modulo that, the first begins with the bias, and they are added by halves at the end. One
- * sum is a chain of dependent additions, as long as the matrix: in a row alone only other neurons can fill the time between, and few
- * neurons do not. */
-#define NATIVE_PAIRS_BELOW 65 /* neurons that have two sums each, of at least that many products */
-#define NATIVE_PAIRS_FROM 16
-STOA_DEVICE uint32_t stoai_native_sums(uint32_t count, uint32_t length)
+/* Sums of a neuron: product k is added to sum k modulo that; at the end the bias is added to the first, and then they are added by halves.
+ * The bias comes no earlier, since a large one would round every product to its own size.
+ * One sum is a chain of dependent additions, as long as the matrix: in a row alone only other neurons can fill the time between. Eight
+ * vectors do, as a core begins two additions a cycle that take four each; of up to four vectors of neurons each has two sums. */
+#define NATIVE_PAIRS_VECTORS 4
+#define NATIVE_PAIRS_FROM 16 /* products; fewer are not worth it */
+static inline uint32_t stoai_native_sums(uint32_t count, uint32_t length, uint32_t lanes)
 {
     if (count < NATIVE_CHAIN_BELOW) return NATIVE_CHAINS;
-    return count < NATIVE_PAIRS_BELOW && length >= NATIVE_PAIRS_FROM ? 2 : 1;
+    return count <= NATIVE_PAIRS_VECTORS * lanes && length >= NATIVE_PAIRS_FROM ? 2 : 1;
 }
 static inline size_t stoai_native_weight_at(uint32_t count, uint32_t length, uint32_t o, uint32_t k)
 {
@@ -190,6 +191,7 @@ typedef struct native_step {
     native_reduce reduce;
     uint32_t log, last; /* SOFTMAX; ARG_ */
     const float *weights; /* GEMM: packed */
+    uint32_t sums; /* GEMM: of each neuron, stoai_native_sums for the level's vectors; also where a device computes it */
     stoa_precision precision; /* GEMM: of its fragments */
     const uint32_t *fragments; /* GEMM: weights for tensor cores (fragments.h), NULL: computed in float32 */
     const float *bias; /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */

@@ -13,15 +13,14 @@
 #define STEP_PART static
 #endif
 
-/* Walks the columns of the next tile, a few cache lines at a time. Asking for all of them at once would fill the processor's
- * list of outstanding misses and stall it; spread over the blocks of neurons they cost next to nothing. */
+/* Walks the columns of the next tile, a few at a time. Asking for all of them at once would fill the processor's list of
+ * outstanding misses and stall it; spread over the blocks of rows of all matrices they cost next to nothing. */
 typedef struct fetcher {
     const native_step *step, *end;   /* LOAD steps still to do are in [step, end) */
     const native_call *call;
-    uint32_t column;                 /* of step, the one after [line, stop) */
-    const char *line, *stop;
-    uint32_t first, rows;            /* the next tile; rows == 0: there is none */
-    uint32_t lines;                  /* for each block of neurons */
+    uint32_t column;                 /* of step, the next one */
+    uint32_t first, rows;            /* the next tile */
+    uint32_t columns;                /* for each block of rows; 0: there is nothing more to fetch */
 } fetcher;
 
 typedef struct tile {
@@ -45,37 +44,31 @@ INLINE uint32_t operand_ref(const native_operand *o, uint32_t i)
 { return o->refs != NULL ? o->refs[i] : o->first + i * (type_bytes(o->type) / 4); }
 
 #ifndef __CUDACC__
-/* The next column without gaps; false at the end. */
-static inline bool fetch_column(fetcher *f)
+/* The rows of a column without gaps. */
+static inline void fetch_rows(const fetcher *f, const stoa_bound *b)
 {
-    for (; f->step < f->end; f->step++, f->column = 0)
-        while (f->step->kind == NATIVE_STEP_LOAD && f->column < f->step->count) {
-            const stoa_bound *b = &f->call->bounds[f->step->space][f->step->first_value + f->column++];
-            const size_t bytes = b->dtype == STOA_FLOAT64 || b->dtype == STOA_INT64 || b->dtype == STOA_UINT64 ? 8 : 4;
-            if (b->row_stride != 1) continue;
-            const char *from = (const char *)b->data + f->first * bytes; /* narrower types: too far, which does no harm */
-            f->line = from - (uintptr_t)from % 64;
-            f->stop = from + f->rows * bytes;
-            return true;
-        }
-    return false;
+    const size_t bytes = b->dtype == STOA_FLOAT64 || b->dtype == STOA_INT64 || b->dtype == STOA_UINT64 ? 8 : 4;
+    const char *from = (const char *)b->data + f->first * bytes; /* narrower types: too far, which does no harm */
+    for (const char *line = from - (uintptr_t)from % 64; line < from + f->rows * bytes; line += 64) __builtin_prefetch(line, 0, 3);
 }
 
-/* A call of its own: the registers of the loops around it are not for this. */
-static __attribute__((noinline)) void fetch_lines(fetcher *f)
+/* The next column; NULL at the end. */
+static inline const stoa_bound *fetch_next(fetcher *f)
 {
-    for (uint32_t i = 0; i < f->lines; i++, f->line += 64) {
-        if (f->line >= f->stop && !fetch_column(f)) {
-            f->rows = 0;
+    while (f->step < f->end && (f->step->kind != NATIVE_STEP_LOAD || f->column == f->step->count)) f->step++, f->column = 0;
+    return f->step < f->end ? &f->call->bounds[f->step->space][f->step->first_value + f->column++] : NULL;
+}
+
+static inline void fetch_some(fetcher *f)
+{
+    for (uint32_t i = f->columns; i > 0; i--) {
+        const stoa_bound *b = fetch_next(f);
+        if (b == NULL) {
+            f->columns = 0;
             return;
         }
-        __builtin_prefetch(f->line, 0, 3);
+        if (b->row_stride == 1) fetch_rows(f, b);
     }
-}
-
-INLINE void fetch_some(fetcher *f)
-{
-    if (f->rows > 0) fetch_lines(f);
 }
 
 #endif
