@@ -441,7 +441,7 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
 {
     uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
 #define ROW_GROUPS(G) \
-    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S * P == 1 || (G) * GROUP_PARTS <= NATIVE_PAIRS_VECTORS)) \
+    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S * P == 1 || (G) * NATIVE_GROUP <= stoai_native_pairs_most(LANES))) \
         for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), S, P, source);
     ROW_GROUPS(GROUPS_MOST)
     ROW_GROUPS(4u)
