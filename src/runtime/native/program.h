@@ -134,7 +134,7 @@ typedef enum native_step_kind {
  * program to the next. */
 typedef enum native_space { NATIVE_INPUTS, NATIVE_OUTPUTS, NATIVE_KEPT, NATIVE_SPACE_COUNT } native_space;
 
-/* ONNX's reductions; order is ascending, F32 sums in F32, to which is added what they rounded off. */
+/* ONNX's reductions, F32 in F32. */
 typedef enum native_reduce {
     NATIVE_REDUCE_SUM,
     NATIVE_REDUCE_MEAN,

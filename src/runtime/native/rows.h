@@ -21,24 +21,6 @@ INLINE void lane_store(float *to, vf value, bool one)
 INLINE const float *group_at(const tile *t, const native_step *s, uint32_t g, uint32_t k, size_t v)
 { return tile_column(t, operand_ref(&s->in[0], g * s->length + k)) + v * LANES; }
 
-/* A sum and what its additions rounded off, for which Knuth's two-sum has no need to know the larger term. Only `value` waits for the
- * term before, as in a plain sum, so the rest rides along. A term must not be a product that could be fused into one of its uses. */
-typedef struct exact_sum {
-    vf value, lost;
-} exact_sum;
-
-INLINE void sum_add(exact_sum *s, vf x)
-{
-    const vf value = s->value + x, added = value - s->value;
-    s->lost += (s->value - (value - added)) + (x - added);
-    s->value = value;
-}
-/* Of sums that are not finite nothing is known to be lost. */
-INLINE vf sum_rounded(const exact_sum *s) { return v_select(s->lost == s->lost, s->value + s->lost, s->value); }
-
-/* One term of a sum-like reduction. */
-INLINE vf reduce_term(native_reduce kind, vf x) { return kind == NATIVE_REDUCE_L1 ? v_abs(x) : x; }
-
 STEP_PART vf reduce_extreme(const tile *t, const native_step *s, uint32_t g, size_t v, bool least)
 {
     const bool one = tile_is_row(t);
@@ -59,21 +41,55 @@ STEP_PART vf reduce_log_sum_exp(const tile *t, const native_step *s, uint32_t g,
     return v_log(sum) + most;
 }
 
+/* What is summed: an operand's columns [first, first + length); their values, sizes or squares. */
+typedef enum sum_kind { SUM_VALUES, SUM_SIZES, SUM_SQUARES } sum_kind;
+typedef struct sum_terms {
+    const native_operand *in;
+    uint32_t first, length;
+} sum_terms;
+
+INLINE vf sum_term(const tile *t, const sum_terms *terms, uint32_t k, size_t v, const sum_kind kind, const bool one)
+{
+    const vf x = lane_load(tile_column(t, operand_ref(terms->in, terms->first + k)) + v * LANES, one);
+    return kind == SUM_SQUARES ? v_rounded(x * x) : kind == SUM_SIZES ? v_abs(x) : x;
+}
+
+/* Four sums of pairs, which round off less than one sum and do not wait for each other. `kind` and `one` are constants where this is
+ * expanded. */
+INLINE vf sum_expand(const tile *t, const sum_terms *terms, size_t v, const sum_kind kind, const bool one)
+{
+#define TERM(k) sum_term(t, terms, k, v, kind, one)
+    vf a = v_splat(0.0f), b = a, c = a, d = a;
+    uint32_t k = 0;
+    for (; k + 8 <= terms->length; k += 8) {
+        a += TERM(k) + TERM(k + 1);
+        b += TERM(k + 2) + TERM(k + 3);
+        c += TERM(k + 4) + TERM(k + 5);
+        d += TERM(k + 6) + TERM(k + 7);
+    }
+    for (; k < terms->length; k++) a += TERM(k);
+#undef TERM
+    return (a + b) + (c + d);
+}
+
+#define SUM_DEFINE(name, kind) \
+    STEP_PART vf name(const tile *t, const sum_terms *terms, size_t v) \
+    { return tile_is_row(t) ? sum_expand(t, terms, v, kind, true) : sum_expand(t, terms, v, kind, false); }
+SUM_DEFINE(sum_values, SUM_VALUES)
+SUM_DEFINE(sum_sizes, SUM_SIZES)
+SUM_DEFINE(sum_squares, SUM_SQUARES)
+#undef SUM_DEFINE
+
 STEP_PART vf reduce_sum(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
-    const bool one = tile_is_row(t);
-    const bool squares = s->reduce == NATIVE_REDUCE_L2 || s->reduce == NATIVE_REDUCE_SUM_SQUARE;
-    exact_sum terms = {v_splat(0.0f), v_splat(0.0f)};
-    for (uint32_t k = 0; k < s->length; k++) {
-        const vf x = lane_load(group_at(t, s, g, k, v), one);
-        sum_add(&terms, squares ? v_rounded(x * x) : reduce_term(s->reduce, x));
-    }
-    const vf sum = sum_rounded(&terms);
+    const sum_terms terms = {&s->in[0], g * s->length, s->length};
     switch (s->reduce) {
-    case NATIVE_REDUCE_MEAN: return sum / (float)s->length;
-    case NATIVE_REDUCE_L2: return v_sqrt(sum);
-    case NATIVE_REDUCE_LOG_SUM: return v_log(sum);
-    default: return sum;
+    case NATIVE_REDUCE_MEAN: return sum_values(t, &terms, v) / (float)s->length;
+    case NATIVE_REDUCE_L1: return sum_sizes(t, &terms, v);
+    case NATIVE_REDUCE_L2: return v_sqrt(sum_squares(t, &terms, v));
+    case NATIVE_REDUCE_SUM_SQUARE: return sum_squares(t, &terms, v);
+    case NATIVE_REDUCE_LOG_SUM: return v_log(sum_values(t, &terms, v));
+    default: return sum_values(t, &terms, v);
     }
 }
 
@@ -199,24 +215,20 @@ STEP_PART void softmax_group(const tile *t, const native_step *s, uint32_t g, si
     }
 }
 
-/* In three passes: the mean; the distances to it and their squares; the quotients. What the mean rounds off is the mean of the distances:
- * without it values that differ by less than that would lie as far from their mean as epsilon lets them. */
-STEP_PART void norm_group(const tile *t, const native_step *s, uint32_t g, size_t v)
+/* The mean; the distances to it and their squares; the quotients. What the mean rounds off is the mean of the distances: without it values
+ * that differ by less than that would lie as far from their mean as epsilon lets them. */
+INLINE void norm_expand(const tile *t, const native_step *s, uint32_t g, size_t v, const bool one)
 {
-    const bool one = tile_is_row(t);
     const float *scale = (const float *)s->in[1].constants, *bias = (const float *)s->in[2].constants;
     const float n = (float)s->length;
+    const native_operand kept = {.first = s->out, .type = NATIVE_F32};
+    const sum_terms values = {&s->in[0], g * s->length, s->length}, distances = {&kept, g * s->length, s->length};
     float *out = tile_column(t, s->out + g * s->length) + v * LANES;
-    vf sum = v_splat(0.0f), distances = sum, squares = sum;
-    for (uint32_t k = 0; k < s->length; k++) sum += lane_load(group_at(t, s, g, k, v), one);
-    const vf mean = sum / n;
-    for (uint32_t k = 0; k < s->length; k++) {
-        const vf d = lane_load(group_at(t, s, g, k, v), one) - mean;
-        distances += d;
-        squares += v_rounded(d * d);
-        lane_store(out + k * t->pitch, d, one);
-    }
-    const vf rest = distances / n, variance = squares / n - v_rounded(rest * rest);
+    const vf mean = sum_expand(t, &values, v, SUM_VALUES, one) / n;
+    for (uint32_t k = 0; k < s->length; k++) lane_store(out + k * t->pitch, lane_load(group_at(t, s, g, k, v), one) - mean, one);
+    const vf rest = sum_expand(t, &distances, v, SUM_VALUES, one) / n;
+    const vf spread = sum_expand(t, &distances, v, SUM_SQUARES, one) / n;
+    const vf variance = v_select(spread < v_splat(INFINITY), spread - v_rounded(rest * rest), spread);
     const vf deviation = v_sqrt(v_at_least(v_splat(0.0f), variance) + s->alpha);
     for (uint32_t k = 0; k < s->length; k++) {
         vf x = (lane_load(out + k * t->pitch, one) - rest) / deviation;
@@ -224,6 +236,12 @@ STEP_PART void norm_group(const tile *t, const native_step *s, uint32_t g, size_
         if (bias != NULL) x = x + bias[k];
         lane_store(out + k * t->pitch, x, one);
     }
+}
+
+STEP_PART void norm_group(const tile *t, const native_step *s, uint32_t g, size_t v)
+{
+    if (tile_is_row(t)) norm_expand(t, s, g, v, true);
+    else norm_expand(t, s, g, v, false);
 }
 
 #endif
