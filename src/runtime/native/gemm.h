@@ -17,6 +17,10 @@
 /* Whether the level has registers for blocks of three vectors of rows by eight neurons, two inputs and a weight. */
 #define BIG_BLOCKS (VECTOR_BYTES == 64)
 
+/* Whether each block of neurons of each block of rows fetches, or only the latter. A large block has more lines to fetch than a processor
+ * takes at once; for a small one the call in its loop costs 2 %. */
+#define FETCH_BY_NEURONS BIG_BLOCKS
+
 /* Where the inputs are: neighbouring columns of the workspace; columns of a list; the caller's columns. Of the last a batch
  * leaves a copy in the workspace on its way through the first neurons, and the others read that: its lines do not compete for
  * a few places of the cache, however far apart the caller's columns are. */
@@ -45,6 +49,7 @@ typedef struct gemm_block {
     uint32_t length;
     uint32_t neuron, end;      /* the next one to do; all but those that are fewer than a block */
     float floor;               /* what sums below it become */
+    fetcher *fetch;
 } gemm_block;
 
 /* First row of the block in input k, which a copy is left of in column k. */
@@ -124,6 +129,7 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint3
     const size_t pitch = b->pitch;
     uint32_t o = b->neuron;
     for (; o + N <= end; o += N) {
+        if (FETCH_BY_NEURONS) fetch_some(b->fetch);
 #pragma GCC unroll 1
         for (uint32_t p = 0; p < P; p++) {
             const float *w = b->weights + stoai_native_weight_at(S == CHAINS ? 1 : NATIVE_GROUP, length, o, p);
@@ -258,11 +264,12 @@ static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step
                     .weights = s->weights,
                     .bias = s->bias,
                     .out = tile_column(t, s->out),
-                    .end = s->count};
+                    .end = s->count,
+                    .fetch = t->fetch};
     if (source == FROM_CALLER) b.values = tile_values(t, s);
     for (size_t left = t->vectors, R; left > 0; left -= R) {
         R = left < most ? left : left == most + 1 && most > 1 ? 5 - most : most;
-        fetch_some(t->fetch);
+        if (!FETCH_BY_NEURONS) fetch_some(t->fetch);
         gemm_vectors(&b, (uint32_t)R, s->count, s->sums, source);
         b.in += R * LANES;
         b.out += R * LANES;

@@ -268,7 +268,7 @@ static bool can_stream(const native_program *program, const native_call *call)
 /* Fewer bytes of inputs are in a near cache, where who made them left them: asking for them costs more than waiting for them. */
 #define FETCHED_FROM ((size_t)2 << 20)
 
-/* Columns of the next tile that each block of rows of this one's matrices fetches, evenly shared out. */
+/* Columns of the next tile that each block of this one fetches, evenly shared out. */
 static uint32_t columns_per_block(const native_program *program, uint32_t rows)
 {
     size_t row_bytes = 0;
@@ -276,7 +276,10 @@ static uint32_t columns_per_block(const native_program *program, uint32_t rows)
     for (uint32_t i = 0; i < program->step_count; i++) {
         const native_step *s = &program->steps[i];
         if (s->kind == NATIVE_STEP_LOAD) columns += s->count, row_bytes += s->count * type_bytes(s->type);
-        else if (s->kind == NATIVE_STEP_GEMM) blocks += program->tile_rows / (block_vectors(s->sums) * (uint32_t)LANES);
+        else if (s->kind == NATIVE_STEP_GEMM) {
+            const uint32_t R = block_vectors(s->sums), neurons = FETCH_BY_NEURONS ? block_neurons(R, s->sums) : s->count;
+            blocks += program->tile_rows / (R * (uint32_t)LANES) * ((s->count + neurons - 1) / neurons);
+        }
     }
     return rows * row_bytes > FETCHED_FROM && blocks > 0 ? columns / blocks + 1 : 0;
 }

@@ -14,13 +14,13 @@
 #endif
 
 /* Walks the columns of the next tile, a few at a time. Asking for all of them at once would fill the processor's list of
- * outstanding misses and stall it; spread over the blocks of rows of all matrices they cost next to nothing. */
+ * outstanding misses and stall it; spread over the blocks of a tile they cost next to nothing. */
 typedef struct fetcher {
     const native_step *step, *end;   /* LOAD steps still to do are in [step, end) */
     const native_call *call;
     uint32_t column;                 /* of step, the next one */
     uint32_t first, rows;            /* the next tile */
-    uint32_t columns;                /* for each block of rows; 0: there is nothing more to fetch */
+    uint32_t columns;                /* for each block; 0: there is nothing more to fetch */
 } fetcher;
 
 typedef struct tile {
@@ -59,7 +59,8 @@ static inline const stoa_bound *fetch_next(fetcher *f)
     return f->step < f->end ? &f->call->bounds[f->step->space][f->step->first_value + f->column++] : NULL;
 }
 
-static inline void fetch_some(fetcher *f)
+/* A call of its own: the registers of the loops around it are not for this. */
+static __attribute__((noinline)) void fetch_columns(fetcher *f)
 {
     for (uint32_t i = f->columns; i > 0; i--) {
         const stoa_bound *b = fetch_next(f);
@@ -69,6 +70,11 @@ static inline void fetch_some(fetcher *f)
         }
         if (b->row_stride == 1) fetch_rows(f, b);
     }
+}
+
+INLINE void fetch_some(fetcher *f)
+{
+    if (f->columns > 0) fetch_columns(f);
 }
 
 #endif
