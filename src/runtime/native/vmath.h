@@ -127,7 +127,9 @@ INLINE vf v_at_most(vf high, vf x) { return v_select(x > high, high, x); }
  * optimiser may fuse in one copy and not in the other; the bits must not depend on that. */
 INLINE vf v_rounded(vf product)
 {
-#if defined(__x86_64__) || defined(__i386__)
+#if VECTOR_BYTES == 64 && !defined(__AVX512F__)
+    __asm__("" : "+m"(product)); /* two registers */
+#elif defined(__x86_64__) || defined(__i386__)
     __asm__("" : "+x"(product));
 #elif defined(__aarch64__)
     __asm__("" : "+w"(product));
