@@ -22,7 +22,7 @@ static stoa_status infer(stoa_queue *queue, const char *path, const tracks *t, s
     return STOA_OK;
 }
 
-/* Tracks of the device's memory, filled, scored and printed. */
+/* Tracks in the device's memory: filled, scored, printed. */
 static stoa_status run(stoa_queue *queue, const char *path, stoa_error *err)
 {
     const stoa_block block = {"tracks", &tracks_layout, 1000, 0, NULL};

@@ -62,9 +62,12 @@ template <int Q> STOA_DEVICE void gemm_neurons(const place &p, const native_step
         gemm_sums<Q>(sum, p, s, neuron, row, c, sums);
 #pragma unroll
         for (int n = 0; n < 4 * Q; n++) {
-            const float bias = __ldg(s->bias + neuron + n);
-            four *out = p.cell<four>(s->out + neuron + n, row / ROWS_AT_ONCE), y = {{bias, bias, bias, bias}};
+            four *out = p.cell<four>(s->out + neuron + n, row / ROWS_AT_ONCE), y;
             if (c > 0) y = *out;
+            else {
+                const float bias = __ldg(s->bias + neuron + n);
+                y = {{bias, bias, bias, bias}};
+            }
 #pragma unroll
             for (int r = 0; r < ROWS_AT_ONCE; r++) {
                 y.v[r] += sum[n][r];

@@ -87,8 +87,10 @@ INLINE void micro_add_half(micro_sums sum, const uint32_t R, const uint32_t N, c
  * and leave the sums in memory. */
 INLINE void micro_fold(micro_sums sum, const uint32_t R, const uint32_t N, const uint32_t S)
 {
-    if (S == CHAINS) micro_add_half(sum, R, N, 4);
-    if (S == CHAINS) micro_add_half(sum, R, N, 2);
+    if (S == CHAINS) {
+        micro_add_half(sum, R, N, 4);
+        micro_add_half(sum, R, N, 2);
+    }
     if (S > 1) micro_add_half(sum, R, N, 1);
 }
 

@@ -208,10 +208,10 @@ static void activate_together(const tile *t, const native_step *s, float *out, u
 
 static __attribute__((noinline)) void activate_few(const tile *t, const native_step *s)
 {
-    const uint32_t most = (uint32_t)LANES / s->count;
+    const uint32_t most = t->alone > 1 && s->count <= LANES ? (uint32_t)LANES / s->count : 1;
     float *out = tile_column(t, s->out);
-    for (uint32_t r = 0, rows = 1; r < t->alone; r += rows, out += rows * t->apart) {
-        if (most > 1 && t->alone > 1) rows = t->alone - r < most ? t->alone - r : most;
+    for (uint32_t r = 0, rows; r < t->alone; r += rows, out += rows * t->apart) {
+        rows = t->alone - r < most ? t->alone - r : most;
         if (rows == 1) activate(s, out, s->count);
         else activate_together(t, s, out, rows);
     }

@@ -17,9 +17,11 @@ INLINE void lane_store(float *to, vf value, bool one)
     if (one) *to = v_first(value);
     else v_store(to, value);
 }
-/* Element k of group g, at vector v of the rows. */
+/* Column i of an operand, and element k of group g, at vector v of the rows. */
+INLINE const float *column_at(const tile *t, const native_operand *in, uint32_t i, size_t v)
+{ return tile_column(t, operand_ref(in, i)) + v * LANES; }
 INLINE const float *group_at(const tile *t, const native_step *s, uint32_t g, uint32_t k, size_t v)
-{ return tile_column(t, operand_ref(&s->in[0], g * s->length + k)) + v * LANES; }
+{ return column_at(t, &s->in[0], g * s->length + k, v); }
 
 STEP_PART vf reduce_extreme(const tile *t, const native_step *s, uint32_t g, size_t v, bool least)
 {
@@ -50,7 +52,7 @@ typedef struct sum_terms {
 
 INLINE vf sum_term(const tile *t, const sum_terms *terms, uint32_t k, size_t v, const sum_kind kind, const bool one)
 {
-    const vf x = lane_load(tile_column(t, operand_ref(terms->in, terms->first + k)) + v * LANES, one);
+    const vf x = lane_load(column_at(t, terms->in, terms->first + k, v), one);
     return kind == SUM_SQUARES ? v_rounded(x * x) : kind == SUM_SIZES ? v_abs(x) : x;
 }
 

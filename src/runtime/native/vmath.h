@@ -127,9 +127,7 @@ INLINE vf v_at_most(vf high, vf x) { return v_select(x > high, high, x); }
  * optimiser may fuse in one copy and not in the other; the bits must not depend on that. */
 INLINE vf v_rounded(vf product)
 {
-#if VECTOR_BYTES == 64 && !defined(__AVX512F__)
-    __asm__("" : "+m"(product)); /* two registers */
-#elif defined(__x86_64__) || defined(__i386__)
+#if (defined(__x86_64__) || defined(__i386__)) && (VECTOR_BYTES < 64 || defined(__AVX512F__)) /* one register holds it */
     __asm__("" : "+x"(product));
 #elif defined(__aarch64__)
     __asm__("" : "+w"(product));
