@@ -204,6 +204,24 @@ static stoa_status check_overlap(const stoa_session *session, uint32_t tensor, s
     return STOA_OK;
 }
 
+/* What a run would otherwise have to ask every tensor. */
+static void sum_up(const stoa_session *session, generation *g)
+{
+    g->complete = true;
+    g->copies = false;
+    for (uint32_t i = 0; i < session->axis_count; i++) g->rows[i] = UINT32_MAX;
+    for (uint32_t t = 0; t < session->tensor_count; t++) {
+        const binding *b = &g->tensors[t];
+        const uint32_t axis = session_schema(session, t)->axis;
+        g->complete &= b->bound && (axis != STOA_AXIS_ONE || b->rows > 0);
+        g->copies |= b->staged || b->own_memory;
+        if (axis != STOA_AXIS_ONE && b->rows < g->rows[axis]) g->rows[axis] = b->rows;
+    }
+    const bool direct =
+        g->complete && !g->copies && session->axis_count == 1 && session->blocking && session->place.type == STOA_PLACE_HOST;
+    g->direct_rows = direct ? session->call_rows[0] : 0;
+}
+
 /* A generation that may be changed: the current one, or a free one with the same contents when runs still hold it. */
 static stoa_status writable_generation(stoa_session *session, stoa_error *err)
 {
@@ -218,29 +236,12 @@ static stoa_status writable_generation(stoa_session *session, stoa_error *err)
         memcpy(to->staged, from->values, session->value_count * sizeof *to->staged); /* a run writes `staged`, and again before use */
         for (uint32_t t = 0; t < session->tensor_count; t++)
             if (to->tensors[t].bound) to->tensors[t].tensor.columns = to->columns + session->first_value[t];
-        memcpy(to->rows, from->rows, sizeof to->rows);
-        to->complete = from->complete;
-        to->copies = from->copies;
+        sum_up(session, to);
         session->current = i;
         return STOA_OK;
     }
     return STOA_FAIL(err, STOA_ESTATE, "session: bindings of %u queued runs differ, at most %u may; wait for the queue",
                      SESSION_GENERATIONS, SESSION_GENERATIONS);
-}
-
-/* What a run would otherwise have to ask every tensor. */
-static void sum_up(const stoa_session *session, generation *g)
-{
-    g->complete = true;
-    g->copies = false;
-    for (uint32_t i = 0; i < session->axis_count; i++) g->rows[i] = UINT32_MAX;
-    for (uint32_t t = 0; t < session->tensor_count; t++) {
-        const binding *b = &g->tensors[t];
-        const uint32_t axis = session_schema(session, t)->axis;
-        g->complete &= b->bound && (axis != STOA_AXIS_ONE || b->rows > 0);
-        g->copies |= b->staged || b->own_memory;
-        if (axis != STOA_AXIS_ONE && b->rows < g->rows[axis]) g->rows[axis] = b->rows;
-    }
 }
 
 /* Copies that this binding needs must be allowed, and of one dtype where they are the session's: a tile has one size of element. */

@@ -29,6 +29,7 @@ typedef struct generation {
     atomic_uint given, passed;
     bool complete;           /* every tensor is bound, those of one row to one */
     bool copies;             /* a tensor is copied */
+    uint32_t direct_rows;    /* so many at most are run with no more checks than of their number; 0: none */
     uint32_t rows[SESSION_AXES_MAX]; /* of each axis, that all its tensors have */
     binding *tensors;
     stoa_column *columns;    /* [value_count], a tensor's at its first value */
@@ -54,6 +55,7 @@ struct stoa_session {
     bool blocking;                                    /* the queue */
     bool event_output;                                /* an output of the event: it has its row even when no other row is there */
     void *instance;
+    uint64_t runs, rows;
     stoa_buffer *workspace;
     size_t workspace_bytes, heap_bytes;
     uint32_t *first_value;   /* [tensor_count + 1] */
@@ -61,7 +63,6 @@ struct stoa_session {
     stoa_bound *scratch;     /* [value_count], of bind */
     generation generations[SESSION_GENERATIONS];
     failure failed;
-    uint64_t runs, rows;
     atomic_uint_fast64_t copy_calls, copy_bytes;
 };
 

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "runtime/native/maps.h"
 #include "runtime/native/program.h"
 #include "runtime/native/tile.h"
 #include "runtime/native/vmath.h"
@@ -26,13 +27,44 @@
  * a few places of the cache, however far apart the caller's columns are. */
 typedef enum gemm_source { FROM_COLUMNS, FROM_REFS, FROM_CALLER, SOURCE_COUNT } gemm_source;
 
-INLINE gemm_source source_of(const tile *t, const native_step *s)
-{ return t->streams && s->streamed ? FROM_CALLER : s->in[0].refs != NULL ? FROM_REFS : FROM_COLUMNS; }
+INLINE gemm_source source_of(const native_step *s, bool streams)
+{ return streams && s->streamed ? FROM_CALLER : s->in[0].refs != NULL ? FROM_REFS : FROM_COLUMNS; }
 
 /* What sums below it become. */
 INLINE float floor_of(const native_step *s) { return s->op == NATIVE_RELU ? 0.0f : -INFINITY; }
 
 INLINE const float *weights_at(const native_step *s, uint32_t o) { return s->weights + stoai_native_weight_at(s->count, s->length, o, 0); }
+
+/* ------------------------------------------------------------------------------------------------- activations */
+
+/* RELU is done while the sums are registers, any other here, on columns that L1 still holds. */
+INLINE bool activates(const native_step *s) { return s->op != NATIVE_COPY && s->op != NATIVE_RELU; }
+
+/* In place, n values from `out` on. */
+static __attribute__((noinline)) void activate(const native_step *s, float *out, size_t n)
+{ map_kernels[NATIVE_F32][s->op](out, (const void *const[3]){out, out, out}, (const size_t[3]){1, 0, 0}, n, s); }
+
+/* Rows alone, one vector of values together, from `out` on. */
+static void activate_together(const tile *t, const native_step *s, float *out, uint32_t rows)
+{
+    float together[VECTOR_BYTES / 4] = {0};
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t i = 0; i < s->count; i++) together[r * s->count + i] = out[r * t->apart + i];
+    activate(s, together, LANES);
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t i = 0; i < s->count; i++) out[r * t->apart + i] = together[r * s->count + i];
+}
+
+static void activate_few(const tile *t, const native_step *s)
+{
+    const uint32_t most = s->count <= LANES ? (uint32_t)LANES / s->count : 1;
+    float *out = tile_column(t, s->out);
+    for (uint32_t r = 0, rows; r < t->alone; r += rows, out += rows * t->apart) {
+        rows = t->alone - r < most ? t->alone - r : most;
+        if (rows == 1) activate(s, out, s->count);
+        else activate_together(t, s, out, rows);
+    }
+}
 
 /* --------------------------------------------------------------------------------------------- a tile of rows */
 
@@ -253,10 +285,10 @@ static inline void gemm_vectors(gemm_block *b, uint32_t R, uint32_t count, uint3
 
 /* As many vectors of rows at once as a block has, but for one that would be left over at the end: 4 is 2 + 2 instead of 3 + 1, or 3 is
  * 3. The inputs of one block of rows stay in L1 while all weights pass by. */
-static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step *s)
+static void gemm_tile(const tile *t, const native_step *s)
 {
     const uint32_t most = block_vectors(s->sums);
-    const gemm_source source = source_of(t, s);
+    const gemm_source source = source_of(s, t->streams);
     gemm_block b = {.in = tile_column(t, source == FROM_REFS ? 0 : s->in[0].first),
                     .refs = s->in[0].refs,
                     .first = t->first,
@@ -277,6 +309,7 @@ static __attribute__((noinline)) void gemm_tile(const tile *t, const native_step
         b.out += R * LANES;
         b.first += R * LANES;
     }
+    if (activates(s)) activate(s, tile_column(t, s->out), s->count * t->pitch);
 }
 
 /* ------------------------------------------------------------------------------------------------- a few rows */
@@ -323,50 +356,101 @@ INLINE float few_input(const few_inputs *in, size_t k, uint32_t r, const gemm_so
     return in->row[r][k];
 }
 
-/* All but t, s, row and o are constants where this is expanded; `row` is the first. Each neuron has S sums in registers, P times one after
- * the other, as in `micro`. */
-INLINE void row_groups(const tile *t, const native_step *s, uint32_t row, uint32_t o, const uint32_t R, const uint32_t G, const uint32_t S,
-                       const uint32_t P, const gemm_source source)
+/* The next four values of a row, and one of them in all lanes: a quarter of the loads that broadcasts from memory take, which compete
+ * with those of the weights. Processors with wide registers shuffle where they multiply. */
+#define SPREADS (!BIG_BLOCKS)
+#define SPREAD ((uint32_t)4)
+typedef float spread_values __attribute__((vector_size(16), aligned(4), may_alias));
+#if VECTOR_BYTES == 16
+#define SPREAD_LANE(four, k) __builtin_shufflevector(four, four, k, k, k, k)
+INLINE vf spread_load(const float *from) { return v_load(from); }
+#elif VECTOR_BYTES == 32
+#define SPREAD_LANE(four, k) __builtin_shufflevector(four, four, k, k, k, k, k + 4, k + 4, k + 4, k + 4)
+INLINE vf spread_load(const float *from)
 {
-    const size_t group = (size_t)NATIVE_GROUP * s->length, apart = t->apart, length = s->length;
-    const few_inputs in = few_inputs_of(t, s, row, R, source);
-    const vf floor = v_splat(floor_of(s));
-    float *out = tile_column(t, s->out + o) + row * apart;
+    const spread_values x = *(const spread_values *)from;
+    return __builtin_shufflevector(x, x, 0, 1, 2, 3, 0, 1, 2, 3);
+}
+#else
+#define SPREAD_LANE(four, k) v_splat((four)[k])
+INLINE vf spread_load(const float *from) { return v_load(from); }
+#endif
+
+/* R rows and the neurons to do for them. */
+typedef struct row_block {
+    few_inputs in;
+    const float *weights, *bias; /* of the next neuron */
+    float *out;                  /* that neuron of the first row */
+    size_t length, apart;
+    vf floor;
+} row_block;
+
+typedef vf row_sums[ROWS_MOST][GROUPS_MOST * GROUP_PARTS];
+
+/* The product of one input of each row; `at` floats on are its weights. */
+INLINE void row_add(row_sums sum, const float *const *w, size_t at, const vf *value, const uint32_t R, const uint32_t G)
+{
+#pragma GCC unroll 16
+    for (uint32_t i = 0; i < G * GROUP_PARTS; i++) {
+        const vf weights = v_load(w[i / GROUP_PARTS] + at + i % GROUP_PARTS * LANES);
+#pragma GCC unroll 8
+        for (uint32_t r = 0; r < R; r++) sum[r][i] += weights * value[r];
+    }
+}
+
+/* All but `b` are constants where this is expanded. Each neuron has S sums in registers, P times one after the other, as in `micro`. */
+INLINE void row_groups(row_block *b, const uint32_t R, const uint32_t G, const uint32_t S, const uint32_t P, const gemm_source source)
+{
+    const size_t group = (size_t)NATIVE_GROUP * b->length, length = b->length, apart = b->apart;
 #pragma GCC unroll 1
     for (uint32_t p = 0; p < P; p++) {
-        const float *w = weights_at(s, o) + p * NATIVE_GROUP;
-        vf sum[2][ROWS_MOST][GROUPS_MOST * GROUP_PARTS];
+        const float *w[GROUPS_MOST];
+        row_sums sum[2];
+#pragma GCC unroll 8
+        for (uint32_t g = 0; g < G; g++) {
+            w[g] = b->weights + g * group + p * NATIVE_GROUP;
+            __asm__("" : "+r"(w[g])); /* a register of its own, not an expression of the first */
+        }
         for (uint32_t c = 0; c < S; c++)
             for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
                 for (uint32_t r = 0; r < R; r++) sum[c][r][i] = (vf){0};
 #define ROW_ADD(k, c) \
     do { \
-        float value_[ROWS_MOST]; \
-        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) value_[r] = few_input(&in, (k), r, source); \
-        _Pragma("GCC unroll 16") for (uint32_t i = 0; i < G * GROUP_PARTS; i++) \
-        { \
-            const vf weights_ = v_load(w + i / GROUP_PARTS * group + i % GROUP_PARTS * LANES); \
-            _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) sum[c][r][i] += weights_ * value_[r]; \
-        } \
-        w += P * NATIVE_GROUP; \
+        vf value_[ROWS_MOST]; \
+        _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) value_[r] = v_splat(few_input(&b->in, (k), r, source)); \
+        row_add(sum[c], w, at, value_, R, G); \
+        at += P * NATIVE_GROUP; \
     } while (0)
-        size_t k = p;
+        size_t k = p, at = 0;
+        if (SPREADS && R == 1 && P == 1 && source == FROM_COLUMNS)
+            for (; k + SPREAD <= length; k += SPREAD, at += SPREAD * NATIVE_GROUP) {
+                const vf four = spread_load(b->in.row[0] + k);
+                at = here(at);
+                row_add(sum[0], w, at, (const vf[]){SPREAD_LANE(four, 0)}, R, G);
+                row_add(sum[1 % S], w, at + NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 1)}, R, G);
+                row_add(sum[0], w, at + 2 * NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 2)}, R, G);
+                row_add(sum[1 % S], w, at + 3 * NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 3)}, R, G);
+            }
 #pragma GCC unroll 2
         for (; k + S <= length; k += S * P)
 #pragma GCC unroll 2
             for (uint32_t c = 0; c < S; c++) ROW_ADD(k + c, c);
         if (S > 1 && k < length) ROW_ADD(k, 0);
 #undef ROW_ADD
+        const float *bias = b->bias;
+        float *out = b->out;
 #pragma GCC unroll 16
         for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
 #pragma GCC unroll 8
             for (uint32_t r = 0; r < R; r++) {
-                float *at = out + r * apart + i * LANES;
-                const vf first = sum[0][r][i] + v_load(p > 0 ? at : s->bias + o + i * LANES),
-                         total = S > 1 ? first + sum[S - 1][r][i] : first;
-                v_store(at, p + 1 < P ? total : v_at_least(floor, total));
+                float *to = out + r * apart + i * LANES;
+                const vf first = sum[0][r][i] + v_load(p > 0 ? to : bias + i * LANES), total = S > 1 ? first + sum[S - 1][r][i] : first;
+                v_store(to, p + 1 < P ? total : v_at_least(b->floor, total));
             }
     }
+    b->weights += G * group;
+    b->bias += G * NATIVE_GROUP;
+    b->out += G * NATIVE_GROUP;
 }
 
 /* The sums of a small step are the lanes of one vector, or of two. */
@@ -422,11 +506,12 @@ INLINE void row_chain(const tile *t, const native_step *s, uint32_t row, uint32_
                     for (uint32_t c = 0; c < CHAIN_LANES; c++) x[c] = few_input(&in, from + c, r, source);
                 sum[r][p] += *(const chain_values *)(w + from) * x;
             }
+    if (whole < length)
 #pragma GCC unroll 8
-    for (uint32_t c = 0; c < CHAINS; c++)
-        if (whole + c < length)
+        for (uint32_t c = 0; c + 1 < CHAINS; c++)
+            if (whole + c < length)
 #pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++) CHAIN_OF(sum[r], c) += w[whole + c] * few_input(&in, whole + c, r, source);
+                for (uint32_t r = 0; r < R; r++) CHAIN_OF(sum[r], c) += w[whole + c] * few_input(&in, whole + c, r, source);
 #pragma GCC unroll 8
     for (uint32_t r = 0; r < R; r++) result[r] = chain_total(sum[r], s->bias[o]);
 }
@@ -448,10 +533,17 @@ INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const 
 INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t S, const uint32_t P,
                       const gemm_source source)
 {
-    uint32_t o = 0, groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
+    uint32_t groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
+    row_block b = {.in = few_inputs_of(t, s, row, R, source),
+                   .weights = s->weights,
+                   .bias = s->bias,
+                   .out = tile_column(t, s->out) + row * t->apart,
+                   .length = s->length,
+                   .apart = t->apart,
+                   .floor = v_splat(floor_of(s))};
 #define ROW_GROUPS(G) \
     if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S * P == 1 || (G) * NATIVE_GROUP <= stoai_native_pairs_most(LANES))) \
-        for (; groups >= (G); groups -= (G), o += (G) * NATIVE_GROUP) row_groups(t, s, row, o, R, (G), S, P, source);
+        for (; groups >= (G); groups -= (G)) row_groups(&b, R, (G), S, P, source);
     ROW_GROUPS(GROUPS_MOST)
     ROW_GROUPS(4u)
     ROW_GROUPS(2u)
@@ -488,26 +580,36 @@ INLINE void gemm_one_from(const tile *t, const native_step *s, const uint32_t su
 }
 
 /* One function for each, whose frame is then not that of all: a row alone spends much of its time on such things. */
-typedef void (*few_kernel)(const tile *t, const native_step *s);
+typedef void (*step_kernel)(const tile *t, const native_step *s);
 #define FEW_MAP(X, source) \
     X(source, 1) \
     X(source, 2) \
     X(source, NATIVE_CHAINS)
 #define FEW_DEFINE(source, S) \
-    static void gemm_one_##source##_##S(const tile *t, const native_step *s) { gemm_one_from(t, s, S, source); } \
-    static void gemm_few_##source##_##S(const tile *t, const native_step *s) { gemm_few_from(t, s, S, source); }
+    static void gemm_one_##source##_##S(const tile *t, const native_step *s) \
+    { \
+        gemm_one_from(t, s, S, source); \
+        if (activates(s)) activate(s, tile_column(t, s->out), s->count); \
+    } \
+    static void gemm_few_##source##_##S(const tile *t, const native_step *s) \
+    { \
+        gemm_few_from(t, s, S, source); \
+        if (activates(s)) activate_few(t, s); \
+    }
 FEW_MAP(FEW_DEFINE, FROM_COLUMNS)
 FEW_MAP(FEW_DEFINE, FROM_REFS)
 FEW_MAP(FEW_DEFINE, FROM_CALLER)
 #undef FEW_DEFINE
 
-static const few_kernel few_kernels[SOURCE_COUNT][NATIVE_CHAINS + 1][2] = {
-#define FEW_ENTRY(source, S) [source][S] = {gemm_few_##source##_##S, gemm_one_##source##_##S},
+/* For a row alone, for a few. */
+static const step_kernel few_kernels[SOURCE_COUNT][NATIVE_CHAINS + 1][2] = {
+#define FEW_ENTRY(source, S) [source][S] = {gemm_one_##source##_##S, gemm_few_##source##_##S},
     FEW_MAP(FEW_ENTRY, FROM_COLUMNS) FEW_MAP(FEW_ENTRY, FROM_REFS) FEW_MAP(FEW_ENTRY, FROM_CALLER)
 #undef FEW_ENTRY
 };
 #undef FEW_MAP
 
-INLINE void gemm_few(const tile *t, const native_step *s) { few_kernels[source_of(t, s)][s->sums][t->alone == 1](t, s); }
+INLINE step_kernel gemm_one_kernel(const native_step *s, bool streams) { return few_kernels[source_of(s, streams)][s->sums][0]; }
+static void gemm_few(const tile *t, const native_step *s) { few_kernels[source_of(s, t->streams)][s->sums][1](t, s); }
 
 #endif

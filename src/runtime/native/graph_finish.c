@@ -460,7 +460,7 @@ static bool write_steps(finisher *f, native_program *program, uint64_t *flop)
         if (source) mark_streamed(program, &source->step, &step->step);
         if (step->step.kind == NATIVE_STEP_GEMM) {
             if (!pack_weights(f, step) || !write_bias(l, step)) return false;
-            step->step.sums = stoai_native_sums(step->step.count, step->step.length, l->kernels->lanes);
+            step->step.sums = (uint8_t)stoai_native_sums(step->step.count, step->step.length, l->kernels->lanes);
         }
         const bool load = step->step.kind == NATIVE_STEP_LOAD;
         if (!(load ? write_loads(f, program, &capacity, step, flop) : push_step(l, program, &capacity, &step->step, flop))) return false;
@@ -490,5 +490,6 @@ stoa_status stoai_graph_finish(lowering *l, native_program *program, uint64_t *f
     program->tile_rows = choose_tile(program->ref_count);
     program->at_once = true;
     for (uint32_t i = 0; i < program->step_count; i++) program->at_once &= stoai_native_at_once(&program->steps[i]);
+    l->kernels->prepare(program);
     return STOA_OK;
 }

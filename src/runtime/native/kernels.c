@@ -38,22 +38,21 @@ static void load_converted(const tile *t, const native_step *s, const stoa_bound
 INLINE tile tile_alone(const tile *t, uint32_t row)
 {
     tile one = *t;
+    one.alone = 1;
     one.base += row * t->apart;
     one.first += row;
     return one;
 }
 
 /* One value of each row alone, at the same place of every column: no calls in the usual case. */
-static void load_rows(const tile *t, const native_step *s)
+INLINE void load_alone(const tile *t, const native_step *s, const uint32_t alone)
 {
     const stoa_bound *b = tile_values(t, s);
-    const int64_t first = t->first;
-    const uint32_t count = s->count, alone = t->alone, refs = type_bytes(s->type) / 4;
-    const bool floats = s->type == NATIVE_F32;
+    const uint32_t refs = type_bytes(s->type) / 4;
     float *out = tile_column(t, s->out);
-    for (uint32_t i = 0; i < count; i++, b++, out += refs) {
-        if (floats && b->dtype == STOA_FLOAT32) {
-            const float *from = (const float *)b->data + first * b->row_stride;
+    for (uint32_t i = 0; i < s->count; i++, b++, out += refs) {
+        if (s->type == NATIVE_F32 && b->dtype == STOA_FLOAT32) {
+            const float *from = (const float *)b->data + t->first * b->row_stride;
             *out = *from;
 #pragma GCC unroll 4
             for (uint32_t r = 1; r < alone; r++) out[r * t->apart] = from[r * b->row_stride];
@@ -66,13 +65,12 @@ static void load_rows(const tile *t, const native_step *s)
     }
 }
 
-static void step_load(const tile *t, const native_step *s)
+static void load_row(const tile *t, const native_step *s) { load_alone(t, s, 1); }
+static void load_rows(const tile *t, const native_step *s) { load_alone(t, s, t->alone); }
+
+static void load_tile(const tile *t, const native_step *s)
 {
     const uint32_t refs = type_bytes(s->type) / 4;
-    if (tile_is_row(t)) {
-        load_rows(t, s);
-        return;
-    }
     for (uint32_t i = 0; i < s->count; i++) {
         const stoa_bound *b = tile_values(t, s) + i;
         float *column = tile_column(t, s->out + i * refs);
@@ -82,22 +80,43 @@ static void step_load(const tile *t, const native_step *s)
     }
 }
 
-static void step_store(const tile *t, const native_step *s)
+static __attribute__((noinline)) void store_converted(const tile *t, const native_step *s, const stoa_bound *b, const float *column)
+{
+    const int64_t row_bytes = b->row_stride * memory_bytes[b->dtype];
+    char *to = (char *)b->data + t->first * row_bytes;
+    store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
+}
+
+INLINE void store_alone(const tile *t, const native_step *s, const uint32_t alone)
 {
     const stoa_bound *b = tile_values(t, s);
     for (uint32_t i = 0; i < s->count; i++, b++) {
         const float *column = tile_column(t, operand_ref(&s->in[0], i));
-        const bool floats = b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32;
-        const int64_t row_bytes = b->row_stride * memory_bytes[b->dtype];
-        char *to = (char *)b->data + (int64_t)t->first * row_bytes;
-        uint32_t left = t->alone;
-        do { /* each row alone, or once all of them */
-            if (floats && t->rows == 1) *(float *)(void *)to = *column;
-            else if (floats && b->row_stride == 1) memcpy(to, column, t->rows * sizeof(float));
-            else store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
-            to += row_bytes;
-            column += t->apart;
-        } while (left-- > 1);
+        if (s->type == NATIVE_F32 && b->dtype == STOA_FLOAT32) {
+            float *to = (float *)b->data + t->first * b->row_stride;
+            *to = *column;
+#pragma GCC unroll 4
+            for (uint32_t r = 1; r < alone; r++) to[r * b->row_stride] = column[r * t->apart];
+            continue;
+        }
+        for (uint32_t r = 0; r < alone; r++) {
+            const tile one = tile_alone(t, r);
+            store_converted(&one, s, b, column + r * t->apart);
+        }
+    }
+}
+
+static void store_row(const tile *t, const native_step *s) { store_alone(t, s, 1); }
+static void store_rows(const tile *t, const native_step *s) { store_alone(t, s, t->alone); }
+
+static void store_tile(const tile *t, const native_step *s)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        const stoa_bound *b = tile_values(t, s) + i;
+        const float *column = tile_column(t, operand_ref(&s->in[0], i));
+        if (b->dtype == STOA_FLOAT32 && s->type == NATIVE_F32 && b->row_stride == 1)
+            memcpy((float *)b->data + t->first, column, t->rows * sizeof(float));
+        else store_converted(t, s, b, column);
     }
 }
 
@@ -191,76 +210,91 @@ static void step_norm(const tile *t, const native_step *s)
 
 /* -------------------------------------------------------------------------------------------------------- run */
 
-/* In place, n values from `out` on. */
-static void activate(const native_step *s, float *out, size_t n)
-{ map_kernels[NATIVE_F32][s->op](out, (const void *const[3]){out, out, out}, (const size_t[3]){1, 0, 0}, n, s); }
-
-/* Rows alone, one vector of values together, from `out` on. */
-static void activate_together(const tile *t, const native_step *s, float *out, uint32_t rows)
-{
-    float together[VECTOR_BYTES / 4] = {0};
-    for (uint32_t r = 0; r < rows; r++)
-        for (uint32_t i = 0; i < s->count; i++) together[r * s->count + i] = out[r * t->apart + i];
-    activate(s, together, LANES);
-    for (uint32_t r = 0; r < rows; r++)
-        for (uint32_t i = 0; i < s->count; i++) out[r * t->apart + i] = together[r * s->count + i];
-}
-
-static __attribute__((noinline)) void activate_few(const tile *t, const native_step *s)
-{
-    const uint32_t most = t->alone > 1 && s->count <= LANES ? (uint32_t)LANES / s->count : 1;
-    float *out = tile_column(t, s->out);
-    for (uint32_t r = 0, rows; r < t->alone; r += rows, out += rows * t->apart) {
-        rows = t->alone - r < most ? t->alone - r : most;
-        if (rows == 1) activate(s, out, s->count);
-        else activate_together(t, s, out, rows);
-    }
-}
-
-/* RELU is done while the sums are registers, any other activation here, on columns that L1 still holds. */
-static void step_gemm(const tile *t, const native_step *s)
-{
-    const bool activates = s->op != NATIVE_COPY && s->op != NATIVE_RELU;
-    if (t->alone > 0) gemm_few(t, s);
-    else gemm_tile(t, s);
-    if (!activates) return;
-    if (t->alone > 0) activate_few(t, s);
-    else activate(s, tile_column(t, s->out), s->count * t->pitch);
-}
-
-/* A row alone takes little longer than its calls: each kind has a function of its own, which saves the registers that it needs. */
-static void (*const step_kernels[])(const tile *t, const native_step *s) = {
-    [NATIVE_STEP_LOAD] = step_load,     [NATIVE_STEP_STORE] = step_store,     [NATIVE_STEP_GEMM] = step_gemm,
+/* What a batch calls; what a few rows call, all of them at once; the other steps take such rows one by one. */
+static const step_kernel tile_kernels[] = {
+    [NATIVE_STEP_LOAD] = load_tile,     [NATIVE_STEP_STORE] = store_tile,     [NATIVE_STEP_GEMM] = gemm_tile,
     [NATIVE_STEP_MAP] = step_map,       [NATIVE_STEP_CAST] = step_cast,       [NATIVE_STEP_REDUCE] = step_reduce,
     [NATIVE_STEP_GATHER] = step_gather, [NATIVE_STEP_SCATTER] = step_scatter, [NATIVE_STEP_SOFTMAX] = step_softmax,
     [NATIVE_STEP_NORM] = step_norm,
 };
+static const step_kernel rows_kernels[sizeof tile_kernels / sizeof *tile_kernels] = {
+    [NATIVE_STEP_LOAD] = load_rows, [NATIVE_STEP_STORE] = store_rows, [NATIVE_STEP_GEMM] = gemm_few};
 
-static void run_steps(const tile *t, const native_program *program)
+INLINE bool is_left_out(const native_step *s, bool streams) { return streams && s->streamed && s->kind == NATIVE_STEP_LOAD; }
+
+static step_kernel row_kernel(const native_step *s, bool streams)
 {
-    const native_step *const end = program->steps + program->step_count;
-    for (const native_step *s = program->steps; s < end; s++) {
-        if (t->streams && s->streamed && s->kind == NATIVE_STEP_LOAD) continue;
-        if (t->alone <= 1 || stoai_native_at_once(s)) {
-            step_kernels[s->kind](t, s);
-            continue;
-        }
-        for (uint32_t r = 0; r < t->alone; r++) {
-            const tile one = tile_alone(t, r);
-            step_kernels[s->kind](&one, s);
-        }
+    if (is_left_out(s, streams)) return NULL;
+    switch ((int)s->kind) {
+    case NATIVE_STEP_LOAD: return load_row;
+    case NATIVE_STEP_STORE: return store_row;
+    case NATIVE_STEP_GEMM: return gemm_one_kernel(s, streams);
+    default: return tile_kernels[s->kind];
     }
 }
 
+/* Rows that go alone, with the neurons in the lanes, are fewer: that is faster than a vector with gaps. Always, where all of it goes
+ * through every step at once, and there also up to almost two vectors of rows, since one vector alone has too few sums to share what is
+ * read. */
+INLINE uint32_t few_rows(const native_program *program) { return (uint32_t)(program->at_once ? LANES * 7 / 4 : LANES * 3 / 4); }
+
+static void prepare(native_program *program)
+{
+    program->few_rows = few_rows(program);
+    for (native_step *s = program->steps; s < program->steps + program->step_count; s++)
+        for (uint32_t streams = 0; streams < 2; streams++) s->row[streams] = row_kernel(s, streams);
+}
+
+static void run_tile(const tile *t, const native_program *program)
+{
+    const native_step *s = program->steps, *const end = s + program->step_count;
+    for (; s < end; s++)
+        if (!is_left_out(s, t->streams)) tile_kernels[s->kind](t, s);
+}
+
+/* A row alone takes little longer than its calls: nothing is left to decide. */
+INLINE void run_row(const tile *t, const native_program *program, const size_t streams)
+{
+    const native_step *s = program->steps, *const end = s + program->step_count;
+    for (; s < end; s++)
+        if (s->row[streams]) s->row[streams](t, s);
+}
+
+static __attribute__((noinline)) void run_rows(const tile *t, const native_program *program)
+{
+    const native_step *s = program->steps, *const end = s + program->step_count;
+    for (; s < end; s++) {
+        if (is_left_out(s, t->streams)) continue;
+        if (rows_kernels[s->kind]) rows_kernels[s->kind](t, s);
+        else
+            for (uint32_t r = 0; r < t->alone; r++) {
+                const tile one = tile_alone(t, r);
+                s->row[t->streams](&one, s);
+            }
+    }
+}
+
+/* All rows of t alone. */
+INLINE void run_alone(tile *t, const native_program *program, uint32_t rows)
+{
+    t->rows = 1;
+    t->pitch = t->vectors = 1;
+    t->alone = rows;
+    if (rows == 1) run_row(t, program, t->streams);
+    else run_rows(t, program);
+}
+
 /* Whether the values of every streamed LOAD are floats without gaps. */
-static bool can_stream(const native_program *program, const native_call *call)
+INLINE bool can_stream(const native_program *program, const native_call *call)
 {
     for (uint32_t i = 0; i < program->streamed_end; i++) {
         const native_step *s = &program->steps[i];
         if (!s->streamed || s->kind != NATIVE_STEP_LOAD) continue;
-        const stoa_bound *b = &call->bounds[s->space][s->first_value];
-        for (uint32_t k = 0; k < s->count; k += b[k].alike > 0 ? b[k].alike : 1)
-            if (b[k].row_stride != 1 || b[k].dtype != STOA_FLOAT32) return false;
+        const stoa_bound *b = &call->bounds[s->space][s->first_value], *const end = b + s->count;
+        while (b < end) {
+            if (b->row_stride != 1 || b->dtype != STOA_FLOAT32) return false;
+            b += b->alike + (b->alike == 0);
+        }
     }
     return true;
 }
@@ -284,46 +318,55 @@ static uint32_t columns_per_block(const native_program *program, uint32_t rows)
     return rows * row_bytes > FETCHED_FROM && blocks > 0 ? columns / blocks + 1 : 0;
 }
 
-/* The next rows of those that are left: as many whole vectors as a tile has. The rest goes alone, with the neurons in the lanes, if
- * that is faster than a vector with gaps: always, where all of it goes through every step at once, and there also up to almost two
- * vectors of rows, since one vector alone has too few sums to share what is read. */
-static void next_tile(tile *t, const native_program *program, uint32_t left)
+/* The next rows of those that are left: as many whole vectors as a tile has, or a few that go alone. */
+INLINE uint32_t next_rows(const native_program *program, uint32_t left)
 {
     const uint32_t most = left < program->tile_rows ? left : program->tile_rows, rest = most % (uint32_t)LANES;
-    const uint32_t few = (uint32_t)(program->at_once ? LANES * 7 / 4 : LANES * 3 / 4);
-    if (most < few) {
-        t->rows = 1;
-        t->pitch = t->vectors = 1;
-        t->alone = most;
-        return;
+    return rest < program->few_rows && most - rest >= program->few_rows ? most - rest : most;
+}
+
+static __attribute__((noinline)) void run_tiles(tile *t, const native_program *program, uint32_t rows)
+{
+    const bool streams = t->streams;
+    const uint32_t columns = rows > program->tile_rows ? columns_per_block(program, rows) : 0;
+    t->fetch->columns = 0;
+    for (uint32_t done; rows > 0; t->first += done) {
+        done = next_rows(program, rows);
+        rows -= done;
+        if (columns > 0)
+            *t->fetch = (fetcher){.call = t->call,
+                                  .step = program->steps,
+                                  .end = program->steps + program->step_count,
+                                  .columns = rows > 0 ? columns : 0,
+                                  .first = t->first + done,
+                                  .rows = rows < done ? rows : done};
+        t->streams = streams;
+        if (done < program->few_rows) {
+            run_alone(t, program, done);
+            continue;
+        }
+        t->rows = done;
+        t->alone = 0;
+        t->vectors = (done + LANES - 1) / LANES;
+        t->pitch = t->vectors * LANES;
+        t->streams &= done % LANES == 0; /* nothing is read behind the last row */
+        run_tile(t, program);
     }
-    t->rows = rest < few && most - rest >= few ? most - rest : most;
-    t->vectors = (t->rows + LANES - 1) / LANES;
-    t->pitch = t->vectors * LANES;
 }
 
 static void run(const native_program *program, native_call *call)
 {
-    fetcher fetch = {.columns = 0};
-    uint32_t rows = call->rows[program->axis];
-    tile t = {.base = call->workspace, .call = call, .first = call->first, .fetch = &fetch, .apart = (program->ref_count + 15) / 16 * 16};
-    const bool streams = can_stream(program, call);
-    const uint32_t columns = rows > program->tile_rows ? columns_per_block(program, rows) : 0;
-    while (rows > 0) {
-        next_tile(&t, program, rows);
-        const uint32_t done = t.alone > 0 ? t.alone : t.rows;
-        t.streams = streams && (t.alone > 0 || t.rows % LANES == 0); /* nothing is read behind the last row */
-        rows -= done;
-        if (columns > 0)
-            fetch = (fetcher){.call = call,
-                              .step = program->steps,
-                              .end = program->steps + program->step_count,
-                              .columns = rows > 0 ? columns : 0,
-                              .first = t.first + done,
-                              .rows = rows < done ? rows : done};
-        run_steps(&t, program);
-        t.first += done;
-    }
+    const uint32_t rows = call->rows[program->axis];
+    fetcher fetch;
+    tile t; /* the rest by what runs it */
+    t.base = call->workspace;
+    t.fetch = &fetch;
+    t.call = call;
+    t.first = call->first;
+    t.apart = (program->ref_count + 15) / 16 * 16;
+    t.streams = can_stream(program, call);
+    if (rows > 0 && rows < program->few_rows) run_alone(&t, program, rows);
+    else run_tiles(&t, program, rows);
 }
 
 static void map_f32(native_op op, const float *in, float *out, uint32_t count, float alpha, float beta)
@@ -357,4 +400,4 @@ static bool supported(void)
 #define SYMBOL_2(isa) stoai_native_kernels_##isa
 #define SYMBOL_1(isa) SYMBOL_2(isa)
 extern const native_kernels SYMBOL_1(STOA_ISA);
-const native_kernels SYMBOL_1(STOA_ISA) = {NAME_1(STOA_ISA), (uint32_t)LANES, supported, run, map_f32, has};
+const native_kernels SYMBOL_1(STOA_ISA) = {NAME_1(STOA_ISA), (uint32_t)LANES, supported, prepare, run, map_f32, has};

@@ -193,17 +193,17 @@ static void close_instance(void *handle)
 }
 
 /* A run of some rows keeps those alone, beginning at the start of its memory. */
-static void begin_kept_at(native_instance *instance, uint32_t first)
+static __attribute__((noinline)) void begin_kept_at(native_instance *instance, uint32_t first)
 {
     const int64_t back = (int64_t)first - instance->first;
-    for (uint32_t i = 0; back != 0 && i < instance->model->plan.kept_count; i++) {
+    for (uint32_t i = 0; i < instance->model->plan.kept_count; i++) {
         stoa_bound *column = &instance->kept[i];
         column->data = (void *)((uintptr_t)column->data - (uintptr_t)(back * (int64_t)stoa_dtype_bytes((stoa_dtype)column->dtype)));
     }
     instance->first = first;
 }
 
-static stoa_status fail_row(const native_model *model, int64_t row, uint32_t axis, uint32_t rows, stoa_error *err)
+static __attribute__((noinline)) stoa_status fail_row(const native_model *model, int64_t row, uint32_t axis, uint32_t rows, stoa_error *err)
 {
     return STOA_FAIL(err, STOA_ERUNTIME, "row %lld of axis '%s' is asked for, which has %u rows", (long long)row, model->schema.axes[axis],
                      rows);
@@ -214,10 +214,11 @@ static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound 
 {
     native_instance *instance = handle;
     const native_model *model = instance->model;
-    begin_kept_at(instance, first);
+    if (first != instance->first) begin_kept_at(instance, first);
     native_call call = {{inputs, outputs, instance->kept}, instance->workspace, first, rows, false, 0, 0};
     if (instance->on_device) return stoai_native_device_run(&instance->device, &call, NULL, err);
-    for (uint32_t i = 0; i < model->plan.program_count && !call.failed; i++) model->kernels->run(&model->plan.programs[i], &call);
+    const native_program *program = model->plan.programs, *const end = program + model->plan.program_count;
+    for (; program < end && !call.failed; program++) model->kernels->run(program, &call);
     return call.failed ? fail_row(model, call.bad_row, call.bad_axis, rows[call.bad_axis], err) : STOA_OK;
 }
 
@@ -225,7 +226,7 @@ static stoa_status run_counted(void *handle, const stoa_bound *inputs, const sto
                                const uint32_t *rows_max, stoa_error *err)
 {
     native_instance *instance = handle;
-    begin_kept_at(instance, 0);
+    if (instance->first != 0) begin_kept_at(instance, 0);
     const native_call call = {{inputs, outputs, instance->kept}, instance->workspace, 0, rows_max, false, 0, 0};
     return stoai_native_device_run(&instance->device, &call, counts, err);
 }

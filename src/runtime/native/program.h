@@ -109,9 +109,9 @@ typedef enum native_op {
 /* One operand of an elementwise step: a list of columns, one for each output column, or constants. */
 typedef struct native_operand {
     const uint32_t *refs;    /* [count] columns; NULL: constants, or contiguous from `first` */
-    const void *constants;   /* [count] of the step's type (WHERE's condition: I32), NULL: columns */
     uint32_t first;          /* with refs == NULL and constants == NULL: columns first, first + 1 (x2 for 8 bytes), ... */
     native_type type;
+    const void *constants;   /* [count] of the step's type (WHERE's condition: I32), NULL: columns */
 } native_operand;
 
 typedef enum native_step_kind {
@@ -175,32 +175,39 @@ static inline size_t stoai_native_weight_at(uint32_t count, uint32_t length, uin
     return ((size_t)(o / NATIVE_GROUP) * length + k) * NATIVE_GROUP + o % NATIVE_GROUP;
 }
 
+struct tile;
+struct native_step;
+typedef void (*native_row_kernel)(const struct tile *t, const struct native_step *s);
+
+/* What a matrix product reads of its step for a row alone comes first and fits one line of the cache: with the weights of a usual model
+ * little room is left in L1. */
 typedef struct native_step {
-    native_step_kind kind;
+    native_row_kernel row[2];  /* what a row alone calls, on the host: where inputs are read from columns, or streamed; NULL: nothing */
     native_op op;              /* MAP; GEMM: activation fused into the store, NATIVE_COPY: none */
-    native_type type;          /* of the computation; CAST: of the input */
-    native_type out_type;      /* CAST, comparisons (I32) */
-    stoa_dtype narrow;         /* CAST to a narrow integer, bool, f16 or bf16 (rounded): the ONNX type */
     uint32_t count;            /* output columns (REDUCE, SOFTMAX, NORM: groups) */
     uint32_t length;           /* GEMM: K; REDUCE, SOFTMAX, NORM: columns of a group */
     uint32_t out;              /* first ref of the output columns, always contiguous */
+    const float *weights;      /* GEMM: packed */
+    const float *bias;         /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
     native_operand in[3]; /* GEMM: in[0]; NORM: in[0], scale and bias as constants of [length] in in[1], in[2] (constants NULL: none) */
+    native_step_kind kind;
+    uint8_t sums; /* GEMM: of each neuron, stoai_native_sums for the level's vectors; also where a device computes it */
+    bool streamed; /* LOAD: one GEMM alone reads its columns, all of them in order. GEMM: that one; it may read the
+                                  values (space, first_value) itself where they are floats without gaps */
+    native_space space; /* LOAD, STORE, GATHER, SCATTER */
+    uint32_t first_value; /* likewise: index of the first stoa_bound among all values of the space */
+    native_type type; /* of the computation; CAST: of the input */
+    native_type out_type; /* CAST, comparisons (I32) */
+    stoa_dtype narrow; /* CAST to a narrow integer, bool, f16 or bf16 (rounded): the ONNX type */
     float alpha, beta; /* parameters of activations: slopes, CLIP's bounds in F32; NORM: epsilon in alpha.
                                   LEAKY_RELU, ELU, CELU, THRESHOLDED_RELU, SWISH: alpha. SELU: alpha, gamma. HARD_SIGMOID:
                                   alpha, beta. SHRINK: lambd, bias. ISINF: detect_negative, detect_positive (0 or 1) */
-    double low, high; /* CLIP in F64, I32, I64 */
     native_reduce reduce;
-    uint32_t log, last; /* SOFTMAX; ARG_ */
-    const float *weights; /* GEMM: packed */
-    uint32_t sums; /* GEMM: of each neuron, stoai_native_sums for the level's vectors; also where a device computes it */
+    double low, high; /* CLIP in F64, I32, I64 */
+    bool log, last; /* SOFTMAX; ARG_ */
     stoa_precision precision; /* GEMM: of its fragments */
-    const uint32_t *fragments; /* GEMM: weights for tensor cores (fragments.h), NULL: computed in float32 */
-    const float *bias; /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
-    native_space space; /* LOAD, STORE, GATHER, SCATTER */
-    uint32_t first_value; /* likewise: index of the first stoa_bound among all values of the space */
-    bool streamed; /* LOAD: one GEMM alone reads its columns, all of them in order. GEMM: that one; it may read the
-                                  values (space, first_value) itself where they are floats without gaps */
     uint32_t other; /* GATHER, SCATTER: axis of those values */
+    const uint32_t *fragments; /* GEMM: weights for tensor cores (fragments.h), NULL: computed in float32 */
     const char *text; /* for plans: "gemm 30 -> 64, relu" */
 } native_step;
 
@@ -215,6 +222,7 @@ typedef struct native_program {
     bool fragments; /* a matrix has some */
     uint32_t ref_count; /* columns of the workspace, in units of 4 bytes x lanes */
     uint32_t tile_rows; /* a multiple of 48, or the largest that keeps the tile in cache */
+    uint32_t few_rows; /* fewer rows go alone, on the host */
     bool at_once; /* LOAD, GEMM and STORE only: what takes all rows alone at once */
 } native_program;
 
@@ -251,6 +259,7 @@ typedef struct native_kernels {
     const char *name; /* "avx2" */
     uint32_t lanes; /* floats in a vector */
     bool (*supported)(void); /* by this processor */
+    void (*prepare)(native_program *program); /* fills in what depends on the level: few_rows and the steps' `row` */
     void (*run)(const native_program *program, native_call *call);
     /* The vector functions alone, for tests of their bounds: out[i] = op(in[i]). */
     void (*map_f32)(native_op op, const float *in, float *out, uint32_t count, float alpha, float beta);
