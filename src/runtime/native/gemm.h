@@ -119,10 +119,8 @@ INLINE void micro_add_half(micro_sums sum, const uint32_t R, const uint32_t N, c
  * and leave the sums in memory. */
 INLINE void micro_fold(micro_sums sum, const uint32_t R, const uint32_t N, const uint32_t S)
 {
-    if (S == CHAINS) {
-        micro_add_half(sum, R, N, 4);
-        micro_add_half(sum, R, N, 2);
-    }
+    if (S > 4) micro_add_half(sum, R, N, 4);
+    if (S > 2) micro_add_half(sum, R, N, 2);
     if (S > 1) micro_add_half(sum, R, N, 1);
 }
 
@@ -154,19 +152,19 @@ INLINE void micro_finish(micro_sums sum, float *out, size_t step, float least, c
         }
 }
 
-/* R vectors of rows, N neurons, S sums of each in registers, P times one after the other: what an earlier time has summed waits in the
- * neuron's column, which leaves the registers to more neurons. All but `b` are constants where this is expanded: all arrays are registers,
- * and the inner loops are straight code. */
+/* R vectors of rows, N neurons, S sums of each in registers, P times one after the other, the first of them sums 0, P, 2 P ...: what an
+ * earlier time has summed waits in the neuron's column, which leaves the registers to more neurons. All but `b` are constants where this
+ * is expanded: all arrays are registers, and the inner loops are straight code. */
 INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint32_t S, const uint32_t P, const gemm_source source)
 {
-    const uint32_t length = b->length, end = source == FROM_CALLER ? b->neuron + N : b->end, next = S == CHAINS ? 1 : NATIVE_GROUP;
+    const uint32_t length = b->length, end = source == FROM_CALLER ? b->neuron + N : b->end, next = S * P == CHAINS ? 1 : NATIVE_GROUP;
     const size_t pitch = b->pitch;
     uint32_t o = b->neuron;
     for (; o + N <= end; o += N) {
         if (FETCH_BY_NEURONS) fetch_some(b->fetch);
 #pragma GCC unroll 1
         for (uint32_t p = 0; p < P; p++) {
-            const float *w = b->weights + stoai_native_weight_at(S == CHAINS ? 1 : NATIVE_GROUP, length, o, p);
+            const float *w = b->weights + stoai_native_weight_at(S * P == CHAINS ? 1 : NATIVE_GROUP, length, o, p);
             float *column = b->in + p * pitch, *out = b->out + o * pitch;
             const size_t step = here(pitch);
             micro_sums sum;
@@ -186,17 +184,17 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint3
             if (source == FROM_CALLER) v_store(column + r * LANES, value_[r]); \
         } \
         _Pragma("GCC unroll 8") for (uint32_t n = 0; n < N; n++) _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) sum[c][r][n] += \
-            value_[r] * w[(c) * next + n]; \
+            value_[r] * w[(c) * P * next + n]; \
         column += P * pitch; \
     } while (0)
             uint32_t k = p;
 #pragma GCC unroll 2
-            for (; k + S <= length; k += S * P, w += S * P * next)
+            for (; k + (S - 1) * P < length; k += S * P, w += S * P * next)
 #pragma GCC unroll 8
-                for (uint32_t c = 0; c < S; c++) MICRO_ADD(k + c, c);
+                for (uint32_t c = 0; c < S; c++) MICRO_ADD(k + c * P, c);
 #pragma GCC unroll 8
             for (uint32_t c = 0; c + 1 < S; c++)
-                if (k + c < length) MICRO_ADD(k + c, c);
+                if (k + c * P < length) MICRO_ADD(k + c * P, c);
 #undef MICRO_ADD
             if (p == 0) micro_bias(sum, b->bias + o, R, N);
             micro_fold(sum, R, N, S);
@@ -239,7 +237,10 @@ typedef void (*micro_kernel)(gemm_block *block);
     X(3, 1, 8, 1, source) \
     X(2, 1, 8, 1, source)
 #else
-#define MICRO_MAP(X, source) MICRO_MAP_ALL(X, source)
+#define MICRO_MAP(X, source) \
+    MICRO_MAP_ALL(X, source) \
+    X(3, 1, 4, 2, source) \
+    X(2, 1, 4, 2, source)
 #endif
 #define MICRO_DEFINE(R, N, S, P, source) \
     static void micro_##R##x##N##x##S##x##P##_##source(gemm_block *b) { micro(b, R, N, S, P, source); }
@@ -262,7 +263,7 @@ static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1][NATIVE_
 INLINE uint32_t block_vectors(uint32_t sums)
 {
     if (BIG_BLOCKS) return 3;
-    return sums == CHAINS ? 1 : 2;
+    return sums == CHAINS ? 3 : 2;
 }
 
 INLINE uint32_t block_neurons(uint32_t R, uint32_t sums)
@@ -423,7 +424,7 @@ INLINE void row_groups(row_block *b, const uint32_t R, const uint32_t G, const u
     } while (0)
         size_t k = p, at = 0;
         if (SPREADS && R == 1 && P == 1 && source == FROM_COLUMNS)
-            for (; k + SPREAD <= length; k += SPREAD, at += SPREAD * NATIVE_GROUP) {
+            for (const size_t whole = length / SPREAD * SPREAD; k < whole; k += SPREAD, at += SPREAD * NATIVE_GROUP) {
                 const vf four = spread_load(b->in.row[0] + k);
                 at = here(at);
                 row_add(sum[0], w, at, (const vf[]){SPREAD_LANE(four, 0)}, R, G);
@@ -533,7 +534,7 @@ INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const 
 INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t S, const uint32_t P,
                       const gemm_source source)
 {
-    uint32_t groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
+    size_t groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
     row_block b = {.in = few_inputs_of(t, s, row, R, source),
                    .weights = s->weights,
                    .bias = s->bias,
@@ -543,7 +544,7 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
                    .floor = v_splat(floor_of(s))};
 #define ROW_GROUPS(G) \
     if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S * P == 1 || (G) * NATIVE_GROUP <= stoai_native_pairs_most(LANES))) \
-        for (; groups >= (G); groups -= (G)) row_groups(&b, R, (G), S, P, source);
+        for (; groups >= (G); groups = here(groups - (G))) row_groups(&b, R, (G), S, P, source);
     ROW_GROUPS(GROUPS_MOST)
     ROW_GROUPS(4u)
     ROW_GROUPS(2u)

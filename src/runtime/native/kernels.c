@@ -44,24 +44,31 @@ INLINE tile tile_alone(const tile *t, uint32_t row)
     return one;
 }
 
+/* Values [i, count) of rows alone, in whatever type. */
+static __attribute__((noinline)) void load_rest(const tile *t, const native_step *s, uint32_t i)
+{
+    const uint32_t refs = type_bytes(s->type) / 4;
+    for (; i < s->count; i++)
+        for (uint32_t r = 0; r < t->alone; r++) {
+            const tile one = tile_alone(t, r);
+            load_converted(&one, s, tile_values(t, s) + i, tile_column(&one, s->out + i * refs));
+        }
+}
+
 /* One value of each row alone, at the same place of every column: no calls in the usual case. */
 INLINE void load_alone(const tile *t, const native_step *s, const uint32_t alone)
 {
     const stoa_bound *b = tile_values(t, s);
-    const uint32_t refs = type_bytes(s->type) / 4;
     float *out = tile_column(t, s->out);
-    for (uint32_t i = 0; i < s->count; i++, b++, out += refs) {
-        if (s->type == NATIVE_F32 && b->dtype == STOA_FLOAT32) {
-            const float *from = (const float *)b->data + t->first * b->row_stride;
-            *out = *from;
+    for (uint32_t i = 0; i < s->count; i++, b++, out++) {
+        if (s->type != NATIVE_F32 || b->dtype != STOA_FLOAT32) {
+            load_rest(t, s, i);
+            return;
+        }
+        const float *from = (const float *)b->data + t->first * b->row_stride;
+        *out = *from;
 #pragma GCC unroll 4
-            for (uint32_t r = 1; r < alone; r++) out[r * t->apart] = from[r * b->row_stride];
-            continue;
-        }
-        for (uint32_t r = 0; r < alone; r++) {
-            const tile one = tile_alone(t, r);
-            load_converted(&one, s, b, out + r * t->apart);
-        }
+        for (uint32_t r = 1; r < alone; r++) out[r * t->apart] = from[r * b->row_stride];
     }
 }
 
@@ -80,29 +87,36 @@ static void load_tile(const tile *t, const native_step *s)
     }
 }
 
-static __attribute__((noinline)) void store_converted(const tile *t, const native_step *s, const stoa_bound *b, const float *column)
+static void store_converted(const tile *t, const native_step *s, const stoa_bound *b, const float *column)
 {
     const int64_t row_bytes = b->row_stride * memory_bytes[b->dtype];
     char *to = (char *)b->data + t->first * row_bytes;
     store_kernels[b->dtype][s->type](to, column, b->row_stride, t->rows);
 }
 
+/* Values [i, count) of rows alone, in whatever type. */
+static __attribute__((noinline)) void store_rest(const tile *t, const native_step *s, uint32_t i)
+{
+    for (; i < s->count; i++)
+        for (uint32_t r = 0; r < t->alone; r++) {
+            const tile one = tile_alone(t, r);
+            store_converted(&one, s, tile_values(t, s) + i, tile_column(&one, operand_ref(&s->in[0], i)));
+        }
+}
+
 INLINE void store_alone(const tile *t, const native_step *s, const uint32_t alone)
 {
     const stoa_bound *b = tile_values(t, s);
     for (uint32_t i = 0; i < s->count; i++, b++) {
+        if (s->type != NATIVE_F32 || b->dtype != STOA_FLOAT32) {
+            store_rest(t, s, i);
+            return;
+        }
         const float *column = tile_column(t, operand_ref(&s->in[0], i));
-        if (s->type == NATIVE_F32 && b->dtype == STOA_FLOAT32) {
-            float *to = (float *)b->data + t->first * b->row_stride;
-            *to = *column;
+        float *to = (float *)b->data + t->first * b->row_stride;
+        *to = *column;
 #pragma GCC unroll 4
-            for (uint32_t r = 1; r < alone; r++) to[r * b->row_stride] = column[r * t->apart];
-            continue;
-        }
-        for (uint32_t r = 0; r < alone; r++) {
-            const tile one = tile_alone(t, r);
-            store_converted(&one, s, b, column + r * t->apart);
-        }
+        for (uint32_t r = 1; r < alone; r++) to[r * b->row_stride] = column[r * t->apart];
     }
 }
 
@@ -280,21 +294,24 @@ INLINE void run_alone(tile *t, const native_program *program, uint32_t rows)
     t->rows = 1;
     t->pitch = t->vectors = 1;
     t->alone = rows;
-    if (rows == 1) run_row(t, program, t->streams);
-    else run_rows(t, program);
+    if (rows == 1) {
+        run_row(t, program, t->streams);
+        return;
+    }
+    t->apart = (program->ref_count + 15) / 16 * 16;
+    run_rows(t, program);
 }
 
 /* Whether the values of every streamed LOAD are floats without gaps. */
 INLINE bool can_stream(const native_program *program, const native_call *call)
 {
-    for (uint32_t i = 0; i < program->streamed_end; i++) {
-        const native_step *s = &program->steps[i];
+    for (const native_step *s = program->steps, *end = s + program->streamed_end; s < end; s++) {
         if (!s->streamed || s->kind != NATIVE_STEP_LOAD) continue;
-        const stoa_bound *b = &call->bounds[s->space][s->first_value], *const end = b + s->count;
-        while (b < end) {
+        const stoa_bound *b = &call->bounds[s->space][s->first_value], *const last = b + s->count;
+        do {
             if (b->row_stride != 1 || b->dtype != STOA_FLOAT32) return false;
             b += b->alike + (b->alike == 0);
-        }
+        } while (b < last);
     }
     return true;
 }
@@ -363,7 +380,6 @@ static void run(const native_program *program, native_call *call)
     t.fetch = &fetch;
     t.call = call;
     t.first = call->first;
-    t.apart = (program->ref_count + 15) / 16 * 16;
     t.streams = can_stream(program, call);
     if (rows > 0 && rows < program->few_rows) run_alone(&t, program, rows);
     else run_tiles(&t, program, rows);

@@ -23,10 +23,10 @@ typedef struct native_model {
 
 typedef struct native_instance {
     const native_model *model;
-    void *workspace;
     bool on_device;                 /* another than the host */
+    const native_program *sole;     /* on the host: the only program, which asks for no row by its number; NULL: any other plan */
+    native_call call;               /* of the last run; its `first` is the row of the columns that the first one of `kept` is for */
     native_device device;
-    uint32_t first;   /* row of the columns that the first one of `kept` is for */
     stoa_bound kept[]; /* [kept_count] columns between programs, in the workspace behind the tile */
 } native_instance;
 
@@ -177,9 +177,10 @@ static stoa_status open_instance(const void *handle, stoa_queue *queue, void *me
     native_instance *instance = stoa_calloc(1, own);
     if (!instance) return STOA_FAIL(err, STOA_ENOMEM, "session: %zu bytes", own);
     instance->model = model;
-    instance->workspace = memory;
+    instance->call = (native_call){.bounds = {[NATIVE_KEPT] = instance->kept}, .workspace = memory};
     place_kept(&model->plan, place, max_rows, memory, instance->kept);
     const stoa_status status = place.type == STOA_PLACE_HOST ? STOA_OK : open_on_device(instance, model, queue, err);
+    if (!instance->on_device && model->plan.program_count == 1 && !model->plan.crosses_rows) instance->sole = model->plan.programs;
     if (status == STOA_OK) *result = instance;
     else stoa_free(instance, own);
     return status;
@@ -195,40 +196,56 @@ static void close_instance(void *handle)
 /* A run of some rows keeps those alone, beginning at the start of its memory. */
 static __attribute__((noinline)) void begin_kept_at(native_instance *instance, uint32_t first)
 {
-    const int64_t back = (int64_t)first - instance->first;
+    const int64_t back = (int64_t)first - instance->call.first;
     for (uint32_t i = 0; i < instance->model->plan.kept_count; i++) {
         stoa_bound *column = &instance->kept[i];
         column->data = (void *)((uintptr_t)column->data - (uintptr_t)(back * (int64_t)stoa_dtype_bytes((stoa_dtype)column->dtype)));
     }
-    instance->first = first;
+    instance->call.first = first;
 }
 
-static __attribute__((noinline)) stoa_status fail_row(const native_model *model, int64_t row, uint32_t axis, uint32_t rows, stoa_error *err)
+static stoa_status fail_row(const native_model *model, int64_t row, uint32_t axis, uint32_t rows, stoa_error *err)
 {
     return STOA_FAIL(err, STOA_ERUNTIME, "row %lld of axis '%s' is asked for, which has %u rows", (long long)row, model->schema.axes[axis],
                      rows);
+}
+
+static void prepare_call(native_instance *instance, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first,
+                         const uint32_t *rows)
+{
+    native_call *call = &instance->call;
+    if (first != call->first) begin_kept_at(instance, first);
+    call->bounds[NATIVE_INPUTS] = inputs;
+    call->bounds[NATIVE_OUTPUTS] = outputs;
+    call->rows = rows;
+}
+
+static __attribute__((noinline)) stoa_status run_plan(native_instance *instance, stoa_error *err)
+{
+    native_call *call = &instance->call;
+    const native_plan *plan = &instance->model->plan;
+    if (instance->on_device) return stoai_native_device_run(&instance->device, call, NULL, err);
+    call->failed = false;
+    for (uint32_t i = 0; i < plan->program_count && !call->failed; i++) instance->model->kernels->run(&plan->programs[i], call);
+    return call->failed ? fail_row(instance->model, call->bad_row, call->bad_axis, call->rows[call->bad_axis], err) : STOA_OK;
 }
 
 static stoa_status run(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, uint32_t first, const uint32_t *rows,
                        stoa_error *err)
 {
     native_instance *instance = handle;
-    const native_model *model = instance->model;
-    if (first != instance->first) begin_kept_at(instance, first);
-    native_call call = {{inputs, outputs, instance->kept}, instance->workspace, first, rows, false, 0, 0};
-    if (instance->on_device) return stoai_native_device_run(&instance->device, &call, NULL, err);
-    const native_program *program = model->plan.programs, *const end = program + model->plan.program_count;
-    for (; program < end && !call.failed; program++) model->kernels->run(program, &call);
-    return call.failed ? fail_row(model, call.bad_row, call.bad_axis, rows[call.bad_axis], err) : STOA_OK;
+    prepare_call(instance, inputs, outputs, first, rows);
+    if (!instance->sole) return run_plan(instance, err);
+    instance->model->kernels->run(instance->sole, &instance->call); /* nothing of it can fail */
+    return STOA_OK;
 }
 
 static stoa_status run_counted(void *handle, const stoa_bound *inputs, const stoa_bound *outputs, const uint32_t *const *counts,
                                const uint32_t *rows_max, stoa_error *err)
 {
     native_instance *instance = handle;
-    if (instance->first != 0) begin_kept_at(instance, 0);
-    const native_call call = {{inputs, outputs, instance->kept}, instance->workspace, 0, rows_max, false, 0, 0};
-    return stoai_native_device_run(&instance->device, &call, counts, err);
+    prepare_call(instance, inputs, outputs, 0, rows_max);
+    return stoai_native_device_run(&instance->device, &instance->call, counts, err);
 }
 
 static stoa_status check(void *handle, stoa_error *err)

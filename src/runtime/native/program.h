@@ -24,9 +24,12 @@
  * axis, or of itself when all rows are done, it gathers from memory by an index, or an earlier program scattered it there. */
 #define NATIVE_TILE_MAX 480u /* rows of a tile at most */
 
+/* A step is small: its enumerations are bytes. */
+#define NATIVE_BYTE __attribute__((packed))
+
 /* Types that columns compute in. f16 and bf16 compute as F32; int8..int32, uint8, uint16 as I32; int64 and uint32 as I64;
  * bool as I32 with 0 or 1. */
-typedef enum native_type { NATIVE_F32, NATIVE_F64, NATIVE_I32, NATIVE_I64 } native_type;
+typedef enum NATIVE_BYTE native_type { NATIVE_F32, NATIVE_F64, NATIVE_I32, NATIVE_I64 } native_type;
 
 /* The operations of elementwise steps: name, number of operands. The ONNX operator of the same name defines each. */
 #define NATIVE_OP_MAP(X) \
@@ -99,7 +102,7 @@ typedef enum native_type { NATIVE_F32, NATIVE_F64, NATIVE_I32, NATIVE_I64 } nati
     X(SWISH, 1) \
     X(SHRINK, 1) \
     X(CLIP, 1)
-typedef enum native_op {
+typedef enum NATIVE_BYTE native_op {
 #define NATIVE_OP_ENUM(name, operands) NATIVE_##name,
     NATIVE_OP_MAP(NATIVE_OP_ENUM)
 #undef NATIVE_OP_ENUM
@@ -108,13 +111,13 @@ typedef enum native_op {
 
 /* One operand of an elementwise step: a list of columns, one for each output column, or constants. */
 typedef struct native_operand {
-    const uint32_t *refs;    /* [count] columns; NULL: constants, or contiguous from `first` */
     uint32_t first;          /* with refs == NULL and constants == NULL: columns first, first + 1 (x2 for 8 bytes), ... */
     native_type type;
+    const uint32_t *refs;    /* [count] columns; NULL: constants, or contiguous from `first` */
     const void *constants;   /* [count] of the step's type (WHERE's condition: I32), NULL: columns */
 } native_operand;
 
-typedef enum native_step_kind {
+typedef enum NATIVE_BYTE native_step_kind {
     NATIVE_STEP_LOAD,        /* input columns -> tile, converted, padded lanes zeroed */
     NATIVE_STEP_STORE,       /* tile -> output columns, converted, only the tile's rows */
     NATIVE_STEP_GEMM,        /* out[o] = act(sum_k w[o][k] * in[k] + bias[o]), in order of k, by fma where the level has one
@@ -132,10 +135,10 @@ typedef enum native_step_kind {
 
 /* Whose memory the values of LOAD, STORE, GATHER and SCATTER lie in: the caller's, or columns that the session keeps from one
  * program to the next. */
-typedef enum native_space { NATIVE_INPUTS, NATIVE_OUTPUTS, NATIVE_KEPT, NATIVE_SPACE_COUNT } native_space;
+typedef enum NATIVE_BYTE native_space { NATIVE_INPUTS, NATIVE_OUTPUTS, NATIVE_KEPT, NATIVE_SPACE_COUNT } native_space;
 
 /* ONNX's reductions, F32 in F32. */
-typedef enum native_reduce {
+typedef enum NATIVE_BYTE native_reduce {
     NATIVE_REDUCE_SUM,
     NATIVE_REDUCE_MEAN,
     NATIVE_REDUCE_PROD,
@@ -183,33 +186,33 @@ typedef void (*native_row_kernel)(const struct tile *t, const struct native_step
  * little room is left in L1. */
 typedef struct native_step {
     native_row_kernel row[2];  /* what a row alone calls, on the host: where inputs are read from columns, or streamed; NULL: nothing */
-    native_op op;              /* MAP; GEMM: activation fused into the store, NATIVE_COPY: none */
+    const float *weights;      /* GEMM: packed */
+    const float *bias;         /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
     uint32_t count;            /* output columns (REDUCE, SOFTMAX, NORM: groups) */
     uint32_t length;           /* GEMM: K; REDUCE, SOFTMAX, NORM: columns of a group */
     uint32_t out;              /* first ref of the output columns, always contiguous */
-    const float *weights;      /* GEMM: packed */
-    const float *bias;         /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
-    native_operand in[3]; /* GEMM: in[0]; NORM: in[0], scale and bias as constants of [length] in in[1], in[2] (constants NULL: none) */
+    uint32_t first_value;      /* LOAD, STORE, GATHER, SCATTER: index of the first stoa_bound among all values of the space */
     native_step_kind kind;
-    uint8_t sums; /* GEMM: of each neuron, stoai_native_sums for the level's vectors; also where a device computes it */
-    bool streamed; /* LOAD: one GEMM alone reads its columns, all of them in order. GEMM: that one; it may read the
+    native_op op;              /* MAP; GEMM: activation fused into the store, NATIVE_COPY: none */
+    native_type type;          /* of the computation; CAST: of the input */
+    native_type out_type;      /* CAST, comparisons (I32) */
+    native_space space;        /* LOAD, STORE, GATHER, SCATTER */
+    uint8_t sums;              /* GEMM: of each neuron, stoai_native_sums for the level's vectors; also where a device computes it */
+    bool streamed;             /* LOAD: one GEMM alone reads its columns, all of them in order. GEMM: that one; it may read the
                                   values (space, first_value) itself where they are floats without gaps */
-    native_space space; /* LOAD, STORE, GATHER, SCATTER */
-    uint32_t first_value; /* likewise: index of the first stoa_bound among all values of the space */
-    native_type type; /* of the computation; CAST: of the input */
-    native_type out_type; /* CAST, comparisons (I32) */
+    native_reduce reduce;
+    native_operand in[3]; /* GEMM: in[0]; NORM: in[0], scale and bias as constants of [length] in in[1], in[2] (constants NULL: none) */
     stoa_dtype narrow; /* CAST to a narrow integer, bool, f16 or bf16 (rounded): the ONNX type */
     float alpha, beta; /* parameters of activations: slopes, CLIP's bounds in F32; NORM: epsilon in alpha.
                                   LEAKY_RELU, ELU, CELU, THRESHOLDED_RELU, SWISH: alpha. SELU: alpha, gamma. HARD_SIGMOID:
                                   alpha, beta. SHRINK: lambd, bias. ISINF: detect_negative, detect_positive (0 or 1) */
-    native_reduce reduce;
-    double low, high; /* CLIP in F64, I32, I64 */
-    bool log, last; /* SOFTMAX; ARG_ */
-    stoa_precision precision; /* GEMM: of its fragments */
     uint32_t other; /* GATHER, SCATTER: axis of those values */
+    double low, high; /* CLIP in F64, I32, I64 */
+    stoa_precision precision; /* GEMM: of its fragments */
+    bool log, last; /* SOFTMAX; ARG_ */
     const uint32_t *fragments; /* GEMM: weights for tensor cores (fragments.h), NULL: computed in float32 */
     const char *text; /* for plans: "gemm 30 -> 64, relu" */
-} native_step;
+} __attribute__((aligned(64))) native_step;
 
 /* Whether rows alone go through a step all at once, and not one after the other. */
 static inline bool stoai_native_at_once(const native_step *s)
