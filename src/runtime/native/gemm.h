@@ -361,17 +361,12 @@ INLINE float few_input(const few_inputs *in, size_t k, uint32_t r, const gemm_so
  * with those of the weights. Processors with wide registers shuffle where they multiply. */
 #define SPREADS (!BIG_BLOCKS)
 #define SPREAD ((uint32_t)4)
-typedef float spread_values __attribute__((vector_size(16), aligned(4), may_alias));
 #if VECTOR_BYTES == 16
 #define SPREAD_LANE(four, k) __builtin_shufflevector(four, four, k, k, k, k)
 INLINE vf spread_load(const float *from) { return v_load(from); }
 #elif VECTOR_BYTES == 32
 #define SPREAD_LANE(four, k) __builtin_shufflevector(four, four, k, k, k, k, k + 4, k + 4, k + 4, k + 4)
-INLINE vf spread_load(const float *from)
-{
-    const spread_values x = *(const spread_values *)from;
-    return __builtin_shufflevector(x, x, 0, 1, 2, 3, 0, 1, 2, 3);
-}
+INLINE vf spread_load(const float *from) { return _mm256_broadcast_ps((const __m128 *)(const void *)from); }
 #else
 #define SPREAD_LANE(four, k) v_splat((four)[k])
 INLINE vf spread_load(const float *from) { return v_load(from); }
@@ -471,7 +466,12 @@ typedef float chain_values __attribute__((vector_size(2 * NATIVE_CHAINS), aligne
 /* By halves, after the first has got the bias: 0 and 4, 1 and 5 ..., then 0 and 2, 1 and 3 of those, then these two. */
 INLINE float chain_total(chain_sums sum[CHAIN_PARTS], float bias)
 {
-    CHAIN_OF(sum, 0) += bias;
+    const chain_sums first = sum[0] + (chain_sums){bias}; /* only its first lane is taken: a sum of -0 stays that */
+#if CHAIN_IN_ONE
+    sum[0] = __builtin_shufflevector(first, sum[0], 0, 9, 10, 11, 12, 13, 14, 15);
+#else
+    sum[0] = __builtin_shufflevector(first, sum[0], 0, 5, 6, 7);
+#endif
     typedef float quarters __attribute__((vector_size(2 * NATIVE_CHAINS)));
 #if CHAIN_IN_ONE
     const quarters four = __builtin_shufflevector(sum[0], sum[0], 0, 1, 2, 3) + __builtin_shufflevector(sum[0], sum[0], 4, 5, 6, 7);
@@ -517,17 +517,23 @@ INLINE void row_chain(const tile *t, const native_step *s, uint32_t row, uint32_
     for (uint32_t r = 0; r < R; r++) result[r] = chain_total(sum[r], s->bias[o]);
 }
 
-/* Stored as whole vectors, which the activation's load then finds in the store buffer. */
-INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const gemm_source source)
+/* Whether few neurons of a row alone are activated while they are registers: it waits for its last layer, which ends so in many networks. */
+INLINE bool ends_in_registers(const native_step *s, const uint32_t sums) { return sums == CHAINS && s->op == NATIVE_SIGMOID; }
+
+/* Stored as whole vectors, which the activation's load then finds in the store buffer. The step has at most `most` neurons. */
+INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t most, const bool alone,
+                       const gemm_source source)
 {
     const vf floor = v_splat(floor_of(s));
     float sum[NATIVE_CHAIN_BELOW][ROWS_MOST] = {{0}};
 #pragma GCC unroll 4
-    for (uint32_t o = 0; o < NATIVE_CHAIN_BELOW; o++)
-        if (o < s->count) row_chain(t, s, row, o, R, source, sum[o]);
+    for (uint32_t o = 0; o < most; o++)
+        if (most == 1 || o < s->count) row_chain(t, s, row, o, R, source, sum[o]);
 #pragma GCC unroll 8
-    for (uint32_t r = 0; r < R; r++)
-        v_store(tile_column(t, s->out) + (row + r) * t->apart, v_at_least(floor, (vf){sum[0][r], sum[1][r], sum[2][r], sum[3][r]}));
+    for (uint32_t r = 0; r < R; r++) {
+        const vf total = v_at_least(floor, (vf){sum[0][r], sum[1][r], sum[2][r], sum[3][r]});
+        v_store(tile_column(t, s->out) + (row + r) * t->apart, alone && ends_in_registers(s, CHAINS) ? v_sigmoid(total) : total);
+    }
 }
 
 /* R, S, P and source are constants where this is expanded. */
@@ -560,7 +566,7 @@ INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t su
     if ((R) * (S) * GROUP_PARTS <= ROW_SUMS) \
         for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), (S), (P), source);
 #define CHAINS_AT_ONCE(R) \
-    for (; row + (R) <= t->alone; row += (R)) row_chains(t, s, row, (R), source);
+    for (; row + (R) <= t->alone; row += (R)) row_chains(t, s, row, (R), NATIVE_CHAIN_BELOW, false, source);
     if (sums == CHAINS) {
         CHAINS_AT_ONCE(8u) CHAINS_AT_ONCE(4u) CHAINS_AT_ONCE(2u) CHAINS_AT_ONCE(1u)
     } else if (sums == 1) {
@@ -576,7 +582,8 @@ INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t su
 /* A row alone. */
 INLINE void gemm_one_from(const tile *t, const native_step *s, const uint32_t sums, const gemm_source source)
 {
-    if (sums == CHAINS) row_chains(t, s, 0, 1, source);
+    if (sums == CHAINS && s->count == 1) row_chains(t, s, 0, 1, 1, true, source);
+    else if (sums == CHAINS) row_chains(t, s, 0, 1, NATIVE_CHAIN_BELOW, true, source);
     else gemm_rows(t, s, 0, 1, sums, 1, source);
 }
 
@@ -590,7 +597,7 @@ typedef void (*step_kernel)(const tile *t, const native_step *s);
     static void gemm_one_##source##_##S(const tile *t, const native_step *s) \
     { \
         gemm_one_from(t, s, S, source); \
-        if (activates(s)) activate(s, tile_column(t, s->out), s->count); \
+        if (activates(s) && !ends_in_registers(s, S)) activate(s, tile_column(t, s->out), s->count); \
     } \
     static void gemm_few_##source##_##S(const tile *t, const native_step *s) \
     { \

@@ -187,18 +187,25 @@ INLINE vf v_exp_reduce(vf x, vi *n)
     return (x - whole * LN2_HIGH) - whole * LN2_LOW;
 }
 
-/* exp of x <= 89: 2^n (1 + r + r^2 q(r)); 2^n in two factors, so that overflow and denormal results are rounded once. */
-INLINE vf v_exp_below(vf x)
+/* exp of x <= 89 is p * a * b with p = 1 + r + r^2 q(r) and 2^n in two factors, so that overflow and denormal results are rounded once.
+ * The polynomial by pairs of terms: as many operations as one after the other, and fewer that wait for one another. */
+INLINE vf v_exp_factors(vf x, vf *a, vf *b)
 {
     vi n;
-    const vf r = v_exp_reduce(v_at_least(v_splat(-104.0f), x), &n);
-    vf q = 1.3942922e-3f * r + 8.369394e-3f;
-    q = q * r + 4.1666377e-2f;
-    q = q * r + 1.6666515e-1f;
-    q = q * r + 0.5f;
-    const vf p = (q * (r * r) + r) + 1.0f;
+    const vf r = v_exp_reduce(v_at_least(v_splat(-104.0f), x), &n), s = r * r;
+    const vf high = 1.3942922e-3f * s + (8.369394e-3f * r + 4.1666377e-2f);
+    const vf q = high * s + (1.6666515e-1f * r + 0.5f);
     const vi half = n >> 1;
-    return p * v_power_of_two(half) * v_power_of_two((vi)((vu)n - (vu)half));
+    *a = v_power_of_two(half);
+    *b = v_power_of_two((vi)((vu)n - (vu)half));
+    return (q * s + r) + 1.0f;
+}
+
+INLINE vf v_exp_below(vf x)
+{
+    vf a, b;
+    const vf p = v_exp_factors(x, &a, &b);
+    return p * a * b;
 }
 
 INLINE vf v_exp(vf x) { return v_exp_below(v_at_most(v_splat(89.0f), x)); }
@@ -268,7 +275,9 @@ INLINE vf v_tanh(vf x)
 /* 1 / (1 + exp(-x)) from exp(-|x|), which never overflows. */
 INLINE vf v_sigmoid(vf x)
 {
-    const vf z = v_exp_below(-v_abs(x));
+    vf a, b;
+    const vf p = v_exp_factors(v_of_bits(v_bits(x) | v_isplat(INT32_MIN)), &a, &b);
+    const vf z = v_rounded(p * (a * b)); /* exp(-|x|): nothing overflows */
     return v_select(x < 0.0f, z, v_splat(1.0f)) / (1.0f + z);
 }
 
