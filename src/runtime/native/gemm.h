@@ -404,7 +404,7 @@ INLINE void row_groups(row_block *b, const uint32_t R, const uint32_t G, const u
         row_sums sum[2];
 #pragma GCC unroll 8
         for (uint32_t g = 0; g < G; g++) {
-            w[g] = b->weights + g * group + p * NATIVE_GROUP;
+            w[g] = g > 0 ? w[g - 1] + group : b->weights + p * NATIVE_GROUP;
             __asm__("" : "+r"(w[g])); /* a register of its own, not an expression of the first */
         }
         for (uint32_t c = 0; c < S; c++)
@@ -579,11 +579,10 @@ INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t su
 #undef ROWS_AT_ONCE
 }
 
-/* A row alone. */
+/* A row alone; with CHAINS, one neuron of it. */
 INLINE void gemm_one_from(const tile *t, const native_step *s, const uint32_t sums, const gemm_source source)
 {
-    if (sums == CHAINS && s->count == 1) row_chains(t, s, 0, 1, 1, true, source);
-    else if (sums == CHAINS) row_chains(t, s, 0, 1, NATIVE_CHAIN_BELOW, true, source);
+    if (sums == CHAINS) row_chains(t, s, 0, 1, 1, true, source);
     else gemm_rows(t, s, 0, 1, sums, 1, source);
 }
 
@@ -617,7 +616,13 @@ static const step_kernel few_kernels[SOURCE_COUNT][NATIVE_CHAINS + 1][2] = {
 };
 #undef FEW_MAP
 
-INLINE step_kernel gemm_one_kernel(const native_step *s, bool streams) { return few_kernels[source_of(s, streams)][s->sums][0]; }
+/* One neuron has a function without the registers that two or three need. */
+INLINE step_kernel gemm_one_kernel(const native_step *s, bool streams)
+{
+    const bool few = s->sums == CHAINS && s->count > 1;
+    return few_kernels[source_of(s, streams)][s->sums][few];
+}
+
 static void gemm_few(const tile *t, const native_step *s) { few_kernels[source_of(s, t->streams)][s->sums][1](t, s); }
 
 #endif
