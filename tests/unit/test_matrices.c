@@ -84,8 +84,8 @@ static void check_matrix(const native_kernels *level, uint32_t count, uint32_t l
                             .bias = bias,
                             .streamed = streamed},
                            {.kind = NATIVE_STEP_STORE, .count = count, .in = {{.first = result}}, .space = NATIVE_OUTPUTS}};
-    const native_program program = {
-        .steps = steps, .step_count = 3, .streamed_end = streamed, .ref_count = REFS, .tile_rows = TILE, .at_once = true};
+    native_program program = {.steps = steps, .step_count = 3, .streamed_end = streamed, .ref_count = REFS, .tile_rows = TILE};
+    level->prepare(&program);
     const bool fused = strcmp(level->name, "baseline") != 0;
     for (uint32_t p = 0; p < sizeof parts / sizeof *parts; p++) {
         const uint32_t first = parts[p][0], rows = parts[p][1];

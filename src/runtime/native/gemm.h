@@ -358,7 +358,7 @@ INLINE float few_input(const few_inputs *in, size_t k, uint32_t r, const gemm_so
 }
 
 /* The next four values of a row, and one of them in all lanes: a quarter of the loads that broadcasts from memory take, which compete
- * with those of the weights. Processors with wide registers shuffle where they multiply. */
+ * with those of the weights. Not where registers are wide: there processors shuffle where they multiply. */
 #define SPREADS (!BIG_BLOCKS)
 #define SPREAD ((uint32_t)4)
 #if VECTOR_BYTES == 16

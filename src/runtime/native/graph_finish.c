@@ -488,8 +488,6 @@ stoa_status stoai_graph_finish(lowering *l, native_program *program, uint64_t *f
     find_last_uses(&f);
     if (l->status != STOA_OK || !plan_places(&f, program) || !write_steps(&f, program, flop_per_row)) return l->status;
     program->tile_rows = choose_tile(program->ref_count);
-    program->at_once = true;
-    for (uint32_t i = 0; i < program->step_count; i++) program->at_once &= stoai_native_at_once(&program->steps[i]);
     l->kernels->prepare(program);
     return STOA_OK;
 }

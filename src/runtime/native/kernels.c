@@ -247,16 +247,16 @@ static step_kernel row_kernel(const native_step *s, bool streams)
     }
 }
 
-/* Rows that go alone, with the neurons in the lanes, are fewer: that is faster than a vector with gaps. Always, where all of it goes
- * through every step at once, and there also up to almost two vectors of rows, since one vector alone has too few sums to share what is
- * read. */
-INLINE uint32_t few_rows(const native_program *program) { return (uint32_t)(program->at_once ? LANES * 7 / 4 : LANES * 3 / 4); }
-
+/* Fewer rows go alone, with the neurons in the lanes, which is faster than a vector with gaps; where every step takes all of them at once,
+ * up to almost two vectors of rows, since one vector has too few sums to share what is read. */
 static void prepare(native_program *program)
 {
-    program->few_rows = few_rows(program);
-    for (native_step *s = program->steps; s < program->steps + program->step_count; s++)
+    bool at_once = true;
+    for (native_step *s = program->steps; s < program->steps + program->step_count; s++) {
         for (uint32_t streams = 0; streams < 2; streams++) s->row[streams] = row_kernel(s, streams);
+        at_once &= rows_kernels[s->kind] != NULL;
+    }
+    program->few_rows = (uint32_t)(at_once ? LANES * 7 / 4 : LANES * 3 / 4);
 }
 
 static void run_tile(const tile *t, const native_program *program)
@@ -294,12 +294,9 @@ INLINE void run_alone(tile *t, const native_program *program, uint32_t rows)
     t->rows = 1;
     t->pitch = t->vectors = 1;
     t->alone = rows;
-    if (rows == 1) {
-        run_row(t, program, t->streams);
-        return;
-    }
     t->apart = (program->ref_count + 15) / 16 * 16;
-    run_rows(t, program);
+    if (rows == 1) run_row(t, program, t->streams);
+    else run_rows(t, program);
 }
 
 /* Whether the values of every streamed LOAD are floats without gaps. */

@@ -214,10 +214,6 @@ typedef struct native_step {
     const char *text; /* for plans: "gemm 30 -> 64, relu" */
 } __attribute__((aligned(64))) native_step;
 
-/* Whether rows alone go through a step all at once, and not one after the other. */
-static inline bool stoai_native_at_once(const native_step *s)
-{ return s->kind == NATIVE_STEP_LOAD || s->kind == NATIVE_STEP_GEMM || s->kind == NATIVE_STEP_STORE; }
-
 typedef struct native_program {
     native_step *steps;
     uint32_t step_count, streamed_end; /* the last streamed LOAD is in front of that step */
@@ -226,7 +222,6 @@ typedef struct native_program {
     uint32_t ref_count; /* columns of the workspace, in units of 4 bytes x lanes */
     uint32_t tile_rows; /* a multiple of 48, or the largest that keeps the tile in cache */
     uint32_t few_rows; /* fewer rows go alone, on the host */
-    bool at_once; /* LOAD, GEMM and STORE only: what takes all rows alone at once */
 } native_program;
 
 /* A column that is kept between programs. */
