@@ -60,8 +60,8 @@ static bool is_same(float got, float want)
 #endif
 }
 
-/* LOAD, GEMM, STORE; the inputs in their order, or in that of `order`, or read where the caller has them. */
-static void check_matrix(const native_kernels *level, uint32_t count, uint32_t length, const uint32_t *order, bool streamed)
+/* LOAD, GEMM with the activation `op`, STORE; the inputs in their order, or in that of `order`, or read where the caller has them. */
+static void check_matrix(const native_kernels *level, uint32_t count, uint32_t length, const uint32_t *order, bool streamed, native_op op)
 {
     static float packed[COUNT_MAX * 2 * LENGTH_MAX] __attribute__((aligned(64))), bias[COUNT_MAX + NATIVE_GROUP];
     static float workspace[REFS * TILE] __attribute__((aligned(64)));
@@ -74,7 +74,7 @@ static void check_matrix(const native_kernels *level, uint32_t count, uint32_t l
     for (uint32_t o = 0; o < count; o++) bias[o] = number(o);
     native_step steps[] = {{.kind = NATIVE_STEP_LOAD, .count = length, .streamed = streamed},
                            {.kind = NATIVE_STEP_GEMM,
-                            .op = NATIVE_COPY,
+                            .op = op,
                             .count = count,
                             .length = length,
                             .out = result,
@@ -96,7 +96,8 @@ static void check_matrix(const native_kernels *level, uint32_t count, uint32_t l
         for (uint32_t o = 0; o < count; o++)
             for (uint32_t row = 0; row < ROWS; row++) {
                 const bool inside = row >= first && row < first + rows;
-                const float want = inside ? defined(fused, sums, length, order, o, row) : 0.0f;
+                float want = inside ? defined(fused, sums, length, order, o, row) : 0.0f;
+                if (inside && op != NATIVE_COPY) level->map_f32(op, &want, &want, 1, 0, 0);
                 if (inside ? !is_same(out[o][row], want) : !isnan(out[o][row]))
                     fail_msg("%s, %u -> %u%s, rows %u to %u: neuron %u of row %u: %a, defined %a", level->name, length, count,
                              order      ? ", listed"
@@ -117,9 +118,9 @@ static void neurons_have_the_bits_of_their_definition(void **state)
     for (const native_kernels *const *level = stoai_native_levels(); *level; level++)
         for (size_t c = 0; c < sizeof counts / sizeof *counts && (*level)->supported(); c++)
             for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
-                check_matrix(*level, counts[c], lengths[l], NULL, false);
-                check_matrix(*level, counts[c], lengths[l], NULL, true);
-                if (lengths[l] == LENGTH_MAX) check_matrix(*level, counts[c], lengths[l], backwards, false);
+                check_matrix(*level, counts[c], lengths[l], NULL, false, NATIVE_COPY);
+                check_matrix(*level, counts[c], lengths[l], NULL, true, NATIVE_SIGMOID);
+                if (lengths[l] == LENGTH_MAX) check_matrix(*level, counts[c], lengths[l], backwards, false, NATIVE_RELU);
             }
 }
 
