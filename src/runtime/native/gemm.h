@@ -524,15 +524,15 @@ INLINE bool ends_in_registers(const native_step *s, const uint32_t sums) { retur
 INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t most, const bool alone,
                        const gemm_source source)
 {
-    const vf floor = v_splat(floor_of(s));
     float sum[NATIVE_CHAIN_BELOW][ROWS_MOST] = {{0}};
 #pragma GCC unroll 4
     for (uint32_t o = 0; o < most; o++)
         if (most == 1 || o < s->count) row_chain(t, s, row, o, R, source, sum[o]);
 #pragma GCC unroll 8
     for (uint32_t r = 0; r < R; r++) {
-        const vf total = v_at_least(floor, (vf){sum[0][r], sum[1][r], sum[2][r], sum[3][r]});
-        v_store(tile_column(t, s->out) + (row + r) * t->apart, alone && ends_in_registers(s, CHAINS) ? v_sigmoid(total) : total);
+        const vf total = {sum[0][r], sum[1][r], sum[2][r], sum[3][r]};
+        float *out = tile_column(t, s->out) + (row + r) * t->apart;
+        v_store(out, alone && ends_in_registers(s, CHAINS) ? v_sigmoid(total) : v_at_least(v_splat(floor_of(s)), total));
     }
 }
 
