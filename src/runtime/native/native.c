@@ -220,6 +220,7 @@ static void prepare_call(native_instance *instance, const stoa_bound *inputs, co
     call->rows = rows;
 }
 
+/* Apart from `run`, whose usual way then saves no registers for it. */
 static __attribute__((noinline)) stoa_status run_plan(native_instance *instance, stoa_error *err)
 {
     native_call *call = &instance->call;
