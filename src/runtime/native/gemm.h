@@ -164,7 +164,7 @@ INLINE void micro(gemm_block *b, const uint32_t R, const uint32_t N, const uint3
         if (FETCH_BY_NEURONS) fetch_some(b->fetch);
 #pragma GCC unroll 1
         for (uint32_t p = 0; p < P; p++) {
-            const float *w = b->weights + stoai_native_weight_at(S * P == CHAINS ? 1 : NATIVE_GROUP, length, o, p);
+            const float *w = b->weights + stoai_native_weight_at(next, length, o, p);
             float *column = b->in + p * pitch, *out = b->out + o * pitch;
             const size_t step = here(pitch);
             micro_sums sum;
@@ -259,12 +259,9 @@ static const micro_kernel micro_kernels[SOURCE_COUNT][4][BLOCK_MOST + 1][NATIVE_
 #undef MICRO_MAP_BLOCKS
 
 /* Vectors of rows of a block, and neurons of the largest block of R. With few registers two vectors by four neurons: their eight sums hide
- * their latency already, and the twelve of three vectors would take longer to begin and to end. */
-INLINE uint32_t block_vectors(uint32_t sums)
-{
-    if (BIG_BLOCKS) return 3;
-    return sums == CHAINS ? 3 : 2;
-}
+ * their latency already, and the twelve of three vectors would take longer to begin and to end. Those of a single neuron, which has four
+ * sums at a time, are worth it. */
+INLINE uint32_t block_vectors(uint32_t sums) { return BIG_BLOCKS || sums == CHAINS ? 3 : 2; }
 
 INLINE uint32_t block_neurons(uint32_t R, uint32_t sums)
 {
@@ -303,7 +300,7 @@ static void gemm_tile(const tile *t, const native_step *s)
                     .fetch = t->fetch};
     if (source == FROM_CALLER) b.values = tile_values(t, s);
     for (size_t left = t->vectors, R; left > 0; left -= R) {
-        R = left < most ? left : left == most + 1 && most > 1 ? 5 - most : most;
+        R = left < most ? left : left == most + 1 ? 5 - most : most;
         if (!FETCH_BY_NEURONS) fetch_some(t->fetch);
         gemm_vectors(&b, (uint32_t)R, s->count, s->sums, source);
         b.in += R * LANES;
@@ -587,7 +584,6 @@ INLINE void gemm_one_from(const tile *t, const native_step *s, const uint32_t su
 }
 
 /* One function for each, whose frame is then not that of all: a row alone spends much of its time on such things. */
-typedef void (*step_kernel)(const tile *t, const native_step *s);
 #define FEW_MAP(X, source) \
     X(source, 1) \
     X(source, 2) \
@@ -609,7 +605,7 @@ FEW_MAP(FEW_DEFINE, FROM_CALLER)
 #undef FEW_DEFINE
 
 /* For a row alone, for a few. */
-static const step_kernel few_kernels[SOURCE_COUNT][NATIVE_CHAINS + 1][2] = {
+static const native_step_kernel few_kernels[SOURCE_COUNT][NATIVE_CHAINS + 1][2] = {
 #define FEW_ENTRY(source, S) [source][S] = {gemm_one_##source##_##S, gemm_few_##source##_##S},
     FEW_MAP(FEW_ENTRY, FROM_COLUMNS) FEW_MAP(FEW_ENTRY, FROM_REFS) FEW_MAP(FEW_ENTRY, FROM_CALLER)
 #undef FEW_ENTRY
@@ -617,7 +613,7 @@ static const step_kernel few_kernels[SOURCE_COUNT][NATIVE_CHAINS + 1][2] = {
 #undef FEW_MAP
 
 /* One neuron has a function without the registers that two or three need. */
-INLINE step_kernel gemm_one_kernel(const native_step *s, bool streams)
+INLINE native_step_kernel gemm_one_kernel(const native_step *s, bool streams)
 {
     const bool few = s->sums == CHAINS && s->count > 1;
     return few_kernels[source_of(s, streams)][s->sums][few];

@@ -225,18 +225,18 @@ static void step_norm(const tile *t, const native_step *s)
 /* -------------------------------------------------------------------------------------------------------- run */
 
 /* What a batch calls; what a few rows call, all of them at once; the other steps take such rows one by one. */
-static const step_kernel tile_kernels[] = {
+static const native_step_kernel tile_kernels[] = {
     [NATIVE_STEP_LOAD] = load_tile,     [NATIVE_STEP_STORE] = store_tile,     [NATIVE_STEP_GEMM] = gemm_tile,
     [NATIVE_STEP_MAP] = step_map,       [NATIVE_STEP_CAST] = step_cast,       [NATIVE_STEP_REDUCE] = step_reduce,
     [NATIVE_STEP_GATHER] = step_gather, [NATIVE_STEP_SCATTER] = step_scatter, [NATIVE_STEP_SOFTMAX] = step_softmax,
     [NATIVE_STEP_NORM] = step_norm,
 };
-static const step_kernel rows_kernels[sizeof tile_kernels / sizeof *tile_kernels] = {
+static const native_step_kernel rows_kernels[sizeof tile_kernels / sizeof *tile_kernels] = {
     [NATIVE_STEP_LOAD] = load_rows, [NATIVE_STEP_STORE] = store_rows, [NATIVE_STEP_GEMM] = gemm_few};
 
 INLINE bool is_left_out(const native_step *s, bool streams) { return streams && s->streamed && s->kind == NATIVE_STEP_LOAD; }
 
-static step_kernel row_kernel(const native_step *s, bool streams)
+static native_step_kernel row_kernel(const native_step *s, bool streams)
 {
     if (is_left_out(s, streams)) return NULL;
     switch ((int)s->kind) {

@@ -180,12 +180,12 @@ static inline size_t stoai_native_weight_at(uint32_t count, uint32_t length, uin
 
 struct tile;
 struct native_step;
-typedef void (*native_row_kernel)(const struct tile *t, const struct native_step *s);
+typedef void (*native_step_kernel)(const struct tile *t, const struct native_step *s);
 
 /* What a matrix product reads of its step for a row alone comes first and fits one line of the cache: with the weights of a usual model
  * little room is left in L1. */
 typedef struct native_step {
-    native_row_kernel row[2];  /* what a row alone calls, on the host: where inputs are read from columns, or streamed; NULL: nothing */
+    native_step_kernel row[2];  /* what a row alone calls, on the host: where inputs are read from columns, or streamed; NULL: nothing */
     const float *weights;      /* GEMM: packed */
     const float *bias;         /* GEMM: [count rounded up to NATIVE_GROUP], zeros where the model has none */
     uint32_t count;            /* output columns (REDUCE, SOFTMAX, NORM: groups) */
