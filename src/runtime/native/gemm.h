@@ -15,8 +15,13 @@
 #define BLOCK_MOST 8u                  /* neurons of a block */
 #define CHAINS ((uint32_t)NATIVE_CHAINS) /* sums of a neuron of a small step */
 
-/* Whether the level has registers for blocks of three vectors of rows by eight neurons, two inputs and a weight. */
-#define BIG_BLOCKS (VECTOR_BYTES == 64)
+/* Vectors of sums that the level has registers for, beside inputs and weights: whether three vectors of rows by eight neurons are. */
+#if VECTOR_BYTES == 64
+#define SUMS_MOST 24u
+#else
+#define SUMS_MOST 8u
+#endif
+#define BIG_BLOCKS (SUMS_MOST == 24)
 
 /* Whether each block of neurons of each block of rows fetches, or only the latter. A large block has more lines to fetch than a processor
  * takes at once; for a small one the call in its loop costs 2 %. */
@@ -210,16 +215,13 @@ typedef void (*micro_kernel)(gemm_block *block);
 
 /* Vectors of rows, neurons, sums in registers, times: all that are used, as many as a level has registers for. One vector of rows needs
  * many sums to hide their latency, several vectors many neurons to share what is read. */
-#define MICRO_MAP_BLOCKS(X, N, P, source) \
-    X(3, N, 1, P, source) \
-    X(2, N, 1, P, source)
+#define MICRO_MAP_BLOCKS(X, N, S, P, source) \
+    X(3, N, S, P, source) \
+    X(2, N, S, P, source)
 #define MICRO_MAP_ALL(X, source) \
-    MICRO_MAP_BLOCKS(X, 4, 1, source) \
-    MICRO_MAP_BLOCKS(X, 2, 1, source) \
-    MICRO_MAP_BLOCKS(X, 1, 1, source) \
-    MICRO_MAP_BLOCKS(X, 4, 2, source) \
-    MICRO_MAP_BLOCKS(X, 2, 2, source) \
-    MICRO_MAP_BLOCKS(X, 1, 2, source) \
+    MICRO_MAP_BLOCKS(X, 4, 1, 1, source) \
+    MICRO_MAP_BLOCKS(X, 2, 1, 1, source) \
+    MICRO_MAP_BLOCKS(X, 1, 1, 1, source) \
     X(1, 8, 1, 1, source) \
     X(1, 4, 1, 1, source) \
     X(1, 2, 1, 1, source) \
@@ -228,17 +230,22 @@ typedef void (*micro_kernel)(gemm_block *block);
     X(1, 2, 2, 1, source) \
     X(1, 1, 2, 1, source) \
     X(1, 1, 8, 1, source)
-#if VECTOR_BYTES == 64
+#if BIG_BLOCKS
 #define MICRO_MAP(X, source) \
     MICRO_MAP_ALL(X, source) \
-    MICRO_MAP_BLOCKS(X, 8, 1, source) \
-    MICRO_MAP_BLOCKS(X, 8, 2, source) \
+    MICRO_MAP_BLOCKS(X, 8, 1, 1, source) \
+    MICRO_MAP_BLOCKS(X, 4, 2, 1, source) \
+    MICRO_MAP_BLOCKS(X, 2, 2, 1, source) \
+    MICRO_MAP_BLOCKS(X, 1, 2, 1, source) \
     X(1, 8, 2, 1, source) \
     X(3, 1, 8, 1, source) \
     X(2, 1, 8, 1, source)
 #else
 #define MICRO_MAP(X, source) \
     MICRO_MAP_ALL(X, source) \
+    MICRO_MAP_BLOCKS(X, 4, 1, 2, source) \
+    MICRO_MAP_BLOCKS(X, 2, 1, 2, source) \
+    MICRO_MAP_BLOCKS(X, 1, 1, 2, source) \
     X(3, 1, 4, 2, source) \
     X(2, 1, 4, 2, source)
 #endif
@@ -265,9 +272,8 @@ INLINE uint32_t block_vectors(uint32_t sums) { return BIG_BLOCKS || sums == CHAI
 
 INLINE uint32_t block_neurons(uint32_t R, uint32_t sums)
 {
-    if (sums == CHAINS) return 1;
-    if (R > 1) return BIG_BLOCKS ? 8 : 4;
-    return sums == 1 || BIG_BLOCKS ? 8 : 4;
+    const uint32_t at_once = BIG_BLOCKS || R == 1 ? sums : 1;
+    return sums == CHAINS ? 1 : R * at_once * BLOCK_MOST <= SUMS_MOST ? BLOCK_MOST : BLOCK_MOST / 2;
 }
 
 /* All neurons of a block of R vectors of rows, in the largest blocks and then in ever smaller ones. */
@@ -314,11 +320,6 @@ static void gemm_tile(const tile *t, const native_step *s)
 
 /* A group of neurons is GROUP_PARTS vectors. Sums in registers: R rows, G groups each, as many as the level has room for. */
 #define GROUP_PARTS (NATIVE_GROUP / (uint32_t)LANES)
-#if VECTOR_BYTES == 64
-#define ROW_SUMS 24u
-#else
-#define ROW_SUMS 8u
-#endif
 #define ROWS_MOST 8u
 #define GROUPS_MOST 8u
 
@@ -355,8 +356,7 @@ INLINE float few_input(const few_inputs *in, size_t k, uint32_t r, const gemm_so
 }
 
 /* The next four values of a row, and one of them in all lanes: a quarter of the loads that broadcasts from memory take, which compete
- * with those of the weights. Not where registers are wide: there processors shuffle where they multiply. */
-#define SPREADS (!BIG_BLOCKS)
+ * with those of the weights. */
 #define SPREAD ((uint32_t)4)
 #if VECTOR_BYTES == 16
 #define SPREAD_LANE(four, k) __builtin_shufflevector(four, four, k, k, k, k)
@@ -365,8 +365,17 @@ INLINE vf spread_load(const float *from) { return v_load(from); }
 #define SPREAD_LANE(four, k) __builtin_shufflevector(four, four, k, k, k, k, k + 4, k + 4, k + 4, k + 4)
 INLINE vf spread_load(const float *from) { return _mm256_broadcast_ps((const __m128 *)(const void *)from); }
 #else
-#define SPREAD_LANE(four, k) v_splat((four)[k])
-INLINE vf spread_load(const float *from) { return v_load(from); }
+#define SPREAD_LANE(four, k) \
+    __builtin_shufflevector(four, four, k, k, k, k, k + 4, k + 4, k + 4, k + 4, k + 8, k + 8, k + 8, k + 8, k + 12, k + 12, k + 12, k + 12)
+#if defined(__AVX512F__)
+INLINE vf spread_load(const float *from) { return _mm512_broadcast_f32x4(_mm_loadu_ps(from)); }
+#else
+INLINE vf spread_load(const float *from)
+{
+    const vf four = {from[0], from[1], from[2], from[3]};
+    return __builtin_shufflevector(four, four, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+}
+#endif
 #endif
 
 /* R rows and the neurons to do for them. */
@@ -391,56 +400,50 @@ INLINE void row_add(row_sums sum, const float *const *w, size_t at, const vf *va
     }
 }
 
-/* All but `b` are constants where this is expanded. Each neuron has S sums in registers, P times one after the other, as in `micro`. */
-INLINE void row_groups(row_block *b, const uint32_t R, const uint32_t G, const uint32_t S, const uint32_t P, const gemm_source source)
+/* All but `b` are constants where this is expanded. Each neuron has S sums. */
+INLINE void row_groups(row_block *b, const uint32_t R, const uint32_t G, const uint32_t S, const gemm_source source)
 {
     const size_t group = (size_t)NATIVE_GROUP * b->length, length = b->length, apart = b->apart;
-#pragma GCC unroll 1
-    for (uint32_t p = 0; p < P; p++) {
-        const float *w[GROUPS_MOST];
-        row_sums sum[2];
+    const float *w[GROUPS_MOST];
+    row_sums sum[2];
 #pragma GCC unroll 8
-        for (uint32_t g = 0; g < G; g++) {
-            w[g] = g > 0 ? w[g - 1] + group : b->weights + p * NATIVE_GROUP;
-            __asm__("" : "+r"(w[g])); /* a register of its own, not an expression of the first */
-        }
-        for (uint32_t c = 0; c < S; c++)
-            for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
-                for (uint32_t r = 0; r < R; r++) sum[c][r][i] = (vf){0};
+    for (uint32_t g = 0; g < G; g++) {
+        w[g] = g > 0 ? w[g - 1] + group : b->weights;
+        __asm__("" : "+r"(w[g])); /* a register of its own, not an expression of the first */
+    }
+    for (uint32_t c = 0; c < S; c++)
+        for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
+            for (uint32_t r = 0; r < R; r++) sum[c][r][i] = (vf){0};
 #define ROW_ADD(k, c) \
     do { \
         vf value_[ROWS_MOST]; \
         _Pragma("GCC unroll 8") for (uint32_t r = 0; r < R; r++) value_[r] = v_splat(few_input(&b->in, (k), r, source)); \
         row_add(sum[c], w, at, value_, R, G); \
-        at += P * NATIVE_GROUP; \
+        at += NATIVE_GROUP; \
     } while (0)
-        size_t k = p, at = 0;
-        if (SPREADS && R == 1 && P == 1 && source == FROM_COLUMNS)
-            for (const size_t whole = length / SPREAD * SPREAD; k < whole; k += SPREAD, at += SPREAD * NATIVE_GROUP) {
-                const vf four = spread_load(b->in.row[0] + k);
-                at = here(at);
-                row_add(sum[0], w, at, (const vf[]){SPREAD_LANE(four, 0)}, R, G);
-                row_add(sum[1 % S], w, at + NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 1)}, R, G);
-                row_add(sum[0], w, at + 2 * NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 2)}, R, G);
-                row_add(sum[1 % S], w, at + 3 * NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 3)}, R, G);
-            }
+    size_t k = 0, at = 0;
+    if (R == 1 && source == FROM_COLUMNS)
+        for (const size_t whole = length / SPREAD * SPREAD; k < whole; k += SPREAD, at += SPREAD * NATIVE_GROUP) {
+            const vf four = spread_load(b->in.row[0] + k);
+            at = here(at);
+            row_add(sum[0], w, at, (const vf[]){SPREAD_LANE(four, 0)}, R, G);
+            row_add(sum[1 % S], w, at + NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 1)}, R, G);
+            row_add(sum[0], w, at + 2 * NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 2)}, R, G);
+            row_add(sum[1 % S], w, at + 3 * NATIVE_GROUP, (const vf[]){SPREAD_LANE(four, 3)}, R, G);
+        }
 #pragma GCC unroll 2
-        for (; k + S <= length; k += S * P)
+    for (; k + S <= length; k += S)
 #pragma GCC unroll 2
-            for (uint32_t c = 0; c < S; c++) ROW_ADD(k + c, c);
-        if (S > 1 && k < length) ROW_ADD(k, 0);
+        for (uint32_t c = 0; c < S; c++) ROW_ADD(k + c, c);
+    if (S > 1 && k < length) ROW_ADD(k, 0);
 #undef ROW_ADD
-        const float *bias = b->bias;
-        float *out = b->out;
 #pragma GCC unroll 16
-        for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
+    for (uint32_t i = 0; i < G * GROUP_PARTS; i++)
 #pragma GCC unroll 8
-            for (uint32_t r = 0; r < R; r++) {
-                float *to = out + r * apart + i * LANES;
-                const vf first = sum[0][r][i] + v_load(p > 0 ? to : bias + i * LANES), total = S > 1 ? first + sum[S - 1][r][i] : first;
-                v_store(to, p + 1 < P ? total : v_at_least(b->floor, total));
-            }
-    }
+        for (uint32_t r = 0; r < R; r++) {
+            const vf first = sum[0][r][i] + v_load(b->bias + i * LANES), total = S > 1 ? first + sum[S - 1][r][i] : first;
+            v_store(b->out + r * apart + i * LANES, v_at_least(b->floor, total));
+        }
     b->weights += G * group;
     b->bias += G * NATIVE_GROUP;
     b->out += G * NATIVE_GROUP;
@@ -533,9 +536,8 @@ INLINE void row_chains(const tile *t, const native_step *s, uint32_t row, const 
     }
 }
 
-/* R, S, P and source are constants where this is expanded. */
-INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t S, const uint32_t P,
-                      const gemm_source source)
+/* R, S and source are constants where this is expanded. */
+INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const uint32_t R, const uint32_t S, const gemm_source source)
 {
     size_t groups = (s->count + NATIVE_GROUP - 1) / NATIVE_GROUP;
     row_block b = {.in = few_inputs_of(t, s, row, R, source),
@@ -546,8 +548,8 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
                    .apart = t->apart,
                    .floor = v_splat(floor_of(s))};
 #define ROW_GROUPS(G) \
-    if (R * (G) * S * GROUP_PARTS <= ROW_SUMS && (S * P == 1 || (G) * NATIVE_GROUP <= stoai_native_pairs_most(LANES))) \
-        for (; groups >= (G); groups = here(groups - (G))) row_groups(&b, R, (G), S, P, source);
+    if (R * (G) * S * GROUP_PARTS <= SUMS_MOST && (S == 1 || (G) * NATIVE_GROUP <= stoai_native_pairs_most(LANES))) \
+        for (; groups >= (G); groups = here(groups - (G))) row_groups(&b, R, (G), S, source);
     ROW_GROUPS(GROUPS_MOST)
     ROW_GROUPS(4u)
     ROW_GROUPS(2u)
@@ -555,22 +557,26 @@ INLINE void gemm_rows(const tile *t, const native_step *s, uint32_t row, const u
 #undef ROW_GROUPS
 }
 
-/* As many rows at once as a level has registers for: those of one sum by eights, of two by what reads least for each product. */
+/* As many rows at once as a level has registers for: those of one sum by eights, of two by as many as fill them with up to four groups. */
 INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t sums, const gemm_source source)
 {
     uint32_t row = 0;
-#define ROWS_AT_ONCE(R, S, P) \
-    if ((R) * (S) * GROUP_PARTS <= ROW_SUMS) \
-        for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), (S), (P), source);
+#define ROWS_AT_ONCE(R, S) \
+    if ((R) * (S) * GROUP_PARTS <= SUMS_MOST) \
+        for (; row + (R) <= t->alone; row += (R)) gemm_rows(t, s, row, (R), (S), source);
 #define CHAINS_AT_ONCE(R) \
     for (; row + (R) <= t->alone; row += (R)) row_chains(t, s, row, (R), NATIVE_CHAIN_BELOW, false, source);
     if (sums == CHAINS) {
         CHAINS_AT_ONCE(8u) CHAINS_AT_ONCE(4u) CHAINS_AT_ONCE(2u) CHAINS_AT_ONCE(1u)
     } else if (sums == 1) {
-        ROWS_AT_ONCE(8u, 1u, 1u) ROWS_AT_ONCE(4u, 1u, 1u) ROWS_AT_ONCE(2u, 1u, 1u) ROWS_AT_ONCE(1u, 1u, 1u)
+        ROWS_AT_ONCE(8u, 1u) ROWS_AT_ONCE(4u, 1u) ROWS_AT_ONCE(2u, 1u) ROWS_AT_ONCE(1u, 1u)
     } else {
-        if (BIG_BLOCKS && s->count > 3 * NATIVE_GROUP) { ROWS_AT_ONCE(4u, 1u, 2u) ROWS_AT_ONCE(3u, 2u, 1u) }
-        ROWS_AT_ONCE(4u, 2u, 1u) ROWS_AT_ONCE(2u, 2u, 1u) ROWS_AT_ONCE(1u, 2u, 1u)
+        if (s->count > 3 * NATIVE_GROUP) {
+            ROWS_AT_ONCE(3u, 2u)
+        } else {
+            ROWS_AT_ONCE(6u, 2u)
+        }
+        ROWS_AT_ONCE(4u, 2u) ROWS_AT_ONCE(2u, 2u) ROWS_AT_ONCE(1u, 2u)
     }
 #undef CHAINS_AT_ONCE
 #undef ROWS_AT_ONCE
@@ -580,7 +586,7 @@ INLINE void gemm_few_from(const tile *t, const native_step *s, const uint32_t su
 INLINE void gemm_one_from(const tile *t, const native_step *s, const uint32_t sums, const gemm_source source)
 {
     if (sums == CHAINS) row_chains(t, s, 0, 1, 1, true, source);
-    else gemm_rows(t, s, 0, 1, sums, 1, source);
+    else gemm_rows(t, s, 0, 1, sums, source);
 }
 
 /* One function for each, whose frame is then not that of all: a row alone spends much of its time on such things. */

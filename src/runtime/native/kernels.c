@@ -313,8 +313,9 @@ INLINE bool can_stream(const native_program *program, const native_call *call)
     return true;
 }
 
-/* Fewer bytes of inputs are in a near cache, where who made them left them: asking for them costs more than waiting for them. */
-#define FETCHED_FROM ((size_t)2 << 20)
+/* Fewer bytes of inputs are in a near cache, where who made them left them: asking for them costs more than waiting for them, and sooner
+ * where all lines of a block of rows are asked for at once. */
+#define FETCHED_FROM ((size_t)(FETCH_BY_NEURONS ? 1 : 2) << 20)
 
 /* Columns of the next tile that each block of this one fetches, evenly shared out. */
 static uint32_t columns_per_block(const native_program *program, uint32_t rows)
