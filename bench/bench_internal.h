@@ -85,8 +85,11 @@ uint32_t bench_poisson(bench_rng *rng, double mean);
 void *bench_alloc(size_t bytes);
 /* Rows of a float column with its padding. */
 uint32_t bench_padded(uint32_t rows);
-/* Resident set of this process in KiB, from /proc; 0 where there is none. */
-uint64_t bench_rss_kib(void);
+/* Resident memory of this process in KiB, all and without pages of files such as code, from /proc; 0 where there is none. */
+typedef struct bench_resident {
+    uint64_t all, own;
+} bench_resident;
+bench_resident bench_resident_kib(void);
 
 /* ---- Results and files. ---- */
 void bench_add(bench *run, const bench_result *result);

@@ -218,15 +218,16 @@ static void cold_start(bench *run, mlp_case *mlp, FILE *out)
         char why[MLP_WHY] = "";
         void *self = NULL;
         for (uint32_t row = 0; row < mlp->pitch; row++) mlp->out[row] = NAN;
-        const uint64_t rss = bench_rss_kib();
+        const bench_resident before = bench_resident_kib();
         const double start = bench_now_ns();
         bool done = contender->open(mlp, &self, why) && contender->prepare(self, mlp, why);
         if (done) contender->run(self);
         const double ns = bench_now_ns() - start;
-        const uint64_t grown = bench_rss_kib() - rss;
+        const bench_resident after = bench_resident_kib();
         if (done && is_right(run, mlp, contender->name)) {
             fprintf(out, "load_to_first_result_%s,%s,%.1f,us\n", when, contender->name, 1e-3 * ns);
-            fprintf(out, "rss_increase_%s,%s,%lld,KiB\n", when, contender->name, (long long)grown);
+            fprintf(out, "rss_increase_%s,%s,%lld,KiB\n", when, contender->name, (long long)(after.all - before.all));
+            fprintf(out, "own_rss_increase_%s,%s,%lld,KiB\n", when, contender->name, (long long)(after.own - before.own));
             bench_result result = {"", "", 1, ns, ns, NAN, NAN, NAN};
             snprintf(result.name, sizeof result.name, "load_to_first_result_%s", when);
             snprintf(result.contender, sizeof result.contender, "%s", contender->name);

@@ -107,12 +107,13 @@ void *bench_alloc(size_t bytes)
 
 uint32_t bench_padded(uint32_t rows) { return (rows + 31u) / 32u * 32u; }
 
-uint64_t bench_rss_kib(void)
+bench_resident bench_resident_kib(void)
 {
-    unsigned long long size = 0, resident = 0;
+    unsigned long long size = 0, resident = 0, shared = 0;
     FILE *file = fopen("/proc/self/statm", "re");
-    if (!file) return 0;
-    const int found = fscanf(file, "%llu %llu", &size, &resident);
+    if (!file) return (bench_resident){0, 0};
+    const int found = fscanf(file, "%llu %llu %llu", &size, &resident, &shared);
     fclose(file);
-    return found == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) / 1024 : 0;
+    const uint64_t page_kib = (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
+    return found == 3 ? (bench_resident){resident * page_kib, (resident - shared) * page_kib} : (bench_resident){0, 0};
 }

@@ -82,19 +82,6 @@ SUM_DEFINE(sum_sizes, SUM_SIZES)
 SUM_DEFINE(sum_squares, SUM_SQUARES)
 #undef SUM_DEFINE
 
-STEP_PART vf reduce_sum(const tile *t, const native_step *s, uint32_t g, size_t v)
-{
-    const sum_terms terms = {&s->in[0], g * s->length, s->length};
-    switch (s->reduce) {
-    case NATIVE_REDUCE_MEAN: return sum_values(t, &terms, v) / (float)s->length;
-    case NATIVE_REDUCE_L1: return sum_sizes(t, &terms, v);
-    case NATIVE_REDUCE_L2: return v_sqrt(sum_squares(t, &terms, v));
-    case NATIVE_REDUCE_SUM_SQUARE: return sum_squares(t, &terms, v);
-    case NATIVE_REDUCE_LOG_SUM: return v_log(sum_values(t, &terms, v));
-    default: return sum_values(t, &terms, v);
-    }
-}
-
 STEP_PART vf reduce_product(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
     const bool one = tile_is_row(t);
@@ -105,12 +92,18 @@ STEP_PART vf reduce_product(const tile *t, const native_step *s, uint32_t g, siz
 
 STEP_PART vf reduce_f32(const tile *t, const native_step *s, uint32_t g, size_t v)
 {
+    const sum_terms terms = {&s->in[0], g * s->length, s->length};
     switch (s->reduce) {
     case NATIVE_REDUCE_PROD: return reduce_product(t, s, g, v);
     case NATIVE_REDUCE_MIN: return reduce_extreme(t, s, g, v, true);
     case NATIVE_REDUCE_MAX: return reduce_extreme(t, s, g, v, false);
     case NATIVE_REDUCE_LOG_SUM_EXP: return reduce_log_sum_exp(t, s, g, v);
-    default: return reduce_sum(t, s, g, v);
+    case NATIVE_REDUCE_MEAN: return sum_values(t, &terms, v) / (float)s->length;
+    case NATIVE_REDUCE_L1: return sum_sizes(t, &terms, v);
+    case NATIVE_REDUCE_L2: return v_sqrt(sum_squares(t, &terms, v));
+    case NATIVE_REDUCE_SUM_SQUARE: return sum_squares(t, &terms, v);
+    case NATIVE_REDUCE_LOG_SUM: return v_log(sum_values(t, &terms, v));
+    default: return sum_values(t, &terms, v);
     }
 }
 
