@@ -18,7 +18,9 @@ build: setup  ## configure and build (PRESET=release)
 	@cmake --preset $(PRESET) $(CMAKE_ARGS) > /dev/null
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 
-demo: build  ## generate events, run the HLT and the L1-scouting job on them and, where they are, on real ones; TORCH=1: also through PyTorch's files
+demo: setup  ## generate events, run the HLT and the L1-scouting job on them and, where they are, on real ones; TORCH=1: also through PyTorch's files
+	@cmake --preset $(PRESET) $(CMAKE_ARGS) > /dev/null
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target $(if $(TORCH),all,stoa_cli)
 	@TORCH=$(TORCH) tools/demo build/$(PRESET) $(OUT)/demo
 
 test: test-release test-asan test-tsan  ## every test; the short ones under ASan and UBSan, the threaded ones under TSan too
