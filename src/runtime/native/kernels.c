@@ -256,7 +256,7 @@ static void prepare(native_program *program)
         for (uint32_t streams = 0; streams < 2; streams++) s->row[streams] = row_kernel(s, streams);
         at_once &= rows_kernels[s->kind] != NULL;
     }
-    program->few_rows = (uint32_t)(at_once ? LANES * 7 / 4 : LANES * 3 / 4);
+    program->few_rows = (uint32_t)(at_once ? LANES * 2 : LANES * 3 / 4);
 }
 
 static void run_tile(const tile *t, const native_program *program)
