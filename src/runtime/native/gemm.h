@@ -15,7 +15,7 @@
 #define BLOCK_MOST 8u                  /* neurons of a block */
 #define CHAINS ((uint32_t)NATIVE_CHAINS) /* sums of a neuron of a small step */
 
-/* Vectors of sums that the level has registers for, beside inputs and weights: whether three vectors of rows by eight neurons are. */
+/* Vectors of sums that the level has registers for, beside inputs and weights; whether three vectors of rows by eight neurons fit. */
 #if VECTOR_BYTES == 64
 #define SUMS_MOST 24u
 #else
