@@ -3,6 +3,7 @@
 PRESET ?= release
 JOBS   ?= $(shell nproc)
 OUT    ?= out
+TARGET  = all
 
 .PHONY: help all setup build demo physics test test-release test-asan test-tsan bench bench-packages format clean
 
@@ -16,11 +17,10 @@ setup:  ## install what is missing: Debian packages (as root) and the Python env
 
 build: setup  ## configure and build (PRESET=release)
 	@cmake --preset $(PRESET) $(CMAKE_ARGS) > /dev/null
-	@cmake --build --preset $(PRESET) -j $(JOBS)
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target $(TARGET)
 
-demo: setup  ## generate events, run the HLT and the L1-scouting job on them and, where they are, on real ones; TORCH=1: also through PyTorch's files
-	@cmake --preset $(PRESET) $(CMAKE_ARGS) > /dev/null
-	@cmake --build --preset $(PRESET) -j $(JOBS) --target $(if $(TORCH),all,stoa_cli)
+demo: TARGET = $(if $(TORCH),all,stoa_cli)
+demo: build  ## generate events, run the HLT and the L1-scouting job on them and, where they are, on real ones; TORCH=1: also through PyTorch's files
 	@TORCH=$(TORCH) tools/demo build/$(PRESET) $(OUT)/demo
 
 test: test-release test-asan test-tsan  ## every test; the short ones under ASan and UBSan, the threaded ones under TSan too

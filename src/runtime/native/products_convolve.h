@@ -15,7 +15,7 @@ typedef struct window {
     int64_t line, plane, copy; /* positions of a line, of one phase of a channel, of all */
     int64_t height, width;     /* of the output */
     int64_t depth;
-    int64_t beside;            /* images in the copy, adjacent elements at each position: 1 or WIDTH */
+    int64_t beside;            /* images in the copy, adjacent elements at each position: 1 or WIDTH; by `convolve` */
 } window;
 
 /* As many bytes of a copy as a near cache holds beside the rest. Larger images lose few lanes between their lines. */
@@ -31,7 +31,6 @@ static window window_of(const native_convolution *c)
     w.plane = w.line * ((c->size[0] + 2 * c->padding[0] + c->stride[0] - 1) / c->stride[0]);
     w.copy = c->groups * c->channels * c->stride[0] * c->stride[1] * w.plane;
     w.depth = c->channels * c->kernel[0] * c->kernel[1];
-    w.beside = images_beside(&w, c->images);
     return w;
 }
 
@@ -117,7 +116,7 @@ static void convolve_group(const native_convolution *c, const window *w, int64_t
 static size_t convolve_bytes(const native_convolution *c)
 {
     const window w = window_of(c);
-    return (size_t)w.depth * sizeof(int64_t) + (size_t)(w.copy * w.beside) * sizeof(real);
+    return (size_t)w.depth * sizeof(int64_t) + (size_t)(w.copy * images_beside(&w, c->images)) * sizeof(real);
 }
 
 /* Images [first, end), a multiple of `beside`. */
